@@ -1,0 +1,99 @@
+"""The configuration API: the same six operations for each of the six kinds."""
+
+from collections.abc import Callable
+
+from functions.models import PageQuery
+from shared.api import PREFIX, Call, Reply, Route, add_route
+from shared.configuration.kinds import KINDS, ConfigKind
+from shared.domain.base import Model, is_id
+from shared.errors import NotFound
+from shared.principal import Role
+from shared.wiring import app
+
+Handler = Callable[[Call], Reply]
+
+
+def _etag(model: Model) -> dict[str, str]:
+    return {"ETag": f'"r{model.revision}"'}  # type: ignore[attr-defined]
+
+
+def _id(kind: ConfigKind, call: Call) -> str:
+    object_id = call.path["id"]
+    if not is_id(object_id):
+        raise NotFound(f"There is no {kind.noun} with this id.")
+    return object_id
+
+
+def _handlers(kind: ConfigKind) -> dict[str, Handler]:
+    def read_list(call: Call) -> Reply:
+        query: PageQuery = call.query
+        items = app().configuration.page(kind, after=query.after, limit=query.limit + 1)
+        more = len(items) > query.limit
+        items = items[: query.limit]
+        return Reply({"items": items, "next": items[-1].id if more else None})  # type: ignore[attr-defined]
+
+    def create(call: Call) -> Reply:
+        made = app().configuration.create(kind, call.body)
+        location = f"/{PREFIX}/{kind.path}/{made.id}"  # type: ignore[attr-defined]
+        return Reply(made, 201, {"Location": location, **_etag(made)})
+
+    def read(call: Call) -> Reply:
+        found = app().configuration.get(kind, _id(kind, call))
+        return Reply(found, headers=_etag(found))
+
+    def replace(call: Call) -> Reply:
+        saved = app().configuration.replace(kind, _id(kind, call), call.body, call.revision())
+        return Reply(saved, headers=_etag(saved))
+
+    def patch(call: Call) -> Reply:
+        saved = app().configuration.patch(kind, _id(kind, call), call.body, call.revision())
+        return Reply(saved, headers=_etag(saved))
+
+    def delete(call: Call) -> Reply:
+        app().configuration.delete(kind, _id(kind, call), call.revision())
+        return Reply(status=204)
+
+    return {"list": read_list, "create": create, "read": read, "replace": replace, "patch": patch, "delete": delete}
+
+
+def _register(kind: ConfigKind) -> None:
+    handlers = _handlers(kind)
+    one = kind.path.replace("-", "_").removesuffix("s")
+    many = kind.path.replace("-", "_")
+    tag = kind.noun.capitalize() + "s"
+
+    def add(name: str, method: str, path: str, operation: str, summary: str, **options: object) -> None:
+        role = Role.READ if method == "GET" else Role.CONFIGURE
+        add_route(Route(name, method, path, handlers[operation], role, summary, tag, **options))  # type: ignore[arg-type]
+
+    item = f"{kind.path}/{{id}}"
+    add(f"list_{many}", "GET", kind.path, "list", f"List {many.replace('_', ' ')}", query=PageQuery, returns=kind.out, returns_list=True)
+    add(f"create_{one}", "POST", kind.path, "create", f"Create a {kind.noun}", body=kind.model, returns=kind.out, status=201)
+    add(f"read_{one}", "GET", item, "read", f"Read a {kind.noun}", returns=kind.out)
+    add(f"replace_{one}", "PUT", item, "replace", f"Replace a {kind.noun}", body=kind.model, returns=kind.out, needs_if_match=True)
+    add(f"patch_{one}", "PATCH", item, "patch", f"Change fields of a {kind.noun}", body=kind.model, merge_patch=True, returns=kind.out, needs_if_match=True)
+    add(f"delete_{one}", "DELETE", item, "delete", f"Delete a {kind.noun}", status=204, needs_if_match=True)
+
+
+for _kind in KINDS.values():
+    _register(_kind)
+
+
+def read_credential_certificate(call: Call) -> Reply:
+    """The public part, PEM: upload it to the app registration."""
+    pem = app().configuration.certificate_pem(_id(KINDS["credential"], call))
+    return Reply(pem, content_type="application/x-pem-file")
+
+
+add_route(
+    Route(
+        "read_credential_certificate",
+        "GET",
+        "credentials/{id}/certificate",
+        read_credential_certificate,
+        Role.READ,
+        "Download a credential's public certificate",
+        "Credentials",
+        content_type="application/x-pem-file",
+    )
+)

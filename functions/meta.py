@@ -1,0 +1,38 @@
+"""Health, and the API's own description."""
+
+from shared import settings as app_settings
+from shared.api import Call, Reply, route
+from shared.domain.health import Health
+from shared.errors import Unavailable
+from shared.principal import Role
+from shared.wiring import app
+
+
+@route("GET", "health", role=None, summary="Whether the app can work", tag="Meta", returns=Health)
+def health(call: Call) -> Reply:
+    """Open to everybody, so it says no more than ok or the code of what is wrong."""
+    settings = app_settings.load()
+    checks = {"authentication": "ok", "storage": "ok", "vault": "ok" if settings.vault_uri else "vault-not-configured"}
+    if not settings.platform_auth and not settings.development_roles:
+        checks["authentication"] = "authentication-off"
+    try:
+        app().config.get("health", "none")
+    except Unavailable as error:
+        checks["storage"] = error.code
+    healthy = all(value == "ok" for value in checks.values())
+    return Reply(Health(status="ok" if healthy else "degraded", checks=checks), 200 if healthy else 503)
+
+
+@route("GET", "openapi.json", role=Role.READ, summary="This API as OpenAPI 3.1", tag="Meta")
+def read_openapi(call: Call) -> Reply:
+    from shared.openapi import document
+
+    return Reply(document())
+
+
+@route("GET", "docs", role=Role.READ, summary="This API as a page", tag="Meta", content_type="text/html")
+def read_docs(call: Call) -> Reply:
+    from shared.docs_page import page
+
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
+    return Reply(page(), headers=headers, content_type="text/html")

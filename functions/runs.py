@@ -1,0 +1,45 @@
+"""Runs: start one now, follow it, cancel it."""
+
+from functions.models import PageQuery
+from shared.api import PREFIX, Call, Reply, route
+from shared.domain.base import is_id
+from shared.domain.run import Run
+from shared.errors import NotFound
+from shared.principal import Role
+from shared.wiring import app
+
+
+def _connector(call: Call) -> str:
+    connector = call.path["id"]
+    if not is_id(connector) or app().config.get("connector", connector) is None:
+        raise NotFound(f"There is no connector with the id {connector}.")
+    return connector
+
+
+@route("POST", "connectors/{id}/runs", role=Role.OPERATE, summary="Run a connector now", tag="Runs", returns=Run, status=202)
+def run_connector(call: Call) -> Reply:
+    """During a run the answer is that run, with status 200."""
+    run, new = app().dispatch.run_now(_connector(call), call.principal.name)
+    return Reply(run, 202 if new else 200, {"Location": f"/{PREFIX}/runs/{run.id}"})
+
+
+@route("GET", "connectors/{id}/runs", role=Role.READ, summary="List the runs of a connector, newest first", tag="Runs", query=PageQuery, returns=Run, returns_list=True)
+def list_runs(call: Call) -> Reply:
+    query: PageQuery = call.query
+    runs = app().runs.newest(_connector(call), after=query.after, limit=query.limit + 1)
+    more = len(runs) > query.limit
+    runs = runs[: query.limit]
+    return Reply({"items": runs, "next": runs[-1].id if more else None})
+
+
+@route("GET", "runs/{id}", role=Role.READ, summary="Read a run, also while it goes on", tag="Runs", returns=Run)
+def read_run(call: Call) -> Reply:
+    run = app().runs.get(call.path["id"])
+    if run is None:
+        raise NotFound(f"There is no run with the id {call.path['id']}.")
+    return Reply(run)
+
+
+@route("POST", "runs/{id}/cancel", role=Role.OPERATE, summary="Cancel a run; it stops within one page", tag="Runs", returns=Run, status=202)
+def cancel_run(call: Call) -> Reply:
+    return Reply(app().dispatch.cancel(call.path["id"], call.principal.name), 202)

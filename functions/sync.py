@@ -1,0 +1,41 @@
+"""The timer that looks for due connectors, the queue that carries runs, and the queue for messages that kept failing."""
+
+import json
+import logging
+
+import azure.functions as func
+
+blueprint = func.Blueprint()  # type: ignore[no-untyped-call] - the SDK has no annotation there
+_log = logging.getLogger("rollcall.sync")
+
+
+@blueprint.function_name("tick")
+@blueprint.timer_trigger(arg_name="timer", schedule="%ROLLCALL_TICK%", use_monitor=False)
+def tick(timer: func.TimerRequest) -> None:
+    """Starts what is due and mends what is half started."""
+    from shared.wiring import app
+
+    for run in app().dispatch.tick():
+        _log.info("run %s started on schedule", run)
+
+
+@blueprint.function_name("run_slice")
+@blueprint.queue_trigger(arg_name="message", queue_name="rollcall-cloud", connection="RollcallStorage")
+async def run_slice(message: func.QueueMessage) -> None:
+    """Works on one slice of a run."""
+    from shared.sync.runner import run_slice as work
+    from shared.wiring import app
+
+    body = json.loads(message.get_body())
+    _log.info("run %s slice %s: %s", body.get("run"), body.get("slice"), await work(app().run_services, body))
+
+
+@blueprint.function_name("run_failed")
+@blueprint.queue_trigger(arg_name="message", queue_name="rollcall-cloud-poison", connection="RollcallStorage")
+async def run_failed(message: func.QueueMessage) -> None:
+    """A message that failed five times: closes its run, unless the tick has got it going again."""
+    from shared.sync.abandon import abandon
+    from shared.wiring import app
+
+    body = json.loads(message.get_body())
+    _log.error("run %s slice %s: %s", body.get("run"), body.get("slice"), await abandon(app().run_services, body))

@@ -1,0 +1,1 @@
+"""What the functions share, sorted by what it is about."""

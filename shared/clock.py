@@ -1,0 +1,31 @@
+"""Time, as something that is handed in: nothing below the wiring reads a clock of its own."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+
+class Clock:
+    """Wall time for people, monotonic time for decisions, and the only sleep there is."""
+
+    def now(self) -> datetime:
+        """The time in UTC. For stamps and schedules, never for deciding who holds a lease."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds on this process' own clock: does not jump."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with a Z, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_iso(text: str) -> datetime:
+    """The reverse of iso(); also takes Graph's seven fractional digits. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,60 @@
+"""The six kinds of configuration: models, where names are unique, what refers to what."""
+
+from dataclasses import dataclass, field
+
+from shared.domain.base import Model
+from shared.domain.configuration import (
+    ConnectorIn,
+    ConnectorOut,
+    ConnectorServerIn,
+    ConnectorServerOut,
+    CredentialIn,
+    CredentialOut,
+    OrganizationIn,
+    OrganizationOut,
+    SourceGroupIn,
+    SourceGroupOut,
+    SourceIn,
+    SourceOut,
+)
+
+
+@dataclass(frozen=True)
+class ConfigKind:
+    """`key` is the storage kind, `path` the collection's address; `scope` the field that names are unique in;
+    `refers` maps a field to the kind that it names.
+    """
+
+    key: str
+    path: str
+    noun: str
+    model: type[Model]
+    out: type[Model]
+    scope: str | None = None
+    refers: dict[str, str] = field(default_factory=dict)
+
+
+KINDS: dict[str, ConfigKind] = {
+    kind.key: kind
+    for kind in (
+        ConfigKind("organization", "organizations", "organization", OrganizationIn, OrganizationOut),
+        ConfigKind(
+            "sourceGroup", "source-groups", "source group", SourceGroupIn, SourceGroupOut,
+            scope="organization_id", refers={"organization_id": "organization"},
+        ),
+        ConfigKind(
+            "source", "sources", "source", SourceIn, SourceOut,
+            scope="source_group_id", refers={"source_group_id": "sourceGroup", "credential_id": "credential"},
+        ),
+        ConfigKind(
+            "credential", "credentials", "credential", CredentialIn, CredentialOut,
+            scope="organization_id", refers={"organization_id": "organization"},
+        ),
+        ConfigKind(
+            "connector", "connectors", "connector", ConnectorIn, ConnectorOut,
+            scope="source_id",
+            refers={"source_id": "source", "connector_server_id": "connectorServer", "action_credential_id": "credential"},
+        ),
+        ConfigKind("connectorServer", "connector-servers", "connector server", ConnectorServerIn, ConnectorServerOut),
+    )
+}  # fmt: skip

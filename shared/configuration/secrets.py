@@ -1,0 +1,106 @@
+"""A credential's secret on its way into Key Vault: checked, written as a new version, pinned by the row."""
+
+import datetime as dt
+from typing import Any
+
+from shared.domain.base import Model
+from shared.domain.configuration import CertificateOut, CredentialIn
+from shared.errors import FieldError, Invalid
+from shared.vault import Vault
+
+_YEARS = 2
+
+
+def secret_name(credential: str) -> str:
+    return f"credential-{credential}"
+
+
+class Pin(Model):
+    """What the row remembers of a secret: its version and the public facts. `pem` is the public certificate."""
+
+    version: str
+    certificate: CertificateOut | None = None
+    pem: str | None = None
+
+
+def prepare(credential: CredentialIn, *, has_pin: bool, type_changed: bool) -> tuple[str, Pin, str] | None:
+    """The secret to write (value, pin without version, content type), or None where nothing changes.
+    Raises Invalid for a secret that is missing or can't be used.
+    """
+    if credential.type == "client-secret":
+        if credential.client_secret:
+            return credential.client_secret.get_secret_value(), Pin(version=""), "text/plain"
+        if not has_pin or type_changed:
+            raise Invalid(
+                "A client-secret credential needs its secret.",
+                fields=(FieldError("clientSecret", "missing", "is needed"),),
+            )
+    if credential.type == "certificate":
+        if credential.certificate:
+            pem = credential.certificate.get_secret_value()
+            return pem, _public(pem), "application/x-pem-file"
+        if not has_pin or type_changed:
+            pem = make_certificate(credential.name)
+            return pem, _public(pem), "application/x-pem-file"
+    return None
+
+
+def write(vault: Vault, credential: str, prepared: tuple[str, Pin, str], expires: dt.datetime | None) -> Pin:
+    value, pin, content_type = prepared
+    ends = pin.certificate.expires_on if pin.certificate else expires
+    version = vault.put(secret_name(credential), value, content_type=content_type, expires_on=ends)
+    return pin.model_copy(update={"version": version})
+
+
+def _public(pem: str) -> Pin:
+    """The public facts of a PEM that holds certificate and private key. Raises Invalid, never quoting the PEM."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    data = pem.encode()
+    try:
+        certificate = x509.load_pem_x509_certificate(data)
+        key: Any = serialization.load_pem_private_key(data, password=None)
+        if key.public_key().public_numbers() != certificate.public_key().public_numbers():  # type: ignore[union-attr]
+            raise ValueError("the key is not the certificate's")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Invalid(
+            "The certificate can't be used.",
+            fields=(
+                FieldError(
+                    "certificate", "unusable", "must be PEM with one RSA certificate and its private key, without password"
+                ),
+            ),
+        ) from error
+    facts = CertificateOut(
+        subject=certificate.subject.rfc4514_string(),
+        thumbprint=certificate.fingerprint(hashes.SHA1()).hex().upper(),  # noqa: S303 - the form that Entra shows
+        expires_on=certificate.not_valid_after_utc,
+    )
+    return Pin(version="", certificate=facts, pem=certificate.public_bytes(serialization.Encoding.PEM).decode())
+
+
+def make_certificate(name: str) -> str:
+    """A new self-signed RSA certificate with its key, PEM: two years, 2048 bits."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.x509.oid import NameOID
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Rollcall {name}"[:64])])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_after(now + dt.timedelta(days=365 * _YEARS))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return (certificate.public_bytes(serialization.Encoding.PEM) + private).decode()

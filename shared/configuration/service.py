@@ -1,0 +1,231 @@
+"""List, create, read, replace, patch and delete for every kind of configuration.
+
+Order of a change: validate everything, write the secret as a new version, then the row that pins it, then put the
+schedule in step. A row that could not be written leaves a disabled, unpinned version behind and nothing else.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.clock import Clock, iso
+from shared.configuration import secrets
+from shared.configuration.kinds import KINDS, ConfigKind
+from shared.scheduling import Scheduling
+from shared.domain.base import Model, new_id
+from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn
+from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
+from shared.storage.config import ConfigStore, Document, InUse, NameTaken, TargetGone
+from shared.storage.tables import RowChanged
+from shared.validation import field_errors
+from shared.vault import Vault
+
+_PIN = "pin"
+
+
+class Configuration:
+    """`vault` is made on first use: most requests need none."""
+
+    def __init__(self, store: ConfigStore, vault: Callable[[], Vault], scheduling: Scheduling, clock: Clock) -> None:
+        self._store, self._make_vault, self._scheduling, self._clock = store, vault, scheduling, clock
+
+    @property
+    def _vault(self) -> Vault:
+        return self._make_vault()
+
+    def page(self, kind: ConfigKind, *, after: str | None, limit: int) -> list[Model]:
+        """Objects in order of creation."""
+        self._ensure_cloud_server(kind)
+        documents = self._store.all(kind.key, after=after, limit=limit)
+        return [self._out(kind, document) for document in documents]
+
+    def get(self, kind: ConfigKind, object_id: str) -> Model:
+        return self._out(kind, self._document(kind, object_id))
+
+    def _document(self, kind: ConfigKind, object_id: str) -> Document:
+        self._ensure_cloud_server(kind)
+        document = self._store.get(kind.key, object_id)
+        if document is None:
+            raise NotFound(f"There is no {kind.noun} with the id {object_id}.")
+        return document
+
+    def create(self, kind: ConfigKind, model: Model) -> Model:
+        """Raises Invalid, Conflict, Unavailable; nothing was saved then."""
+        self._ensure_cloud_server(kind)
+        object_id, now = new_id(), iso(self._clock.now())
+        document = self._make(kind, object_id, 1, now, now, model)
+        self._check_references(kind, document)
+        document, written = self._with_secret(document, model, None)
+        with self._explained(kind, document, written):
+            self._store.create(document)
+        self._in_step(kind, document)
+        return self._out(kind, self._document(kind, object_id))
+
+    def replace(self, kind: ConfigKind, object_id: str, model: Model, revision: int | None) -> Model:
+        """`revision`: the one that the caller read; None overwrites whatever is there."""
+        before = self._document(kind, object_id)
+        self._check_revision(before, revision)
+        if object_id == CLOUD_SERVER_ID and getattr(model, "name", "") != before.name:
+            raise _built_in()
+        document = self._make(kind, object_id, before.revision + 1, before.created_at, iso(self._clock.now()), model)
+        self._check_references(kind, document, before)
+        document, written = self._with_secret(document, model, before)
+        with self._explained(kind, document, written):
+            self._store.replace(document, before)
+        self._in_step(kind, document)
+        old = before.body.get(_PIN, {}).get("version")
+        if old and old != document.body.get(_PIN, {}).get("version"):
+            self._retire(object_id, old)
+        return self._out(kind, self._document(kind, object_id))
+
+    def patch(self, kind: ConfigKind, object_id: str, change: dict[str, Any], revision: int | None) -> Model:
+        """Merges the change (RFC 7396) into the object and replaces it."""
+        before = self._document(kind, object_id)
+        merged = merge({key: value for key, value in before.body.items() if key != _PIN}, change)
+        try:
+            model = kind.model.model_validate(merged)
+        except ValidationError as error:
+            raise Invalid(f"The {kind.noun} would not be valid.", fields=field_errors(error)) from error
+        return self.replace(kind, object_id, model, before.revision if revision is None else revision)
+
+    def delete(self, kind: ConfigKind, object_id: str, revision: int | None) -> None:
+        before = self._document(kind, object_id)
+        self._check_revision(before, revision)
+        if object_id == CLOUD_SERVER_ID:
+            raise _built_in()
+        if kind.key == "connector":
+            self._scheduling.refuse_while_running(object_id)
+        try:
+            self._store.delete(before)
+        except InUse as error:
+            users = ", ".join(f"{KINDS[k].noun} {name!r} ({user})" for k, name, user in error.users[:20])
+            raise Conflict(
+                f"The {kind.noun} {before.name!r} is used by {users}.",
+                code="in-use",
+                remedy="Delete these first, or let them refer to something else.",
+            ) from error
+        except RowChanged as error:
+            raise Changed(f"The {kind.noun} changed while it was being deleted.") from error
+        if kind.key == "connector":
+            self._scheduling.remove(object_id)
+        if before.body.get(_PIN):
+            with contextlib.suppress(Unavailable):  # unused from here on; the vault's own expiry and a retry clean up
+                self._vault.delete(secrets.secret_name(object_id))
+
+    def certificate_pem(self, object_id: str) -> str:
+        """The public certificate of a credential, to be uploaded to its app registration."""
+        pem = self._document(KINDS["credential"], object_id).body.get(_PIN, {}).get("pem")
+        if not pem:
+            raise NotFound("This credential has no certificate.", remedy="Choose the type certificate for it.")
+        return str(pem)
+
+    def _make(self, kind: ConfigKind, object_id: str, revision: int, created: str, updated: str, model: Model) -> Document:
+        body = model.model_dump(mode="json", by_alias=True, exclude={"client_secret", "certificate"})
+        uses = {f"{target}.{value}" for field, target in kind.refers.items() if (value := getattr(model, field))}
+        scope = getattr(model, kind.scope) if kind.scope else ""
+        name: str = model.name  # type: ignore[attr-defined]
+        return Document(kind.key, object_id, revision, created, updated, name, scope or "", tuple(sorted(uses)), body)
+
+    def _check_references(self, kind: ConfigKind, document: Document, before: Document | None = None) -> None:
+        missing = []
+        for field, target in kind.refers.items():
+            alias = kind.model.model_fields[field].alias or field
+            value = document.body.get(alias)
+            if value and f"{target}.{value}" not in (before.uses if before else ()):
+                if target == "connectorServer":
+                    self._ensure_cloud_server(KINDS[target])
+                if self._store.get(target, value) is None:
+                    missing.append(FieldError(alias, "unknown", f"there is no {KINDS[target].noun} with this id"))
+        if missing:
+            raise Invalid("A reference does not exist.", fields=tuple(missing))
+
+    def _with_secret(self, document: Document, model: Model, before: Document | None) -> tuple[Document, str | None]:
+        """The document with its pin, and the version that was written for it (None: nothing was)."""
+        if not isinstance(model, CredentialIn):
+            return document, None
+        pin = (before.body.get(_PIN) if before else None) or None
+        type_changed = before is not None and before.body["type"] != model.type
+        prepared = secrets.prepare(model, has_pin=bool(pin), type_changed=type_changed)
+        if prepared is None:
+            kept = None if type_changed else pin
+            return replace(document, body={**document.body, **({_PIN: kept} if kept else {})}), None
+        new = secrets.write(self._vault, document.id, prepared, model.secret_expires_on)
+        body = {**document.body, _PIN: new.model_dump(mode="json", by_alias=True)}
+        return replace(document, body=body), new.version
+
+    @contextlib.contextmanager
+    def _explained(self, kind: ConfigKind, document: Document, written: str | None) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            if written:
+                self._retire(document.id, written)
+            if isinstance(error, NameTaken):
+                raise Conflict(
+                    f"There is a {kind.noun} named {document.name!r} already.",
+                    code="name-taken",
+                    remedy="Choose another name; upper and lower case do not count.",
+                    fields=(FieldError("name", "taken", "is taken"),),
+                ) from error
+            if isinstance(error, TargetGone):
+                raise Conflict(f"{error.ref} was deleted meanwhile.", code="reference-gone") from error
+            if isinstance(error, RowChanged):
+                raise Changed(f"The {kind.noun} changed while it was being saved.") from error
+            raise
+
+    def _retire(self, credential: str, version: str) -> None:
+        with contextlib.suppress(Unavailable):
+            self._vault.disable(secrets.secret_name(credential), version)
+
+    def _in_step(self, kind: ConfigKind, document: Document) -> None:
+        if kind.key == "connector":
+            self._scheduling.put(document)
+
+    def _check_revision(self, before: Document, revision: int | None) -> None:
+        if revision is not None and revision != before.revision:
+            raise Changed(f"You read revision {revision}; it is at revision {before.revision} now.")
+
+    def _ensure_cloud_server(self, kind: ConfigKind) -> None:
+        if kind.key != "connectorServer" or self._store.get(kind.key, CLOUD_SERVER_ID):
+            return
+        now = iso(self._clock.now())
+        body = {"name": "Cloud", "description": "The function app."}
+        with contextlib.suppress(NameTaken):
+            self._store.create(Document(kind.key, CLOUD_SERVER_ID, 1, now, now, "Cloud", "", (), body))
+
+    def _out(self, kind: ConfigKind, document: Document) -> Model:
+        body = {key: value for key, value in document.body.items() if key != _PIN}
+        body |= {"id": document.id, "revision": document.revision}
+        body |= {"createdAt": document.created_at, "updatedAt": document.updated_at}
+        if kind.key == "credential":
+            pin = document.body.get(_PIN)
+            body |= {"hasSecret": bool(pin), "certificate": (pin or {}).get("certificate")}
+        if kind.key == "connector":
+            body |= self._scheduling.describe(document)
+        if kind.key == "connectorServer":
+            body["builtIn"] = document.id == CLOUD_SERVER_ID
+        return kind.out.model_validate(body)
+
+
+def merge(target: Any, change: Any) -> Any:
+    """JSON merge patch, RFC 7396: null removes, objects merge, everything else replaces."""
+    if not isinstance(change, dict):
+        return change
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in change.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def _built_in() -> Forbidden:
+    return Forbidden(
+        "The connector server Cloud is the function app itself: it can't be renamed or deleted.",
+        code="built-in",
+        remedy="Add a connector server of your own.",
+    )

@@ -1,0 +1,160 @@
+"""The Entra ID connector: people and devices of one tenant.
+
+Sources of the mapping: the properties of user and device in Microsoft Graph v1.0. What an administrator may look for
+and Graph does not have is listed too, with its reason, rather than left out or made up.
+"""
+
+from shared.connectors.base import Kind, Permission, Stream
+from shared.domain.configuration import EntraIdOptions
+from shared.domain.write import LookupRule
+from shared.mapping.attribute import Attribute, Type
+
+
+def _plain(name: str, title: str, source: str | None = None, type_: Type = Type.TEXT, note: str | None = None) -> Attribute:
+    return Attribute(name, title, type_, (source or name,), note=note)
+
+
+PEOPLE: tuple[Attribute, ...] = (
+    _plain("displayName", "Display name"),
+    _plain("givenName", "First name"),
+    _plain("surname", "Last name"),
+    _plain("signInName", "Sign-in name", "userPrincipalName", note="May be renamed; the object id never is."),
+    _plain("mail", "E-mail address", note="Empty for people without a mailbox."),
+    _plain("mailNickname", "Mail alias"),
+    Attribute("otherMails", "Other e-mail addresses", Type.JSON, ("otherMails",), "ordered"),
+    Attribute("proxyAddresses", "Proxy addresses", Type.JSON, ("proxyAddresses",), "ordered", note="SMTP: marks the primary one."),
+    Attribute("phones", "Phone numbers with their types", Type.JSON, ("businessPhones", "mobilePhone", "faxNumber"), "phones"),
+    Attribute("workPhone", "Work phone", Type.TEXT, ("businessPhones",), "first"),
+    _plain("mobilePhone", "Mobile phone"),
+    _plain("faxNumber", "Fax"),
+    _plain("createdAt", "Account created", "createdDateTime", Type.TIME,
+           "Empty for some accounts from before June 2018. A synced account: when it first came to Entra."),
+    Attribute("expiresAt", "Account expires", Type.TIME, missing="not-provided",
+              note="Microsoft Graph has no account expiration date; Active Directory's does not reach it."),
+    _plain("streetAddress", "Street"),
+    _plain("city", "City"),
+    _plain("state", "State or province"),
+    _plain("postalCode", "Postal code"),
+    _plain("country", "Country"),
+    _plain("usageLocation", "Usage location", note="ISO country code for licences; not an address."),
+    _plain("jobTitle", "Job title"),
+    _plain("department", "Department"),
+    _plain("companyName", "Company"),
+    Attribute("employeeOrganization", "Division and cost centre", Type.JSON, ("employeeOrgData",), "any_value"),
+    Attribute("managerId", "Manager", Type.TEXT, ("manager",), "identifier",
+              note="Object id; name and mail are resolved on reading."),
+    _plain("employeeType", "Employee type"),
+    _plain("employeeId", "Employee id"),
+    Attribute("employeeNumber", "Employee number", missing="not-provided",
+              note="Microsoft Graph has no employee number; directories that sync one put it into an extension "
+              "attribute (see extensionAttributes)."),
+    _plain("employeeHiredAt", "Hire date", "employeeHireDate", Type.TIME),
+    Attribute("lastLogonAt", "Last logon", Type.TIME, missing="not-requested",
+              note="Sign-in activity has a listing of its own, ten requests a minute; this connector does not read it yet."),
+    Attribute("applicationLogons", "Login timestamps for other applications", Type.JSON, missing="not-requested",
+              note="Comes from the sign-in log; no connector that reads it is switched on."),
+    _plain("officeLocation", "Office"),
+    _plain("distinguishedName", "Distinguished name", "onPremisesDistinguishedName",
+           note="Synced accounts only; an account made in the cloud has none."),
+    _plain("passwordPolicies", "Password policies", note="As Microsoft Graph writes them."),
+    Attribute("passwordNeverExpires", "Password never expires", Type.FLAG, ("passwordPolicies",), "password_flag_never_expires"),
+    Attribute("weakPasswordAllowed", "Weak passwords allowed", Type.FLAG, ("passwordPolicies",), "password_flag_weak_allowed"),
+    _plain("passwordChangedAt", "Password last changed", "lastPasswordChangeDateTime", Type.TIME),
+    _plain("enabled", "Account enabled", "accountEnabled", Type.FLAG),
+    _plain("userType", "Member or guest"),
+    _plain("invitationState", "Invitation state", "externalUserState"),
+    _plain("invitationChangedAt", "Invitation state changed", "externalUserStateChangeDateTime", Type.TIME),
+    _plain("creationType", "How the account came about"),
+    _plain("preferredLanguage", "Preferred language"),
+    _plain("sessionsValidFrom", "Sessions valid from", "signInSessionsValidFromDateTime", Type.TIME),
+    _plain("onPremisesSynced", "Synced from on premises", "onPremisesSyncEnabled", Type.FLAG),
+    _plain("onPremisesSyncedAt", "Last synced", "onPremisesLastSyncDateTime", Type.TIME),
+    _plain("onPremisesSamAccountName", "SAM account name"),
+    _plain("onPremisesDomainName", "On-premises domain"),
+    _plain("onPremisesSecurityId", "On-premises security id", "onPremisesSecurityIdentifier"),
+    _plain("onPremisesImmutableId", "Immutable id"),
+    _plain("onPremisesSignInName", "On-premises sign-in name", "onPremisesUserPrincipalName"),
+    Attribute("extensionAttributes", "Extension attributes 1 to 15", Type.JSON, ("onPremisesExtensionAttributes",), "any_value"),
+)
+
+DEVICES: tuple[Attribute, ...] = (
+    _plain("displayName", "Device name"),
+    _plain("deviceId", "Device id", note="The id that Intune and sign-in logs use; not the object id."),
+    _plain("enabled", "Enabled", "accountEnabled", Type.FLAG),
+    _plain("operatingSystem", "Operating system"),
+    _plain("operatingSystemVersion", "Operating system version"),
+    _plain("manufacturer", "Manufacturer"),
+    _plain("model", "Model"),
+    _plain("trustType", "Join type", note="AzureAd: joined, ServerAd: hybrid joined, Workplace: registered."),
+    _plain("profileType", "Profile type"),
+    _plain("ownership", "Ownership", "deviceOwnership"),
+    _plain("enrollmentType", "Enrolment type"),
+    _plain("enrollmentProfile", "Enrolment profile", "enrollmentProfileName"),
+    _plain("managementType", "Management channel"),
+    _plain("mdmAppId", "Mobile device management application"),
+    _plain("compliant", "Compliant", "isCompliant", Type.FLAG),
+    _plain("complianceExpiresAt", "Compliance ends", "complianceExpirationDateTime", Type.TIME),
+    _plain("managed", "Managed", "isManaged", Type.FLAG),
+    _plain("rooted", "Rooted or jail-broken", "isRooted", Type.FLAG),
+    _plain("registeredAt", "Registered", "registrationDateTime", Type.TIME),
+    _plain("lastSignInAt", "Approximate last sign-in", "approximateLastSignInDateTime", Type.TIME,
+           "Microsoft updates it about every two weeks."),
+    _plain("onPremisesSynced", "Synced from on premises", "onPremisesSyncEnabled", Type.FLAG),
+    _plain("onPremisesSyncedAt", "Last synced", "onPremisesLastSyncDateTime", Type.TIME),
+    _plain("onPremisesSecurityId", "On-premises security id", "onPremisesSecurityIdentifier"),
+    Attribute("ownerIds", "Registered owners", Type.JSON, ("registeredOwners",), "identifiers",
+              note="Object ids; names are resolved on reading."),
+)
+
+USERS = Stream(
+    name="users",
+    record_type="person",
+    path="/users",
+    attributes=PEOPLE,
+    permission=Permission("User.Read.All", ("User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")),
+    expand=("manager",),
+    created="createdDateTime",
+    last_seen=None,  # signInActivity belongs to its own stream; until that has spoken, activity is unknown
+    lookups=(
+        LookupRule("name", ("DisplayName",)),
+        LookupRule("address", ("SignInName", "Mail")),
+        LookupRule("employee", ("EmployeeId",)),
+    ),
+    by_domain=True,
+    by_group=True,
+)
+
+DEVICE_STREAM = Stream(
+    name="devices",
+    record_type="device",
+    path="/devices",
+    attributes=DEVICES,
+    permission=Permission("Device.Read.All", ("Device.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")),
+    expand=("registeredOwners",),
+    follow="registeredOwners",
+    created="registrationDateTime",
+    last_seen="approximateLastSignInDateTime",
+    lookups=(LookupRule("device", ("DisplayName",)),),
+)
+
+
+def _streams(options: EntraIdOptions) -> list[Stream]:
+    chosen = ((USERS, options.collect_users), (DEVICE_STREAM, options.collect_devices))
+    return [stream for stream, wanted in chosen if wanted]
+
+
+def _threshold(options: EntraIdOptions, stream: str) -> int:
+    return options.user_threshold_days if stream == USERS.name else options.device_threshold_days
+
+
+ENTRA_ID = Kind(
+    name="entra-id",
+    title="Microsoft Entra ID",
+    streams=(USERS, DEVICE_STREAM),
+    streams_of=_streams,
+    threshold_of=_threshold,
+    group_permission=Permission(
+        "GroupMember.Read.All",
+        ("GroupMember.ReadWrite.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The words of the product as models: no I/O, no Azure."""

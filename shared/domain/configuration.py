@@ -1,0 +1,211 @@
+"""The six kinds of configuration. Each has a write model (what a person sends) and is read back with id, revision
+and times; secrets are write-only.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+
+from shared.domain.base import Guid, Id, Model, Name
+from shared.domain.clouds import CloudName
+from shared.domain.schedule import Schedule
+
+CLOUD_SERVER_ID = "cloud"
+"""The connector server that every installation has: the function app itself."""
+
+ThresholdDays = Annotated[int, Field(ge=0, le=5000)]
+
+
+class OrganizationIn(Model):
+    """A managed customer or division; owns source groups."""
+
+    name: Name
+    """Unique in the installation."""
+    description: Annotated[str, StringConstraints(max_length=1000)] = ""
+    """Free text."""
+
+
+class SourceGroupIn(Model):
+    """A named group of sources that share configuration."""
+
+    organization_id: Id
+    """The organization that owns the group."""
+    name: Name
+    """Unique in the organization."""
+
+
+def _domain(text: str) -> str:
+    text = text.lower().strip()
+    if text != "*" and ("." not in text or any(c in text for c in "@/\\ *")):
+        raise ValueError("is neither * nor a domain name such as contoso.com")
+    return text
+
+
+Domain = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_domain)]
+
+
+class SourceIn(Model):
+    """One Entra tenant to collect from."""
+
+    source_group_id: Id
+    """The group that the source belongs to."""
+    name: Name
+    """Unique in the group."""
+    tenant_id: Guid
+    """Directory (tenant) ID, from the app registration's overview page."""
+    cloud: CloudName = CloudName.GLOBAL
+    """The Microsoft cloud that the tenant lives in."""
+    credential_id: Id
+    """The credential that reads from the tenant."""
+    crawl: bool = True
+    """Crawl source: off stops every collection from this source and keeps what was collected."""
+    domains: Annotated[list[Domain], Field(min_length=1, max_length=500)] = ["*"]
+    """Only people whose mail or sign-in name is in one of these domains; * takes everybody, also without mail."""
+    excluded_groups: Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=256)]], Field(max_length=50)] = []
+    """Service-account groups: members, nested ones too, are left out. Display names or object ids."""
+
+
+class CredentialBase(Model):
+    name: Name
+    """Display name, unique in its organization."""
+    organization_id: Id | None = None
+    """The organization it belongs to; empty: every organization may use it (one app registration for many tenants)."""
+    type: Literal["client-secret", "certificate", "federated", "managed-identity"] = "client-secret"
+    """client-secret or certificate of an app registration; federated: the function app's managed identity signs in as
+    the app registration, without a secret; managed-identity: the function app's own identity, its own tenant only."""
+    client_id: Guid | None = None
+    """Application (client) ID. With managed-identity: the client id of a user-assigned identity, or empty."""
+    secret_expires_on: datetime | None = None
+    """When the client secret ends, as Entra shows it; used for warnings. A certificate's end is read from it."""
+
+
+class CredentialIn(CredentialBase):
+    """The identity of an app registration, named and reusable. What is secret goes to Key Vault and never comes back."""
+
+    client_secret: Annotated[SecretStr, Field(min_length=1, max_length=2000)] | None = None
+    """The secret's value, not its id. Write-only; needed for a new client-secret credential, kept where absent."""
+    certificate: Annotated[SecretStr, Field(min_length=1, max_length=20000)] | None = None
+    """PEM with the certificate and its private key. Write-only. A certificate credential without one gets a new
+    self-signed certificate, whose public part is downloaded under /credentials/{id}/certificate."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "CredentialIn":
+        if self.type != "managed-identity" and not self.client_id:
+            raise ValueError("clientId is needed for this type")
+        if self.client_secret and self.type != "client-secret":
+            raise ValueError("clientSecret goes with type client-secret only")
+        if self.certificate and self.type != "certificate":
+            raise ValueError("certificate goes with type certificate only")
+        return self
+
+
+class CertificateOut(Model):
+    """The public part of a certificate."""
+
+    subject: str
+    """Distinguished name."""
+    thumbprint: str
+    """SHA-1 in hex, as the Entra portal shows it."""
+    expires_on: datetime
+    """When it ends."""
+
+
+class EntraIdOptions(Model):
+    """Options of an entra-id connector."""
+
+    user_threshold_days: ThresholdDays = 0
+    """User threshold: leave out people neither created, signed in nor changed within these days. 0: everybody.
+    A person whose sign-in activity is unknown is kept."""
+    device_threshold_days: ThresholdDays = 0
+    """Device threshold: the same for devices. 0: every device."""
+    collect_users: bool = True
+    """Read people."""
+    collect_devices: bool = True
+    """Read devices and their owners."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "EntraIdOptions":
+        if not (self.collect_users or self.collect_devices):
+            raise ValueError("at least one of collectUsers and collectDevices must be on")
+        return self
+
+
+class ConnectorIn(Model):
+    """One kind of collection from one source, with its schedule."""
+
+    source_id: Id
+    """The source (tenant) it reads."""
+    name: Name
+    """Connector name, unique in the source."""
+    kind: Literal["entra-id"] = "entra-id"
+    """What it collects."""
+    connector_server_id: Id = CLOUD_SERVER_ID
+    """Connector server: where it runs. cloud is the function app."""
+    active: bool = True
+    """Whether it runs on its schedule. Off: it gathers nothing until it is switched on again."""
+    schedule: Schedule = Schedule()
+    """Repeats, start time and time zone."""
+    options: EntraIdOptions = EntraIdOptions()
+    """Options of its kind."""
+    action_credential_id: Id | None = None
+    """Action credentials: the separate credential for people actions. Empty: actions are off."""
+
+
+class ConnectorServerIn(Model):
+    """Where connectors run: the function app (cloud), or a named on-premises server."""
+
+    name: Name
+    """Unique in the installation."""
+    description: Annotated[str, StringConstraints(max_length=1000)] = ""
+    """Free text."""
+
+
+class Stored(Model):
+    """What every stored object has besides its own fields."""
+
+    id: Id
+    """Never changes."""
+    revision: int
+    """Counts changes; the ETag is made of it."""
+    created_at: datetime
+    """UTC."""
+    updated_at: datetime
+    """UTC."""
+
+
+class OrganizationOut(OrganizationIn, Stored):
+    """An organization as stored."""
+
+
+class SourceGroupOut(SourceGroupIn, Stored):
+    """A source group as stored."""
+
+
+class SourceOut(SourceIn, Stored):
+    """A source as stored."""
+
+
+class CredentialOut(CredentialBase, Stored):
+    """A credential as stored: without its secret."""
+
+    has_secret: bool
+    """Whether Key Vault holds a secret or certificate for it."""
+    certificate: CertificateOut | None = None
+    """The public facts of its certificate."""
+
+
+class ConnectorOut(ConnectorIn, Stored):
+    """A connector as stored, with its state."""
+
+    next_due: list[datetime] = []
+    """The next five due times, UTC; empty while it is not active."""
+    current_run_id: str | None = None
+    """The run that is going on."""
+
+
+class ConnectorServerOut(ConnectorServerIn, Stored):
+    """A connector server as stored."""
+
+    built_in: bool = False
+    """The function app's own server: can't be renamed or deleted."""

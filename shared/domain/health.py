@@ -1,0 +1,12 @@
+"""What the health address says."""
+
+from shared.domain.base import Model
+
+
+class Health(Model):
+    """`checks`: authentication, storage and vault, each ok or the stable code of what is wrong."""
+
+    status: str
+    """ok or degraded."""
+    checks: dict[str, str]
+    """By what was checked."""

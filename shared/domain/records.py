@@ -1,0 +1,76 @@
+"""What the records API shows: people and devices, each value with its provenance."""
+
+from datetime import datetime
+from typing import Any
+
+from shared.domain.base import Model
+
+MISSING_REASONS = (
+    "licence",
+    "permission",
+    "concealed",
+    "throttled",
+    "not-requested",
+    "not-provided",
+)
+"""Why a value can be missing. None of them says anything about the value itself."""
+
+
+class Value(Model):
+    """One value of a record: present, empty at the source, or missing with a reason."""
+
+    value: Any = None
+    """null: empty at the source, unless `missing` is there."""
+    missing: str | None = None
+    """licence, permission, concealed, throttled, not-requested or not-provided: the value is unknown, not empty."""
+    note: str | None = None
+    """What to know about it."""
+    attribute: str | None = None
+    """The attribute of Microsoft Graph that it comes from."""
+    connector_id: str | None = None
+    """Who collected it."""
+    stream: str | None = None
+    """By which listing."""
+    as_of: datetime | None = None
+    """When it was last known to be so."""
+
+
+class Related(Model):
+    """A person that a record points to, resolved on reading."""
+
+    id: str
+    """`{source}~{object id}`."""
+    display_name: str | None = None
+    mail: str | None = None
+    missing: str | None = None
+    """not-in-copy: the object is not among the collected records."""
+
+
+class Card(Model):
+    """One line of a list."""
+
+    id: str
+    """`{source}~{object id}`."""
+    display_name: str | None = None
+    sign_in_name: str | None = None
+    mail: str | None = None
+    employee_id: str | None = None
+    enabled: bool | None = None
+
+
+class Record(Model):
+    """A person or device: the mapped rows of one object, merged."""
+
+    id: str
+    """`{source}~{object id}`."""
+    source_id: str
+    object_id: str
+    changed_at: datetime
+    """When we last saw a value differ, or first saw the object."""
+    first_seen_at: datetime
+    values: dict[str, Value]
+    """By target attribute."""
+    manager: Related | None = None
+    """People: the manager; null where the directory has none."""
+    owners: list[Related] | None = None
+    """Devices: the registered owners."""

@@ -1,0 +1,1 @@
+"""The only room that speaks to Microsoft Graph and to Entra's token endpoint."""

@@ -1,0 +1,243 @@
+"""One client of Microsoft Graph: msgraph-sdk's adapter for sign-in, middleware and telemetry, pages as bytes.
+
+Parsing pages into the SDK's models costs 3-6 milliseconds a person, orjson on the bytes 8 microseconds. Retry is ours:
+the SDK's handler repeats POST and DELETE and gives up at a Retry-After of 180 seconds.
+"""
+
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from shared.clock import Clock
+from shared.domain.run import Waits
+from shared.errors import SourceProblem
+from shared.graph.answers import Postponed, parse_error, refusal, sign_in_problem
+
+_ATTEMPTS = 8
+_LONGEST_WAIT = 3600.0
+_NO_HEADER_WAIT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers (lower-case names) and body of one response."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+
+class _Lost(Exception):  # noqa: N818
+    """No usable answer: the connection broke, or the body did not come whole."""
+
+
+class GraphClient:
+    """`budget` gives the seconds that this slice still has; `waits` is counted up for the run's report."""
+
+    def __init__(
+        self, base_url: str, make_credential: Callable[[], Any], scope: str, clock: Clock, waits: Waits
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._host = urlsplit(self.base_url)[:2]
+        self._make_credential, self._scope = make_credential, scope
+        self._credential = make_credential()
+        self._clock, self.waits = clock, waits
+        self.budget: Callable[[], float] = lambda: _LONGEST_WAIT
+        self._http: Any = None
+        self._adapter: Any = None
+
+    async def token(self) -> str:
+        """A token for Graph. Raises SourceProblem with the remedy for Entra's refusal."""
+        from azure.core.exceptions import AzureError
+
+        for attempt in range(4):
+            try:
+                token: str = (await self._credential.get_token(self._scope, enable_cae=True)).token
+            except (AzureError, ValueError) as error:
+                problem = sign_in_problem(error)
+                if not problem.transient or attempt == 3:
+                    raise problem from error
+                await self._wait(1.0 * 2**attempt, retry=True)
+            else:
+                return token
+        raise AssertionError
+
+    async def get_json(self, url: str, permission: str, headers: dict[str, str] | None = None) -> Any:
+        """GET and parse. `url`: a path below the version, or a link that Graph gave. `permission`: what it needs."""
+        return await self._json("GET", url, permission, headers, None)
+
+    async def post_json(self, url: str, permission: str, body: Any) -> Any:
+        """POST of a request that only reads ($batch); it is repeated like a GET."""
+        return await self._json("POST", url, permission, None, body)
+
+    async def _json(self, method: str, url: str, permission: str, headers: dict[str, str] | None, body: Any) -> Any:
+        full = self._absolute(url)
+        fresh_token = False
+        for attempt in range(_ATTEMPTS):
+            self.waits.requests += 1
+            try:
+                answer = await self._send(method, full, headers or {}, body)
+                if answer.status < 300:
+                    return _parsed(answer)
+            except _Lost as lost:
+                await self._renew_connections()
+                await self._back_off(attempt, lost)
+                continue
+            if answer.status == 401 and not fresh_token:
+                fresh_token = True
+                await self._renew_token()
+            elif answer.status == 429:
+                self.waits.throttled += 1
+                await self._throttled(answer, attempt)
+            elif answer.status >= 500 and answer.status != 501:
+                if answer.status == 503:
+                    await self._renew_connections()  # Microsoft: retry a 503 over a new connection
+                if (wait := _retry_after(answer, self._clock)) is not None:
+                    await self._wait(wait, retry=True)
+                else:
+                    await self._back_off(attempt, None, answer.status)
+            else:
+                raise refusal(parse_error(answer.status, answer.content), permission)
+        raise _unavailable("kept failing")
+
+    def _absolute(self, url: str) -> str:
+        """Tokens go to the configured Graph host only, whatever a link says."""
+        if url.startswith("/"):
+            return self.base_url + url
+        if urlsplit(url)[:2] != self._host:
+            raise SourceProblem(
+                "Microsoft Graph sent a link to another host; it was not followed and got no token.",
+                code="graph-foreign-link",
+                remedy="Check the function app's network for a proxy that rewrites answers; then run again.",
+            )
+        return url
+
+    async def _send(self, method: str, url: str, headers: dict[str, str], body: Any) -> Answer:
+        import httpx
+        from azure.core.exceptions import AzureError
+        from kiota_abstractions.method import Method
+        from kiota_abstractions.native_response_handler import NativeResponseHandler
+        from kiota_abstractions.request_information import RequestInformation
+        from kiota_http.middleware.options import ResponseHandlerOption
+
+        if self._adapter is None:
+            await self._connect()
+        request = RequestInformation()
+        request.http_method = Method.GET if method == "GET" else Method.POST
+        request.url = url
+        request.headers.add("client-request-id", str(uuid.uuid4()))
+        request.headers.add("Accept", "application/json")
+        for name, value in headers.items():
+            request.headers.add(name, value)
+        if body is not None:
+            request.content = orjson.dumps(body)
+            request.headers.add("Content-Type", "application/json")
+        request.add_request_options([ResponseHandlerOption(NativeResponseHandler())])
+        try:
+            response = await self._adapter.send_primitive_async(request, "bytes", {})
+        except httpx.HTTPError as error:
+            raise _Lost(type(error).__name__) from error
+        except AzureError as error:
+            problem = sign_in_problem(error)
+            if problem.transient:
+                raise _Lost("sign-in") from error
+            raise problem from error
+        return Answer(response.status_code, dict(response.headers), response.content)
+
+    async def _connect(self) -> None:
+        """Builds HTTP client and adapter: every middleware of the SDK but its retry and redirect handlers."""
+        import httpx
+        from kiota_authentication_azure.azure_identity_authentication_provider import (
+            AzureIdentityAuthenticationProvider,
+        )
+        from kiota_http.middleware.options import RedirectHandlerOption, RetryHandlerOption
+        from msgraph.graph_request_adapter import GraphRequestAdapter
+        from msgraph_core.graph_client_factory import GraphClientFactory
+
+        self._http = GraphClientFactory.create_with_default_middleware(
+            client=httpx.AsyncClient(timeout=httpx.Timeout(100.0, connect=15.0)),
+            options={
+                RetryHandlerOption.get_key(): RetryHandlerOption(max_retries=0, should_retry=False),
+                RedirectHandlerOption.get_key(): RedirectHandlerOption(should_redirect=False),
+            },
+        )
+        provider = AzureIdentityAuthenticationProvider(
+            self._credential, scopes=[self._scope], allowed_hosts=[urlsplit(self.base_url).hostname or ""]
+        )
+        self._adapter = GraphRequestAdapter(provider, client=self._http)
+        self._adapter.base_url = self.base_url
+
+    async def _renew_connections(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+        self._http = self._adapter = None
+
+    async def _renew_token(self) -> None:
+        """A new credential has no cached token: azure-identity keeps one until it expires, Graph may refuse it earlier."""
+        await self._renew_connections()
+        await self._credential.close()
+        self._credential = self._make_credential()
+
+    async def _throttled(self, answer: Answer, attempt: int) -> None:
+        wait = _retry_after(answer, self._clock)
+        if wait is None:
+            wait = min(120.0, _NO_HEADER_WAIT * 2**attempt) * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter
+        await self._wait(wait, retry=False)
+
+    async def _back_off(self, attempt: int, cause: Exception | None, status: int | None = None) -> None:
+        if attempt == _ATTEMPTS - 1:
+            raise _unavailable(f"answered {status}" if status else "broke the connection") from cause
+        await self._wait(min(60.0, 0.5 * 2**attempt) * (0.5 + random.random()), retry=True)  # noqa: S311 - jitter
+
+    async def _wait(self, seconds: float, *, retry: bool) -> None:
+        """Waits within the slice, or postpones the run."""
+        seconds = min(seconds, _LONGEST_WAIT)
+        if seconds > self.budget():
+            raise Postponed(seconds)
+        if retry:
+            self.waits.retries += 1
+            self.waits.retry_seconds = round(self.waits.retry_seconds + seconds, 3)
+        else:
+            self.waits.throttle_seconds = round(self.waits.throttle_seconds + seconds, 3)
+        await self._clock.sleep(seconds)
+
+    async def close(self) -> None:
+        await self._renew_connections()
+        await self._credential.close()
+
+
+def _parsed(answer: Answer) -> Any:
+    try:
+        return orjson.loads(answer.content)
+    except orjson.JSONDecodeError as error:
+        raise _Lost("incomplete body") from error
+
+
+def _retry_after(answer: Answer, clock: Clock) -> float | None:
+    """Seconds; the header may hold seconds, a date, or be missing or unreadable (None)."""
+    text = answer.headers.get("retry-after")
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - clock.now()).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _unavailable(what: str) -> SourceProblem:
+    return SourceProblem(
+        f"Microsoft Graph {what} {_ATTEMPTS} times in a row.",
+        code="graph-unavailable",
+        remedy="Nothing was lost and nobody was removed; the next run tries again by itself.",
+        transient=True,
+    )

@@ -1,0 +1,66 @@
+"""Functions that make one stored value out of one or more Graph properties. None means empty at the source."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+def identifier(related: Any) -> str | None:
+    """The id of an expanded object: manager, as the list's $expand and delta's annotation give it."""
+    if isinstance(related, list):
+        related = next((entry for entry in related if "@removed" not in entry), None)
+    return related.get("id") if isinstance(related, dict) else None
+
+
+def identifiers(related: Any) -> list[str] | None:
+    """The ids of expanded objects, sorted: Graph promises no order."""
+    return sorted(entry["id"] for entry in related or [] if "@removed" not in entry) or None
+
+
+def ordered(values: Any) -> list[str] | None:
+    """A collection without order, sorted, so that it differs only when its content does."""
+    return sorted(values) if values else None
+
+
+def phones(business: Any, mobile: Any, fax: Any) -> list[dict[str, str]] | None:
+    """Every phone number with its type: work, mobile or fax. Graph names no other types."""
+    numbers = [{"type": "work", "number": number} for number in business or []]
+    if mobile:
+        numbers.append({"type": "mobile", "number": mobile})
+    if fax:
+        numbers.append({"type": "fax", "number": fax})
+    return numbers or None
+
+
+def first(values: Any) -> str | None:
+    return values[0] if values else None
+
+
+def password_flag_never_expires(policies: Any) -> bool:
+    """Whether the person's own policy switches expiry off. No policy of their own: the domain's rule holds."""
+    return "DisablePasswordExpiration" in (policies or "")
+
+
+def password_flag_weak_allowed(policies: Any) -> bool:
+    return "DisableStrongPassword" in (policies or "")
+
+
+def any_value(structure: Any) -> dict[str, Any] | None:
+    """A structure without its empty members; none left: empty."""
+    if not structure:
+        return None
+    return {key: value for key, value in sorted(structure.items()) if value is not None and "@" not in key} or None
+
+
+TRANSFORMS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        identifier,
+        identifiers,
+        ordered,
+        phones,
+        first,
+        password_flag_never_expires,
+        password_flag_weak_allowed,
+        any_value,
+    )
+}

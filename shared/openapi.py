@@ -1,0 +1,139 @@
+"""OpenAPI 3.1, derived from the route table and its models."""
+
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+
+from shared.api import PREFIX, ROUTES, Route
+
+_REF = "#/components/schemas/{model}"
+_PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457. `code` is stable, `remedy` says what to do next, `errors` names every bad field.",
+    "required": ["type", "title", "status", "detail", "code", "remedy", "requestId"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "remedy": {"type": "string"},
+        "requestId": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "code", "message"],
+                "properties": {name: {"type": "string"} for name in ("field", "code", "message")},
+            },
+        },
+    },
+}
+
+
+def _schemas() -> tuple[dict[Any, Any], dict[str, Any]]:
+    wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {}
+    for route in ROUTES.values():
+        for model in (route.query, route.body):
+            if model is not None:
+                wanted[model, "validation"] = None
+        if route.returns is not None:
+            wanted[route.returns, "serialization"] = None
+    refs, definitions = models_json_schema(list(wanted), ref_template=_REF, schema_generator=GenerateJsonSchema)
+    return refs, definitions.get("$defs", {})
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole description; made once a process."""
+    refs, schemas = _schemas()
+    paths: dict[str, Any] = {}
+    for route in ROUTES.values():
+        paths.setdefault(f"/{PREFIX}/{route.path}", {})[route.method.lower()] = _operation(route, refs, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Rollcall",
+            "version": "1",
+            "description": "A complete, current and explainable copy of your Microsoft directories. Times are UTC, "
+            "ISO 8601; ids are opaque. Secrets are write-only.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas, "Problem": _PROBLEM},
+            "securitySchemes": {"entra": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+        "security": [{"entra": []}],
+    }
+
+
+def _operation(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "tags": [route.tag],
+        "parameters": _parameters(route, refs, schemas),
+        "responses": {
+            str(route.status): _success(route, refs),
+            "default": {
+                "description": "A problem, with its code and remedy.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            },
+        },
+    }
+    if route.handler.__doc__:
+        operation["description"] = route.handler.__doc__
+    if route.role is None:
+        operation["security"] = []
+    else:
+        operation["x-app-role"] = route.role.value
+    if route.body is not None:
+        schema = refs[route.body, "validation"]
+        content = {"application/merge-patch+json": {"schema": {"type": "object"}}} if route.merge_patch else {}
+        content |= {"application/json": {"schema": {"type": "object"} if route.merge_patch else schema}}
+        operation["requestBody"] = {"required": True, "content": content}
+        if route.merge_patch:
+            operation["requestBody"]["description"] = "Fields of the object to change (RFC 7396); null resets a field."
+    return operation
+
+
+def _parameters(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = []
+    if "{id}" in route.path:
+        parameters.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string"}})
+    if route.needs_if_match:
+        text = "The ETag that was read, or * to overwrite whatever is there."
+        parameters.append(
+            {"name": "If-Match", "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+        )
+    if route.query is not None:
+        schema = schemas[refs[route.query, "validation"]["$ref"].rpartition("/")[2]]
+        for name, field in schema["properties"].items():
+            rest = {key: value for key, value in field.items() if key not in ("description", "title")}
+            parameters.append(
+                {
+                    "name": name,
+                    "in": "query",
+                    "required": name in schema.get("required", ()),
+                    "description": field.get("description", ""),
+                    "schema": rest,
+                }
+            )
+    return parameters
+
+
+def _success(route: Route, refs: dict[Any, Any]) -> dict[str, Any]:
+    if route.status == 204:
+        return {"description": "Done."}
+    if route.returns is None:
+        schema: dict[str, Any] = {"type": "object"} if route.content_type == "application/json" else {"type": "string"}
+    elif route.returns_list:
+        items = {"type": "array", "items": refs[route.returns, "serialization"]}
+        following = {"type": ["string", "null"], "description": "Send it as `after` for the next page; null: the last."}
+        schema = {"type": "object", "required": ["items", "next"], "properties": {"items": items, "next": following}}
+    else:
+        schema = refs[route.returns, "serialization"]
+    return {"description": route.summary + ".", "content": {route.content_type: {"schema": schema}}}

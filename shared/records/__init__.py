@@ -1,0 +1,1 @@
+"""Reading what was collected: people and devices, by id, in order, by prefix."""

@@ -1,0 +1,207 @@
+"""Lists, search and single records. Everything comes from Table Storage; nothing here asks Graph.
+
+Lists in id order are a documented scan of one source's partitions; lists by name one of the look-up partitions; search
+and single records read exact partitions and row ranges.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from shared.clock import parse_iso
+from shared.connectors import KINDS
+from shared.connectors.base import Stream
+from shared.domain.records import Card, Record, Related, Value
+from shared.errors import Invalid, NotFound
+from shared.mapping.attribute import Type
+from shared.storage import keys
+from shared.storage.config import ConfigStore
+from shared.storage.records import CARD_COLUMNS, LOOKUP, RECORDS
+from shared.storage.runs import Runs
+from shared.storage.tables import Row, Stamped, Tables
+
+NAME_LOOKUP = {"person": "name", "device": "device"}
+SEARCH_LOOKUPS = {"person": ("name", "address", "employee"), "device": ("device",)}
+_SEARCH_ROWS = 200
+_NAME_PAGES = 5
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of cards, and the cursor of the next one."""
+
+    items: list[Card]
+    next: str | None
+
+
+def split_record_id(record_id: str) -> tuple[str, str] | None:
+    source, _, object_id = record_id.partition("~")
+    return (source, object_id) if source.isalnum() and object_id and "|" not in object_id else None
+
+
+def _streams(record_type: str) -> dict[str, Stream]:
+    return {s.name: s for kind in KINDS.values() for s in kind.streams if s.record_type == record_type}
+
+
+class Records:
+    def __init__(self, tables: Tables, config: ConfigStore, runs: Runs) -> None:
+        self._tables, self._config, self._runs = tables, config, runs
+
+    def by_id(self, record_type: str, *, source: str | None, after: str | None, limit: int) -> Found:
+        """Cards in id order, of one source or of all."""
+        sources = [source] if source else [document.id for document in self._config.all("source")]
+        cursor = _decode(after) if after else None
+        cards: list[Card] = []
+        for candidate in sources:
+            if cursor and candidate < cursor[0]:
+                continue
+            start = cursor[1] if cursor and candidate == cursor[0] else None
+            cards += self._of_source(record_type, candidate, start, limit + 1 - len(cards))
+            if len(cards) > limit:
+                break
+        more = len(cards) > limit
+        cards = cards[:limit]
+        return Found(cards, _encode(*cards[-1].id.split("~", 1)) if more else None)
+
+    def _of_source(self, record_type: str, source: str, after: str | None, limit: int) -> list[Card]:
+        partitions = keys.record_partitions(source, record_type)
+        cursor = (keys.record_partition(source, record_type, after), f"{after}|~") if after else None
+        cards: list[Card] = []
+        # An object has one row for each stream that describes it; rows of one object are neighbours.
+        rows = self._tables.scan(RECORDS, partitions, after=cursor, limit=limit * 2, select=("RowKey", *CARD_COLUMNS))
+        for stamped in rows:
+            object_id = stamped.row["RowKey"].split("|", 1)[0]
+            if not cards or cards[-1].id != f"{source}~{object_id}":
+                if len(cards) == limit:
+                    break
+                cards.append(_card(source, object_id, stamped.row))
+        return cards
+
+    def by_name(self, record_type: str, *, source: str | None, after: str | None, limit: int) -> Found:
+        """Cards in the order of their folded display names: a documented scan of the look-up table."""
+        attribute = NAME_LOOKUP[record_type]
+        cursor = _decode(after) if after else None
+        cards: list[Card] = []
+        for _ in range(_NAME_PAGES):
+            rows = self._tables.scan(LOOKUP, (f"{attribute}|", f"{attribute}|~"), after=cursor, limit=limit + 1)
+            for number, stamped in enumerate(rows):
+                row = stamped.row
+                if source is None or row["Source"] == source:
+                    cards.append(_card(row["Source"], row["ObjectId"], row))
+                cursor = (row["PartitionKey"], row["RowKey"])
+                if len(cards) == limit:
+                    more = number + 1 < len(rows)
+                    return Found(cards, _encode(*cursor) if more else None)
+            if len(rows) <= limit:
+                return Found(cards, None)
+        return Found(cards, _encode(*cursor) if cursor else None)
+
+    def search(self, record_type: str, text: str, *, source: str | None, limit: int) -> Found:
+        """Cards whose display name, sign-in name, mail or employee id begins with the text: one request a look-up."""
+        folded = keys.fold(text)
+        if len(folded) < 2:
+            raise Invalid("The search text needs at least two characters.")
+        found: dict[str, Card] = {}
+        for attribute in SEARCH_LOOKUPS[record_type]:
+            partition = keys.lookup_partition(attribute, folded)
+            for stamped in self._tables.query(LOOKUP, partition, keys.lookup_range(folded), limit=_SEARCH_ROWS):
+                row = stamped.row
+                if row["Value"].startswith(folded) and (source is None or row["Source"] == source):
+                    card = _card(row["Source"], row["ObjectId"], row)
+                    found.setdefault(card.id, card)
+        ordered = sorted(found.values(), key=lambda card: (keys.fold(card.display_name or ""), card.id))
+        return Found(ordered[:limit], None)
+
+    def get(self, record_type: str, record_id: str) -> Record:
+        """One object: the rows of all streams that describe it, merged."""
+        noun = "person" if record_type == "person" else "device"
+        parts = split_record_id(record_id)
+        rows = self._rows(record_type, *parts) if parts else []
+        if not parts or not rows:
+            raise NotFound(f"There is no {noun} with the id {record_id} in the copy.")
+        streams = _streams(record_type)
+        values: dict[str, Value] = {}
+        for stamped in rows:
+            _, connector, name = stamped.row["RowKey"].split("|")
+            if name in streams:
+                values |= self._values(streams[name], connector, stamped.row) if not values else {
+                    key: value
+                    for key, value in self._values(streams[name], connector, stamped.row).items()
+                    if key not in values or values[key].missing
+                }  # fmt: skip
+        record = Record(
+            id=record_id, source_id=parts[0], object_id=parts[1], values=values,
+            changed_at=max(_time(stamped.row["ChangedAt"]) for stamped in rows),
+            first_seen_at=min(_time(stamped.row["FirstSeenAt"]) for stamped in rows),
+        )  # fmt: skip
+        if record_type == "person" and (manager := values.get("managerId")) and manager.value:
+            record.manager = self._related(parts[0], manager.value)
+        if record_type == "device" and (owners := values.get("ownerIds")):
+            record.owners = [self._related(parts[0], owner) for owner in (owners.value or [])[:20]]
+        return record
+
+    def _rows(self, record_type: str, source: str, object_id: str, select: Sequence[str] = ()) -> list[Stamped]:
+        partition = keys.record_partition(source, record_type, object_id)
+        return self._tables.query(RECORDS, partition, keys.prefix_range(f"{object_id}|"), select=select)
+
+    def _related(self, source: str, object_id: str) -> Related:
+        rows = self._rows("person", source, object_id, ("RowKey", *CARD_COLUMNS))
+        if not rows:
+            return Related(id=f"{source}~{object_id}", missing="not-in-copy")
+        row = rows[0].row
+        return Related(id=f"{source}~{object_id}", display_name=row.get("DisplayName"), mail=row.get("Mail"))
+
+    def _values(self, stream: Stream, connector: str, row: Row) -> dict[str, Value]:
+        state = self._runs.stream(connector, stream.name)
+        as_of = _time(row["ChangedAt"])
+        if state.completed_at:
+            as_of = max(as_of, parse_iso(state.completed_at))
+        values = {}
+        for attribute in stream.attributes:
+            missing = attribute.missing or state.missing.get(attribute.name)
+            values[attribute.name] = Value(
+                value=None if missing else _plain(row.get(attribute.column), attribute.type),
+                missing=missing,
+                note=attribute.note if missing else None,
+                attribute=attribute.source[0] if attribute.source else None,
+                connector_id=connector,
+                stream=stream.name,
+                as_of=None if missing else as_of,
+            )
+        return values
+
+
+def _card(source: str, object_id: str, row: Row) -> Card:
+    return Card(
+        id=f"{source}~{object_id}", display_name=row.get("DisplayName"), sign_in_name=row.get("SignInName"),
+        mail=row.get("Mail"), employee_id=row.get("EmployeeId"), enabled=row.get("Enabled"),
+    )  # fmt: skip
+
+
+def _plain(value: Any, kind: Type) -> Any:
+    if value is None:
+        return None
+    if kind is Type.JSON:
+        return orjson.loads(value)
+    return _time(value).isoformat().replace("+00:00", "Z") if kind is Type.TIME else value
+
+
+def _time(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else parse_iso(str(value))
+
+
+def _encode(first: str, second: str) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([first, second])).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> tuple[str, str]:
+    try:
+        first, second = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return str(first), str(second)
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise Invalid("The cursor is none of ours.", remedy="Start the list again without a cursor.") from error

@@ -1,0 +1,89 @@
+"""Every setting, read once from the environment. README's table of settings is checked against SETTINGS."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from shared.domain.clouds import CLOUDS, Cloud, CloudName
+from shared.errors import Unavailable
+
+STORAGE = "RollcallStorage"
+SETTINGS: dict[str, str] = {
+    STORAGE: "Connection of tables and queues: a connection string, or empty with the two below.",
+    f"{STORAGE}__tableServiceUri": "Table endpoint; the function app's identity signs in.",
+    f"{STORAGE}__queueServiceUri": "Queue endpoint; the function app's identity signs in.",
+    "ROLLCALL_VAULT_URI": "The Key Vault that holds every secret.",
+    "ROLLCALL_TICK": "NCRONTAB of the timer that looks for due connectors. In Azure 0 */5 * * * *.",
+    "ROLLCALL_SLICE_SECONDS": "Time budget of one invocation of a run. Default 480.",
+    "ROLLCALL_CLOUD_ENDPOINTS": "Loopback addresses in place of Microsoft's, for the local stack only.",
+    "ROLLCALL_DEVELOPMENT_PRINCIPAL": "App roles of whoever calls from this machine; ignored in Azure.",
+}
+
+# Set by the platform on every App Service or Functions instance (also Flex), never by the local stack or Core Tools.
+_AZURE_MARKS = ("WEBSITE_INSTANCE_ID", "WEBSITE_POD_NAME", "CONTAINER_NAME", "WEBSITE_OWNER_NAME", "WEBSITE_RESOURCE_GROUP")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL can only reach this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`storage_connection_string` or both `*_service_uri`; `platform_auth`: App Service authentication guards us."""
+
+    storage_connection_string: str | None
+    table_service_uri: str | None
+    queue_service_uri: str | None
+    vault_uri: str | None
+    slice_seconds: float
+    platform_auth: bool
+    development_roles: tuple[str, ...]
+    in_azure: bool
+    clouds: dict[CloudName, Cloud] = field(default_factory=lambda: dict(CLOUDS))
+    overridden: bool = False
+
+
+def _clouds(text: str | None) -> tuple[dict[CloudName, Cloud], bool]:
+    clouds = dict(CLOUDS)
+    if not text:
+        return clouds, False
+    for name, hosts in json.loads(text).items():
+        cloud = CloudName(name)
+        for url in (hosts["graph"], hosts["authority"]):
+            if not is_loopback(url):
+                raise Unavailable(
+                    "ROLLCALL_CLOUD_ENDPOINTS names a host that is not this machine.",
+                    code="setting-invalid",
+                    remedy="Remove the setting: it exists for the local stack only.",
+                )
+        clouds[cloud] = Cloud(hosts["graph"], hosts["authority"], CLOUDS[cloud].resource)
+    return clouds, True
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process. Raises Unavailable for one that can't be used."""
+    env = os.environ if environment is None else environment
+    in_azure = any(env.get(mark) for mark in _AZURE_MARKS)
+    development = env.get("ROLLCALL_DEVELOPMENT_PRINCIPAL", "")
+    clouds, overridden = _clouds(env.get("ROLLCALL_CLOUD_ENDPOINTS"))
+    try:
+        slice_seconds = float(env.get("ROLLCALL_SLICE_SECONDS") or 480)
+    except ValueError as error:
+        raise Unavailable(
+            "ROLLCALL_SLICE_SECONDS is not a number.", code="setting-invalid", remedy="Set seconds, such as 480."
+        ) from error
+    return Settings(
+        storage_connection_string=env.get(STORAGE) or None,
+        table_service_uri=env.get(f"{STORAGE}__tableServiceUri") or None,
+        queue_service_uri=env.get(f"{STORAGE}__queueServiceUri") or None,
+        vault_uri=env.get("ROLLCALL_VAULT_URI") or None,
+        slice_seconds=slice_seconds,
+        platform_auth=env.get("WEBSITE_AUTH_ENABLED", "").lower() == "true",
+        development_roles=() if in_azure else tuple(r.strip() for r in development.split(",") if r.strip()),
+        in_azure=in_azure,
+        clouds=clouds,
+        overridden=overridden,
+    )

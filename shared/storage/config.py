@@ -1,0 +1,160 @@
+"""The table Config: every object of configuration, its unique name and its references in one partition, so that a change
+of all three is one transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.storage import keys
+from shared.storage.tables import Delete, Insert, Operation, Put, Row, RowChanged, RowExists, Tables, Touch
+
+CONFIG = "Config"
+
+
+@dataclass(frozen=True)
+class Document:
+    """One object: `body` is its model's JSON, `name` unique in `scope`, `uses` what it refers to (`kind.id`).
+    `etag` is the row's storage ETag; the API's own is made of `revision`.
+    """
+
+    kind: str
+    id: str
+    revision: int
+    created_at: str
+    updated_at: str
+    name: str
+    scope: str
+    uses: tuple[str, ...]
+    body: dict[str, Any]
+    etag: str = ""
+
+    @property
+    def ref(self) -> str:
+        return f"{self.kind}.{self.id}"
+
+    def row(self) -> Row:
+        return {
+            "PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.config_row(self.kind, self.id),
+            "Revision": self.revision, "CreatedAt": self.created_at, "UpdatedAt": self.updated_at, "Name": self.name,
+            "Scope": self.scope, "Uses": orjson.dumps(self.uses).decode(), "Body": orjson.dumps(self.body).decode(),
+        }  # fmt: skip
+
+
+class NameTaken(Exception):  # noqa: N818
+    """Another object of the kind has this name in the same scope."""
+
+
+class InUse(Exception):  # noqa: N818
+    """`users` (kind, name, id) refer to the object."""
+
+    def __init__(self, users: list[tuple[str, str, str]]) -> None:
+        super().__init__(f"{len(users)} users")
+        self.users = users
+
+
+class TargetGone(Exception):  # noqa: N818
+    """A referred object is not there; `ref` is `kind.id`."""
+
+    def __init__(self, ref: str) -> None:
+        super().__init__(ref)
+        self.ref = ref
+
+
+def _parse(row: dict[str, Any], etag: str) -> Document:
+    kind, _, object_id = row["RowKey"].partition("|")
+    return Document(
+        kind=kind, id=object_id, revision=row["Revision"], created_at=row["CreatedAt"], updated_at=row["UpdatedAt"],
+        name=row["Name"], scope=row["Scope"], uses=tuple(orjson.loads(row["Uses"])), body=orjson.loads(row["Body"]),
+        etag=etag,
+    )  # fmt: skip
+
+
+class ConfigStore:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, kind: str, object_id: str) -> Document | None:
+        found = self._tables.get(CONFIG, keys.CONFIG_PARTITION, keys.config_row(kind, object_id))
+        return _parse(found.row, found.etag) if found else None
+
+    def all(self, kind: str, *, after: str | None = None, limit: int | None = None) -> list[Document]:
+        """In order of creation, after an id."""
+        start, end = keys.prefix_range(f"{kind}|")
+        if after:
+            start = keys.config_row(kind, after) + "\x7f"
+        rows = self._tables.query(CONFIG, keys.CONFIG_PARTITION, (start, end), limit=limit)
+        return [_parse(stamped.row, stamped.etag) for stamped in rows]
+
+    def users_of(self, ref: str) -> list[tuple[str, str, str]]:
+        """What refers to an object: (kind, name, id)."""
+        rows = self._tables.query(CONFIG, keys.CONFIG_PARTITION, keys.prefix_range(f"u|{ref}|"), limit=200)
+        return [(row.row["UserKind"], row.row["UserName"], row.row["UserId"]) for row in rows]
+
+    def create(self, document: Document) -> None:
+        """Raises NameTaken or TargetGone; nothing is written then."""
+        operations: list[Operation] = [Insert(document.row()), *self._reserve(document), *self._use(document, ())]
+        self._commit(operations, document)
+
+    def replace(self, document: Document, before: Document) -> None:
+        """Writes a new revision of `before`. Raises RowChanged where it changed meanwhile, NameTaken, TargetGone."""
+        operations: list[Operation] = [Put(document.row(), before.etag)]
+        new_name, old_name = _name_key(document), _name_key(before)
+        if new_name != old_name:
+            operations += [*self._reserve(document), Delete(keys.CONFIG_PARTITION, old_name)]
+        operations += self._use(document, before.uses)
+        if document.name != before.name:
+            kept = set(document.uses) & set(before.uses)
+            operations += [Put(_use_row(document, ref)) for ref in sorted(kept)]
+        operations += [
+            Delete(keys.CONFIG_PARTITION, keys.config_use(ref, document.ref))
+            for ref in sorted(set(before.uses) - set(document.uses))
+        ]
+        self._commit(operations, document)
+
+    def delete(self, document: Document) -> None:
+        """Raises InUse, or RowChanged: using an object touches it, so a use that comes in meanwhile is noticed."""
+        if users := self.users_of(document.ref):
+            raise InUse(users)
+        operations: list[Operation] = [
+            Delete(keys.CONFIG_PARTITION, keys.config_row(document.kind, document.id), document.etag),
+            Delete(keys.CONFIG_PARTITION, _name_key(document)),
+            *(Delete(keys.CONFIG_PARTITION, keys.config_use(ref, document.ref)) for ref in document.uses),
+        ]
+        self._tables.transaction(CONFIG, operations)
+
+    def _reserve(self, document: Document) -> Iterable[Operation]:
+        yield Insert({"PartitionKey": keys.CONFIG_PARTITION, "RowKey": _name_key(document), "Owner": document.id})
+
+    def _use(self, document: Document, before: Sequence[str]) -> list[Operation]:
+        operations: list[Operation] = []
+        for ref in sorted(set(document.uses) - set(before)):
+            kind, _, object_id = ref.partition(".")
+            target = {"PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.config_row(kind, object_id)}
+            operations += [Touch({**target, "UsedBy": document.id}), Put(_use_row(document, ref))]
+        return operations
+
+    def _commit(self, operations: Sequence[Operation], document: Document) -> None:
+        try:
+            self._tables.transaction(CONFIG, operations)
+        except RowExists as error:
+            raise NameTaken(document.name) from error
+        except RowChanged:
+            for ref in document.uses:
+                kind, _, object_id = ref.partition(".")
+                if self.get(kind, object_id) is None:
+                    raise TargetGone(ref) from None
+            raise
+
+
+def _name_key(document: Document) -> str:
+    return keys.config_name(document.kind, document.scope, document.name)
+
+
+def _use_row(document: Document, ref: str) -> Row:
+    return {
+        "PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.config_use(ref, document.ref),
+        "UserKind": document.kind, "UserName": document.name, "UserId": document.id,
+    }  # fmt: skip

@@ -1,0 +1,77 @@
+"""Partition and row keys of every table: the one place that spells them."""
+
+import hashlib
+import re
+import unicodedata
+from datetime import UTC, datetime
+
+CONFIG_PARTITION = "config"
+SCHEDULE_PARTITION = "schedule"
+_HEX2 = re.compile(r"^[0-9a-f]{2}")
+_END = "~"  # sorts after every character that our keys use
+LOOKUP_HEX_LIMIT = 40
+
+
+def config_row(kind: str, object_id: str) -> str:
+    return f"{kind}|{object_id}"
+
+
+def config_name(kind: str, scope: str, name: str) -> str:
+    """Reservation of a name: the folded name as hex, so that any character is a valid key and case does not count."""
+    return f"n|{kind}|{scope}|{hashlib.sha256(fold(name).encode()).hexdigest()[:40]}"
+
+
+def config_use(target: str, user: str) -> str:
+    """`target` is used by `user`; both `{kind}.{id}`."""
+    return f"u|{target}|{user}"
+
+
+def prefix_range(prefix: str) -> tuple[str, str]:
+    """Row keys that begin with the prefix: from (inclusive), to (exclusive)."""
+    return prefix, prefix + _END
+
+
+def shard(object_id: str) -> str:
+    """Two hex digits: the first of a GUID, otherwise of the id's hash."""
+    low = object_id.lower()
+    return low[:2] if _HEX2.match(low) else hashlib.sha256(low.encode()).hexdigest()[:2]
+
+
+def record_partition(source: str, kind: str, object_id: str) -> str:
+    return f"{source}|{kind}|{shard(object_id)}"
+
+
+def record_row(object_id: str, connector: str, stream: str) -> str:
+    return f"{object_id}|{connector}|{stream}"
+
+
+def record_partitions(source: str, kind: str) -> tuple[str, str]:
+    """The partition range of one source's records of one type: from (inclusive), to (exclusive)."""
+    return f"{source}|{kind}|", f"{source}|{kind}|{_END}"
+
+
+def inverted(moment: datetime) -> str:
+    """Milliseconds counted down: newer sorts first."""
+    return f"{9_999_999_999_999 - int(moment.astimezone(UTC).timestamp() * 1000):013d}"
+
+
+def fold(text: str) -> str:
+    """The form in which names are compared: no case, no accents, single blanks."""
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    bare = "".join(c for c in unicodedata.normalize("NFKD", decomposed) if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", " ".join(bare.split()))
+
+
+def lookup_partition(attribute: str, folded: str) -> str:
+    """By the first two folded characters, as hex: any script gives a valid key."""
+    return f"{attribute}|{folded[:2].encode().hex()}"
+
+
+def lookup_row(folded: str, source: str, object_id: str) -> str:
+    return f"{folded.encode().hex()[:LOOKUP_HEX_LIMIT]}|{source}|{object_id}"
+
+
+def lookup_range(folded_prefix: str) -> tuple[str, str]:
+    """Row keys of values that begin with the prefix (or with its first 20 bytes: compare the card's value too)."""
+    digits = folded_prefix.encode().hex()[:LOOKUP_HEX_LIMIT]
+    return digits, digits + _END

@@ -1,0 +1,117 @@
+"""The lease of a connector's run, and fencing: every control commit carries the lease's ETag.
+
+Table Storage has no locks. A holder renews from its own thread; a taker watches until the lease row has not changed for
+a full term on the taker's own monotonic clock. No wall clock decides. A writer stops 40 s before its own deadline, so
+that nothing it sent lands after another has taken over.
+"""
+
+import logging
+import threading
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from shared.clock import Clock, iso
+from shared.errors import Unavailable
+from shared.storage.tables import Insert, Operation, Put, Row, RowChanged, RowExists, Tables
+
+STATE = "State"
+LEASE_ROW = "lease"
+TERM, RENEW_EVERY, MARGIN = 90.0, 15.0, 40.0
+_WATCH_EVERY = 5.0
+_log = logging.getLogger("rollcall.lease")
+
+
+class LeaseLost(Exception):  # noqa: N818
+    """Another worker has the run; this one must stop."""
+
+
+class Lease:
+    """Held on one connector for one run."""
+
+    def __init__(self, tables: Tables, connector: str, run: str, clock: Clock) -> None:
+        self._tables, self._connector, self._run, self._clock = tables, connector, run, clock
+        self._owner = uuid.uuid4().hex
+        self._etag: str | None = None
+        self._deadline = 0.0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lost = False
+
+    async def acquire(self) -> bool:
+        """Whether this worker has the lease now. Watches a foreign lease for a full term before it takes it; False as
+        soon as its holder shows a sign of life. The second value of `taken_over` tells which it was.
+        """
+        found = self._tables.get(STATE, self._connector, LEASE_ROW)
+        self.taken_over = False
+        if found and found.row.get("Owner"):
+            began = self._clock.monotonic()
+            while self._clock.monotonic() - began < TERM:
+                await self._clock.sleep(_WATCH_EVERY)
+                again = self._tables.get(STATE, self._connector, LEASE_ROW)
+                if again is None or again.etag != found.etag:
+                    return False
+            self.taken_over = True
+        try:
+            self._write([], self._owner, found.etag if found else None)
+        except (LeaseLost, RowExists):
+            return False
+        return True
+
+    def start(self) -> None:
+        """Renews from a thread of its own, so that a busy event loop can't lose the lease."""
+        self._thread = threading.Thread(target=self._renew, name=f"lease-{self._connector}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join(timeout=5)
+
+    def guard(self) -> None:
+        """Raises LeaseLost when this worker must not send another write."""
+        if self._lost or self._clock.monotonic() > self._deadline - MARGIN:
+            raise LeaseLost(self._run)
+
+    def commit(self, operations: Sequence[Operation], *, release: bool = False) -> None:
+        """Writes control rows of the connector's partition and renews (or gives back) the lease, all or nothing."""
+        with self._lock:
+            if self._lost:
+                raise LeaseLost(self._run)
+            self._write(operations, "" if release else self._owner, self._etag)
+
+    def _write(self, operations: Sequence[Operation], owner: str, etag: str | None) -> None:
+        stamp = uuid.uuid4().hex
+        sent = self._clock.monotonic()
+        row: Row = {
+            "PartitionKey": self._connector, "RowKey": LEASE_ROW, "Owner": owner, "Run": self._run, "Stamp": stamp,
+            "RenewedAt": iso(self._clock.now()),
+        }  # fmt: skip
+        first: Operation = Put(row, etag) if etag else Insert(row)
+        try:
+            self._etag = self._tables.transaction(STATE, [first, *operations])[0]
+        except (RowChanged, RowExists, Unavailable) as error:
+            # The answer may have been lost although the transaction was done: the stamp tells.
+            found = self._tables.get(STATE, self._connector, LEASE_ROW)
+            if not found or found.row.get("Stamp") != stamp:
+                if isinstance(error, Unavailable):
+                    raise
+                self._lost = True
+                raise LeaseLost(self._run) from error
+            self._etag = found.etag
+        self._deadline = sent + TERM
+
+    def _renew(self) -> None:
+        while not self._stop.wait(RENEW_EVERY):
+            try:
+                self.commit([])
+            except LeaseLost:
+                return
+            except Exception as error:  # noqa: BLE001 - a failed renewal is tried again until the deadline
+                _log.warning("the lease of %s could not be renewed: %s", self._connector, type(error).__name__)
+
+
+def suspicious(row: dict[str, Any] | None, run: str) -> bool:
+    """Whether nobody seems to work on the run: a hint for sending its message again, never a decision."""
+    return row is None or not row.get("Owner") or row.get("Run") != run

@@ -1,0 +1,300 @@
+"""Table Storage for everything but bulk writes: keyed reads, exact ranges, transactions with ETags.
+
+Every row carries V, the version of its layout; a row of a newer version is refused rather than misread. A query needs an
+exact partition and a row range; the documented scans of one source go through scan(). A table is created when the
+service says that it is not there, and at no other time.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.data.tables import TableClient, TableServiceClient, TableTransactionError, UpdateMode
+
+from shared.errors import Unavailable
+from shared.storage.wide import join, split
+
+SCHEMA_VERSION = 1
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+class RowExists(Exception):  # noqa: N818 - an answer, not a failure
+    """Insert found the row there."""
+
+
+class RowChanged(Exception):  # noqa: N818
+    """The ETag is not the row's any more, or the row is gone."""
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """A row with the ETag that it was read with."""
+
+    row: Row
+    etag: str
+
+
+@dataclass(frozen=True)
+class Insert:
+    row: Row
+
+
+@dataclass(frozen=True)
+class Put:
+    """Replace; with an ETag only if the row is still as read, without one whether or not it is there."""
+
+    row: Row
+    etag: str | None = None
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Merge columns into a row that must exist (and be as read, with an ETag)."""
+
+    row: Row
+    etag: str | None = None
+
+
+@dataclass(frozen=True)
+class Delete:
+    partition: str
+    key: str
+    etag: str | None = None
+
+
+Operation = Insert | Put | Touch | Delete
+
+
+def refuse_newer(row: Mapping[str, Any]) -> None:
+    """Raises Unavailable for a row that a newer Rollcall wrote."""
+    version = row.get("V", SCHEMA_VERSION)
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise Unavailable(
+            f"A stored row has schema version {version}; this version of Rollcall knows up to {SCHEMA_VERSION}.",
+            code="schema-too-new",
+            remedy="Deploy the Rollcall version that wrote it, or a later one.",
+        )
+
+
+@contextlib.contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turns an unreachable or refusing service into Unavailable, without quoting what was sent."""
+    try:
+        yield
+    except (ServiceRequestError, ServiceResponseError) as error:
+        raise Unavailable(
+            "Table Storage can't be reached.",
+            code="storage-unreachable",
+            remedy="Check the storage account's network rules and the RollcallStorage setting, then try again.",
+        ) from error
+    except ClientAuthenticationError as error:
+        raise Unavailable(
+            "Table Storage refused the function app's identity.",
+            code="storage-denied",
+            remedy="Give the function app's identity the roles Storage Table Data Contributor and Storage Queue Data "
+            "Contributor on the storage account.",
+        ) from error
+    except HttpResponseError as error:
+        if error.status_code == 403:
+            raise Unavailable(
+                "Table Storage refused the request.",
+                code="storage-denied",
+                remedy="Give the function app's identity the role Storage Table Data Contributor, and check the "
+                "storage account's network rules.",
+            ) from error
+        if error.status_code is not None and error.status_code >= 500:
+            raise Unavailable(
+                f"Table Storage answered {error.status_code}.", code="storage-busy", remedy="Try again in a minute."
+            ) from error
+        raise
+
+
+class Tables:
+    """The tables of one storage account."""
+
+    def __init__(self, service: TableServiceClient) -> None:
+        self._service = service
+        self._clients: dict[str, TableClient] = {}
+
+    def _client(self, table: str) -> TableClient:
+        client = self._clients.get(table)
+        if client is None:
+            client = self._clients[table] = self._service.get_table_client(table)
+        return client
+
+    def _creating(self, table: str, call: Callable[[], T]) -> T:
+        """Runs the call; where the table is not there yet, makes it and runs the call again."""
+        with storage_errors():
+            try:
+                return call()
+            except HttpResponseError as error:
+                if not _table_missing(error):
+                    raise
+            with contextlib.suppress(ResourceExistsError):
+                self._service.create_table(table)
+            return call()
+
+    def get(self, table: str, partition: str, key: str) -> Stamped | None:
+        """One row, or None."""
+
+        def read() -> Stamped | None:
+            try:
+                entity = self._client(table).get_entity(partition, key)
+            except ResourceNotFoundError:
+                return None
+            return _stamped(entity)
+
+        with storage_errors():
+            return read()
+
+    def query(
+        self, table: str, partition: str, keys: tuple[str, str], *, limit: int | None = None, select: Sequence[str] = ()
+    ) -> list[Stamped]:
+        """Rows of one partition with from <= RowKey < to, in key order; at most `limit`."""
+        text = "PartitionKey eq @p and RowKey ge @from and RowKey lt @to"
+        parameters = {"p": partition, "from": keys[0], "to": keys[1]}
+        return self._read(table, text, parameters, limit, select)
+
+    def scan(
+        self,
+        table: str,
+        partitions: tuple[str, str],
+        *,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
+        select: Sequence[str] = (),
+    ) -> list[Stamped]:
+        """A documented scan: rows of a range of partitions in key order, after a (partition, row) cursor."""
+        text = "PartitionKey ge @from and PartitionKey lt @to"
+        parameters = {"from": partitions[0], "to": partitions[1]}
+        if after:
+            text = "((PartitionKey eq @p and RowKey gt @r) or PartitionKey gt @p) and PartitionKey lt @to"
+            parameters = {"p": after[0], "r": after[1], "to": partitions[1]}
+        return self._read(table, text, parameters, limit, select)
+
+    def _read(
+        self, table: str, text: str, parameters: dict[str, str], limit: int | None, select: Sequence[str]
+    ) -> list[Stamped]:
+        rows: list[Stamped] = []
+        with storage_errors():
+            try:
+                pages = self._client(table).query_entities(
+                    text,
+                    parameters=parameters,
+                    results_per_page=min(limit or 1000, 1000),
+                    select=[*select, "V"] if select else None,
+                )
+                for entity in pages:  # the iterator follows continuations, also behind empty pages
+                    rows.append(_stamped(entity))
+                    if limit and len(rows) >= limit:
+                        break
+            except HttpResponseError as error:
+                if not _table_missing(error):
+                    raise
+        return rows
+
+    def insert(self, table: str, row: Row) -> str:
+        """Writes a new row and gives its ETag. Raises RowExists."""
+        self_row = _versioned(row)
+
+        def write() -> str:
+            try:
+                return str(self._client(table).create_entity(self_row)["etag"])
+            except ResourceExistsError as error:
+                raise RowExists from error
+
+        return self._creating(table, write)
+
+    def put(self, table: str, row: Row, etag: str | None = None) -> str:
+        """Replaces a row and gives its ETag. With `etag` only if unchanged: RowChanged."""
+        self_row = _versioned(row)
+
+        def write() -> str:
+            client = self._client(table)
+            if etag is None:
+                return str(client.upsert_entity(self_row, mode=UpdateMode.REPLACE)["etag"])
+            try:
+                return str(
+                    client.update_entity(
+                        self_row, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
+                    )["etag"]
+                )
+            except (ResourceModifiedError, ResourceNotFoundError) as error:
+                if _table_missing(error):
+                    raise
+                raise RowChanged from error
+
+        return self._creating(table, write)
+
+    def delete(self, table: str, partition: str, key: str) -> None:
+        """Removes a row if it is there."""
+        with storage_errors(), contextlib.suppress(ResourceNotFoundError):
+            self._client(table).delete_entity(partition, key)
+
+    def transaction(self, table: str, operations: Sequence[Operation]) -> list[str | None]:
+        """All or nothing, in one partition; the ETags, in order. Raises RowExists or RowChanged."""
+        if len(operations) > 100:
+            raise ValueError("a transaction holds at most 100 operations")
+        batch = [_sdk_operation(operation) for operation in operations]
+
+        def write() -> list[str | None]:
+            try:
+                answers = self._client(table).submit_transaction(batch)
+            except TableTransactionError as error:
+                code = str(getattr(error, "error_code", "") or "")
+                if error.status_code == 409 or "EntityAlreadyExists" in code:
+                    raise RowExists from error
+                if error.status_code == 412 or (error.status_code == 404 and not _table_missing(error)):
+                    raise RowChanged from error
+                raise
+            return [str(answer["etag"]) if answer.get("etag") else None for answer in answers]
+
+        return self._creating(table, write)
+
+
+def _table_missing(error: HttpResponseError) -> bool:
+    code = str(getattr(error, "error_code", "") or "")
+    return "TableNotFound" in code or "TableNotFound" in str(error.message or "")
+
+
+def _versioned(row: Row) -> Row:
+    return split({"V": SCHEMA_VERSION, **row})
+
+
+def _stamped(entity: Any) -> Stamped:
+    row = join(dict(entity))
+    refuse_newer(row)
+    return Stamped(row, str(entity.metadata.get("etag", "")))
+
+
+def _sdk_operation(operation: Operation) -> tuple[Any, ...]:
+    match operation:
+        case Insert(row):
+            return ("create", _versioned(row))
+        case Put(row, None):
+            return ("upsert", _versioned(row), {"mode": UpdateMode.REPLACE})
+        case Put(row, etag):
+            options = {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+            return ("update", _versioned(row), options)
+        case Touch(row, None):
+            return ("update", row, {"mode": UpdateMode.MERGE})
+        case Touch(row, etag):
+            options = {"mode": UpdateMode.MERGE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+            return ("update", row, options)
+        case Delete(partition, key, None):
+            return ("delete", {"PartitionKey": partition, "RowKey": key})
+        case Delete(partition, key, etag):
+            options = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+            return ("delete", {"PartitionKey": partition, "RowKey": key}, options)

@@ -1,0 +1,33 @@
+"""Closing a run whose message kept failing, once nobody works on it any more."""
+
+from typing import Any
+
+from shared.domain.run import Problem, RunState
+from shared.storage.lease import Lease
+from shared.storage.runs import put_run
+from shared.sync.runner import Services
+
+
+async def abandon(services: Services, message: dict[str, Any]) -> str:
+    """Closes the run as failed if its lease can be had; gives what came of it."""
+    run = services.runs.get(str(message.get("run")))
+    if run is None or run.state.closed or message.get("slice") != run.slice:
+        return "nothing to close"
+    lease = Lease(services.tables, run.connector_id, run.id, services.clock)
+    if not await lease.acquire():
+        return "another worker has the run"
+    run = services.runs.get(run.id) or run
+    if run.state.closed:
+        lease.commit([], release=True)
+        return "closed meanwhile"
+    run.state, run.finished_at = RunState.FAILED, services.clock.now()
+    run.problems.append(
+        Problem(
+            code="worker-failed",
+            message="The worker failed five times in a row before it could report.",
+            remedy="Look at the log of run_slice; the next run tries again by itself. Nobody was removed.",
+        )
+    )
+    lease.commit([put_run(run)], release=True)
+    services.dispatch.closed(run)
+    return "closed as failed"

@@ -1,0 +1,52 @@
+"""Which objects belong in the copy: domains, excluded groups, thresholds in days.
+
+A threshold leaves out only what is known to be old in every respect: creation (none counts as old), last sign-in, and no
+change seen by us within the days. Unknown activity keeps an object.
+"""
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.clock import parse_iso
+from shared.connectors.base import Stream
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the owner left in. `excluded` holds object ids of people in service-account groups."""
+
+    stream: Stream
+    domains: frozenset[str]
+    excluded: Container[str]
+    threshold_days: int
+    now: datetime
+
+    def left_out(self, item: dict[str, Any], changed_day: Callable[[], int | None]) -> str | None:
+        """Why the object stays out of the copy: excluded-group, domain or threshold; None: it belongs in.
+        `changed_day`: the day (since 1970) of the last change that we saw, None where we never saw one.
+        """
+        if self.stream.by_group and item["id"] in self.excluded:
+            return "excluded-group"
+        if self.stream.by_domain and "*" not in self.domains and not self._in_domains(item):
+            return "domain"
+        if self.threshold_days and self.stream.last_seen and self._aged(item, changed_day):
+            return "threshold"
+        return None
+
+    def _in_domains(self, item: dict[str, Any]) -> bool:
+        addresses = (item.get("mail"), item.get("userPrincipalName"))
+        return any(text and text.rpartition("@")[2].lower() in self.domains for text in addresses)
+
+    def _aged(self, item: dict[str, Any], changed_day: Callable[[], int | None]) -> bool:
+        assert self.stream.created is not None
+        assert self.stream.last_seen is not None
+        limit = self.now - timedelta(days=self.threshold_days)
+        created, seen = item.get(self.stream.created), item.get(self.stream.last_seen)
+        if not seen or parse_iso(seen) >= limit:
+            return False
+        if created and parse_iso(created) >= limit:
+            return False
+        day = changed_day()
+        return day is None or datetime.fromtimestamp(day * 86400, UTC) < limit
