@@ -2,9 +2,8 @@
 
 from functions.models import RecordsQuery, SearchQuery
 from shared.api import Call, Reply, route
-from shared.domain.records import Card, Record
+from shared.domain.records import Card, Found, Record
 from shared.principal import Role
-from shared.records.service import Found
 from shared.wiring import app
 
 

@@ -5,7 +5,7 @@ import logging
 
 import azure.functions as func
 
-blueprint = func.Blueprint()  # type: ignore[no-untyped-call] - the SDK has no annotation there
+blueprint = func.Blueprint()
 _log = logging.getLogger("rollcall.sync")
 
 

@@ -27,18 +27,23 @@ class Scheduling:
         self._schedules, self._clock = schedules, clock
 
     def put(self, document: Document) -> None:
-        """Brings the row in step with the connector: its next due time is computed anew, a run that goes on stays."""
+        """Brings the row in step with the connector. A changed schedule gets a new due time; a run that goes on stays."""
         schedule, active = schedule_of(document), bool(document.body["active"])
         for _ in range(_TRIES):
             now = self._clock.now()
             old = self._schedules.get(document.id)
             if old and old.revision >= document.revision:
                 return
-            due = iso(next_due(schedule, now, anchor=now)) if active else ""
-            anchor = iso(now)
-            row = ScheduleRow(document.id, document.revision, active, due, anchor)
-            if old:
-                row = replace(old, revision=document.revision, active=active, next_due=due, anchor=anchor)
+            mark = schedule.model_dump_json()
+            if old and old.fingerprint == mark and old.active == active:
+                row = replace(old, revision=document.revision)  # a due time that was missed stays due
+            else:
+                at_once = old is None and schedule.first_run == "at-once"
+                due = iso(now if at_once else next_due(schedule, now, anchor=now)) if active else ""
+                base = old or ScheduleRow(document.id, 0, active, due, iso(now))
+                row = replace(
+                    base, revision=document.revision, active=active, next_due=due, anchor=iso(now), fingerprint=mark
+                )
             if self._schedules.save(row):
                 return
         # Somebody else keeps changing the row: the next tick compares revisions and does this again.

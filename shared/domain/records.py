@@ -1,5 +1,6 @@
 """What the records API shows: people and devices, each value with its provenance."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -74,3 +75,11 @@ class Record(Model):
     """People: the manager; null where the directory has none."""
     owners: list[Related] | None = None
     """Devices: the registered owners."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of cards, and the cursor of the next one."""
+
+    items: list[Card]
+    next: str | None

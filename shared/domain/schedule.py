@@ -70,6 +70,8 @@ class Schedule(Model):
     """The time of day, HH:MM in timeZone, at which it starts; nights and weekends disturb least."""
     start_date: date | None = None
     """The first day, in timeZone. Default: the day on which the schedule is saved."""
+    first_run: Literal["scheduled", "at-once"] = "scheduled"
+    """scheduled: a new connector waits for its start time. at-once: its first run starts as soon as it is saved."""
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     """An IANA time zone. Days and weeks keep the wall-clock time through daylight saving; minutes and hours step evenly."""
 

@@ -132,8 +132,7 @@ class GraphClient:
         request.http_method = Method.GET if method == "GET" else Method.POST
         request.url = url
         request.headers.add("client-request-id", str(uuid.uuid4()))
-        request.headers.add("Accept", "application/json")
-        for name, value in headers.items():
+        for name, value in {"Accept": "application/json", **headers}.items():
             request.headers.add(name, value)
         if body is not None:
             request.content = orjson.dumps(body)

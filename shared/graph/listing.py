@@ -10,7 +10,7 @@ from shared.graph.answers import Denied, Missing
 from shared.graph.client import GraphClient
 
 _EXPAND_LIMIT = 20  # $expand on directory objects gives 20 entries at most and no link to the rest
-_EVENTUAL = {"ConsistencyLevel": "eventual"}
+_COUNT = {"ConsistencyLevel": "eventual", "Accept": "text/plain"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class DirectoryReader:
     async def count(self) -> int | None:
         """Graph's own count, None where it gives none."""
         try:
-            answer = await self._client.get_json(f"{self._listing.path}/$count", self._listing.permission, _EVENTUAL)
+            answer = await self._client.get_json(f"{self._listing.path}/$count", self._listing.permission, _COUNT)
         except Denied:
             raise
         except SourceProblem as problem:

@@ -7,7 +7,6 @@ and single records read exact partitions and row ranges.
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ import orjson
 from shared.clock import parse_iso
 from shared.connectors import KINDS
 from shared.connectors.base import Stream
-from shared.domain.records import Card, Record, Related, Value
+from shared.domain.records import Card, Found, Record, Related, Value
 from shared.errors import Invalid, NotFound
 from shared.mapping.attribute import Type
 from shared.storage import keys
@@ -29,14 +28,6 @@ NAME_LOOKUP = {"person": "name", "device": "device"}
 SEARCH_LOOKUPS = {"person": ("name", "address", "employee"), "device": ("device",)}
 _SEARCH_ROWS = 200
 _NAME_PAGES = 5
-
-
-@dataclass(frozen=True)
-class Found:
-    """A page of cards, and the cursor of the next one."""
-
-    items: list[Card]
-    next: str | None
 
 
 def split_record_id(record_id: str) -> tuple[str, str] | None:

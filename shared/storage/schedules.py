@@ -12,7 +12,7 @@ SCHEDULE = "Schedule"
 @dataclass(frozen=True)
 class ScheduleRow:
     """`next_due` ISO 8601 or empty; `run` the run that goes on or empty; `revision` of the connector it was made from;
-    `anchor`: when the schedule was saved; `hinted_at`: when the run's message was last sent.
+    `anchor`: when the schedule was saved, `fingerprint` what it said; `hinted_at`: when the run's message was last sent.
     """
 
     connector: str
@@ -20,6 +20,7 @@ class ScheduleRow:
     active: bool
     next_due: str
     anchor: str
+    fingerprint: str = ""
     run: str = ""
     trigger: str = ""
     requested_by: str = ""
@@ -29,7 +30,8 @@ class ScheduleRow:
     def row(self) -> Row:
         return {
             "PartitionKey": keys.SCHEDULE_PARTITION, "RowKey": self.connector, "Revision": self.revision,
-            "Active": self.active, "NextDue": self.next_due, "Anchor": self.anchor, "Run": self.run,
+            "Active": self.active, "NextDue": self.next_due, "Anchor": self.anchor,
+            "Fingerprint": self.fingerprint, "Run": self.run,
             "Trigger": self.trigger, "RequestedBy": self.requested_by, "HintedAt": self.hinted_at,
         }  # fmt: skip
 
@@ -37,7 +39,7 @@ class ScheduleRow:
 def _parse(row: dict[str, Any], etag: str) -> ScheduleRow:
     return ScheduleRow(
         connector=row["RowKey"], revision=row["Revision"], active=row["Active"], next_due=row["NextDue"],
-        anchor=row["Anchor"], run=row["Run"], trigger=row["Trigger"], requested_by=row["RequestedBy"],
+        anchor=row["Anchor"], fingerprint=row["Fingerprint"], run=row["Run"], trigger=row["Trigger"], requested_by=row["RequestedBy"],
         hinted_at=row["HintedAt"], etag=etag,
     )  # fmt: skip
 

@@ -1,0 +1,64 @@
+"""`python -m local COMMAND`: set-up, the local stack, the demo, tests and checks. Needs Python 3.13 and nothing else."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from local import bootstrap
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("setup", help="install what is missing: packages, Node, the storage emulator")
+    demo = commands.add_parser("demo", help="run the main job end to end (ONCE=1: then stop)")
+    up = commands.add_parser("up", help="start the stack and keep it up")
+    for command, port in ((demo, 0), (up, 7071)):
+        command.add_argument("--people", type=int, default=1000, help="10 to 1,000,000 (default 1000)")
+        command.add_argument("--devices", type=int, help="default: 6 for every 10 people")
+        command.add_argument("--port", type=int, default=port, help="of the function app")
+    up.add_argument("--seed", type=int, default=7, help="another seed is another tenant")
+    up.add_argument("--persist", type=Path, metavar="DIR", help="keep tables, secrets and the tenant here")
+    up.add_argument("--plain", action="store_true", help="storage without TLS: UseDevelopmentStorage=true")
+    fault = commands.add_parser("fault", help="switch faults of the simulated cloud: list, clear, or TARGET KIND")
+    fault.add_argument("target", help="list, clear, graph, storage, token or vault")
+    fault.add_argument("kind", nargs="?", help="such as 429, 503, reset; a wrong one lists them all")
+    fault.add_argument("--every", type=int, default=10, help="one request in so many (default 10)")
+    fault.add_argument("--most", type=int, default=0, help="at most so often (default: no limit)")
+    fault.add_argument("--match", default="", help="only requests in which this pattern occurs")
+    fault.add_argument("--seconds", type=float, default=1.0, help="of Retry-After or delay")
+    tenant = commands.add_parser("tenant", help="change the simulated tenant")
+    tenant.add_argument("do", choices=("hire", "leave", "restore", "purge", "rename", "move", "premium-on", "premium-off"))
+    tenant.add_argument("ids", nargs="*", help="object ids; none: --count people chosen by --salt")
+    tenant.add_argument("--count", type=int, default=1)
+    tenant.add_argument("--salt", type=int, default=0)
+    for name, text in (("test", "run the tests"), ("check", "lint, types, architecture, requirements and all tests"), ("bench", "measure")):
+        commands.add_parser(name, help=text).add_argument("rest", nargs=argparse.REMAINDER)
+    commands.add_parser("compile", help="write both requirements files from pyproject.toml")
+    return parser
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    bootstrap.ensure()
+    bootstrap.enter_venv()
+    match options.command:
+        case "setup":
+            print("setup: everything is there")
+            return 0
+        case "demo":
+            from local import demo
+
+            devices = options.people * 6 // 10 if options.devices is None else options.devices
+            return demo.from_environment(options.people, devices, options.port)
+        case "up" | "fault" | "tenant":
+            from local import control
+
+            return control.run(options)
+    from local import checks
+
+    return checks.run(options.command, getattr(options, "rest", []))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

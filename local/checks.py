@@ -1,0 +1,67 @@
+"""`test`, `check`, `bench` and `compile`: each prints what it runs; the first failure ends it."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from local.bootstrap import PYTHON, ROOT, VENV
+
+DEV = ROOT / "local" / "requirements-dev.txt"
+APP = ROOT / "requirements.txt"
+_UV = [str(VENV / "bin" / "uv"), "pip", "compile", "--quiet", "--python-version", "3.13", "--no-header", "--no-annotate",
+       "--no-emit-index-url", "--no-emit-find-links"]  # fmt: skip
+
+
+def _step(name: str, *command: str) -> bool:
+    print(f"== {name}", flush=True)
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603
+    print(f"== {name}: {'ok' if done.returncode == 0 else 'FAILED'} ({time.monotonic() - began:.0f} s)", flush=True)
+    return done.returncode == 0
+
+
+def run(command: str, rest: list[str]) -> int:
+    python = str(PYTHON)
+    if command == "test":
+        return 0 if _step("tests", python, "-m", "pytest", *(rest or ["-m", "not slow"])) else 1
+    if command == "bench":
+        return 0 if _step("bench", python, "-m", "tests.bench", *rest) else 1
+    if command == "compile":
+        compile_requirements(APP, DEV)
+        return 0
+    tool = VENV / "bin"
+    steps = (
+        ("ruff", str(tool / "ruff"), "check", "."),
+        ("format", str(tool / "ruff"), "format", "--check", "."),
+        ("types", str(tool / "mypy")),
+        ("architecture", str(tool / "lint-imports"), "--no-cache"),
+    )
+    good = all([_step(*step) for step in steps])
+    good = _in_step() and good
+    good = _step("all tests", python, "-m", "pytest", *rest) and good
+    return 0 if good else 1
+
+
+def compile_requirements(app: Path, dev: Path) -> None:
+    """Writes both files; versions that are pinned there already stay."""
+    for target, options in ((app, ["pyproject.toml"]), (dev, ["pyproject.toml", "--group", "pyproject.toml:dev", "-c", str(app)])):
+        subprocess.run([*_UV, *options, "-o", str(target)], cwd=ROOT, check=True)  # noqa: S603
+
+
+def _in_step() -> bool:
+    """Whether the committed requirements are what pyproject.toml compiles to."""
+    print("== requirements", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        app, dev = Path(folder) / "app.txt", Path(folder) / "dev.txt"
+        app.write_text(APP.read_text())
+        dev.write_text(DEV.read_text())
+        compile_requirements(app, dev)
+        same = app.read_text() == APP.read_text() and dev.read_text() == DEV.read_text()
+    print(f"== requirements: {'ok' if same else 'FAILED: run python3.13 -m local compile'}", flush=True)
+    return same
+
+
+if __name__ == "__main__":
+    sys.exit(run("check", []))

@@ -1,0 +1,61 @@
+"""Faults on a switch: which request gets which trouble, counted, so that a run with the same faults meets the same ones."""
+
+import itertools
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+GRAPH_FAULTS = (
+    "429", "429-date", "429-bare", "500", "502", "503", "504", "reset", "truncate", "slow", "expired-page-token", "delta-410",
+    "empty-page", "twice", "foreign-link",
+)  # fmt: skip
+STORAGE_FAULTS = ("503", "500", "reset", "delay", "answer-lost", "empty-page")
+TARGETS = {"graph": GRAPH_FAULTS, "storage": STORAGE_FAULTS, "token": ("503", "reset", "500"), "vault": ("429", "503", "reset")}
+
+
+@dataclass
+class Fault:
+    """`every`: one matching request in so many; `most`: how often at all (0: no limit); `match`: a pattern that
+    `METHOD path?query` must contain; `seconds`: of Retry-After or delay.
+    """
+
+    target: str
+    kind: str
+    every: int = 10
+    most: int = 0
+    match: str = ""
+    seconds: float = 1.0
+    seen: int = 0
+    done: int = 0
+    id: int = field(default_factory=itertools.count(1).__next__)
+
+
+class Faults:
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(self, options: dict[str, Any]) -> Fault:
+        """Raises ValueError for a fault that the target does not know."""
+        fault = Fault(**options)
+        if fault.kind not in TARGETS.get(fault.target, ()):
+            raise ValueError(f"{fault.target} knows the faults {', '.join(TARGETS.get(fault.target, ()))}")
+        re.compile(fault.match)
+        self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        self._faults.clear()
+
+    def list(self) -> list[Fault]:
+        return list(self._faults)
+
+    def hit(self, target: str, request: str) -> Fault | None:
+        """The fault of this request, if it has one."""
+        for fault in self._faults:
+            if fault.target != target or (fault.match and not re.search(fault.match, request)):
+                continue
+            fault.seen += 1
+            if fault.seen % fault.every == 0 and (not fault.most or fault.done < fault.most):
+                fault.done += 1
+                return fault
+        return None

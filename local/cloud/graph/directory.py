@@ -1,0 +1,170 @@
+"""The tenant as it is now: the seed's objects, what was changed since, and a log of changes for delta."""
+
+import json
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from local.cloud.graph.people import DOMAIN, SECOND_DOMAIN, SKUS, Maker, stamp
+
+KINDS = {"users": "user", "devices": "device", "groups": "group"}
+_DELETED_AT_START = 5
+
+
+class Directory:
+    def __init__(self, tenant_id: str, seed: int, people: int, devices: int, store: Path | None = None) -> None:
+        self.tenant_id, self.maker = tenant_id, Maker(seed, people, devices)
+        self.premium = True
+        self._store = store
+        self._changed: dict[str, dict[int, dict[str, Any]]] = {kind: {} for kind in KINDS}
+        self._gone: dict[str, dict[int, str]] = {kind: {} for kind in KINDS}  # index -> deletedDateTime
+        self._purged: set[tuple[str, int]] = set()
+        self._hired = 0
+        self.log: list[tuple[str, int]] = []  # (kind, index), in order; a delta token is a position in it
+        if store and store.exists():
+            self._load(json.loads(store.read_text()))
+
+    def _load(self, saved: dict[str, Any]) -> None:
+        for kind in KINDS:
+            self._changed[kind] = {int(i): change for i, change in saved["changed"][kind].items()}
+            self._gone[kind] = {int(i): at for i, at in saved["gone"][kind].items()}
+        self._purged = {(kind, index) for kind, index in saved["purged"]}
+        self._hired, self.log = saved["hired"], [(kind, index) for kind, index in saved["log"]]
+
+    def save(self) -> None:
+        if self._store:
+            state = {
+                "changed": self._changed, "gone": self._gone, "purged": sorted(self._purged), "hired": self._hired, "log": self.log,
+            }  # fmt: skip
+            self._store.write_text(json.dumps(state))
+
+    def size(self, kind: str) -> int:
+        """How many indexes there are, the gone ones included."""
+        if kind == "users":
+            return self.maker.people + self._hired
+        return self.maker.devices if kind == "devices" else self.maker.groups
+
+    def count(self, kind: str) -> int:
+        return self.size(kind) - len(self._gone[kind])
+
+    def get(self, kind: str, index: int) -> dict[str, Any] | None:
+        """The object, or None where it is gone or never was."""
+        if not 0 <= index < self.size(kind) or index in self._gone[kind]:
+            return None
+        return self._make(kind, index)
+
+    def _make(self, kind: str, index: int) -> dict[str, Any]:
+        maker = self.maker
+        made = maker.person(index) if kind == "users" else maker.device(index) if kind == "devices" else maker.group(index)
+        made.update(self._changed[kind].get(index, {}))
+        return made
+
+    def index_of(self, kind: str, object_id: str) -> int | None:
+        index = self.maker.index_of(KINDS[kind], object_id)
+        return index if index is not None and index < self.size(kind) else None
+
+    def slice(self, kind: str, start: int, count: int) -> tuple[list[int], int | None]:
+        """Up to `count` indexes from `start` on, and where the next page starts."""
+        gone, size = self._gone[kind], self.size(kind)
+        found: list[int] = []
+        index = start
+        while index < size and len(found) < count:
+            if index not in gone:
+                found.append(index)
+            index += 1
+        return found, index if any(i not in gone for i in range(index, min(size, index + len(gone) + 1))) else None
+
+    def manager_of(self, index: int) -> str | None:
+        changed = self._changed["users"].get(index, {})
+        manager = changed["_manager"] if "_manager" in changed else self.maker.manager_of(index)
+        if manager is None:
+            return None
+        at = self.maker.index_of("user", manager)
+        return None if at is not None and ("users", at) in self._purged else manager
+
+    def members(self, group: int, *, nested: bool) -> Iterator[int]:
+        """Indexes of the people in a group, each once; those of nested groups too."""
+        seen: set[int] = set()
+        todo, done = [group], set()
+        while todo:
+            current = todo.pop()
+            if current in done:
+                continue
+            done.add(current)
+            people, groups = self.maker.members_of(current)
+            for person in people:
+                if person not in seen and person not in self._gone["users"]:
+                    seen.add(person)
+                    yield person
+            if nested:
+                todo += groups
+
+    def deleted_users(self) -> list[dict[str, Any]]:
+        """Soft-deleted people: some from the start, and everybody who left and was not purged."""
+        early = [{**self.maker.person(n, "deleted"), "deletedDateTime": "2026-10-20T08:00:00Z"} for n in range(_DELETED_AT_START)]
+        late = [
+            {**self._make("users", index), "deletedDateTime": at}
+            for index, at in self._gone["users"].items()
+            if ("users", index) not in self._purged
+        ]
+        return early + late
+
+    def purged(self, kind: str, index: int) -> bool:
+        return (kind, index) in self._purged
+
+    def hire(self, count: int) -> list[str]:
+        first = self.size("users")
+        self._hired += count
+        for index in range(first, first + count):
+            self._changed["users"][index] = {"createdDateTime": stamp(datetime.now(UTC)), "signInActivity": None}
+            self.log.append(("users", index))
+        return [self.maker.object_id("user", index) for index in range(first, first + count)]
+
+    def leave(self, kind: str, indexes: list[int], *, purge: bool = False) -> None:
+        at = stamp(datetime.now(UTC))
+        for index in indexes:
+            self._gone[kind].setdefault(index, at)
+            if purge:
+                self._purged.add((kind, index))
+            self.log.append((kind, index))
+
+    def restore(self, kind: str, indexes: list[int]) -> None:
+        for index in indexes:
+            if (kind, index) not in self._purged and index in self._gone[kind]:
+                del self._gone[kind][index]
+                self.log.append((kind, index))
+
+    def change(self, kind: str, index: int, properties: dict[str, Any]) -> None:
+        """`_manager` sets the manager's id."""
+        self._changed[kind].setdefault(index, {}).update(properties)
+        self.log.append((kind, index))
+
+    def some(self, kind: str, count: int, salt: int) -> list[int]:
+        """Indexes of objects that are there, chosen by the salt."""
+        there = [i for i in range(self.size(kind)) if i not in self._gone[kind]]
+        return random.Random(salt).sample(there, min(count, len(there)))
+
+    def organization(self) -> dict[str, Any]:
+        domains = [{"name": DOMAIN, "isDefault": True, "isInitial": False, "type": "Managed", "capabilities": "Email"}]
+        return {"id": self.tenant_id, "displayName": "Contoso", "verifiedDomains": domains, "onPremisesSyncEnabled": True,
+                "onPremisesLastSyncDateTime": stamp(datetime.now(UTC)), "tenantType": "AAD", "countryLetterCode": "NL",
+                "createdDateTime": "2014-03-01T09:00:00Z"}  # fmt: skip
+
+    def skus(self) -> list[dict[str, Any]]:
+        size = self.size("users")
+        return [
+            {"id": f"{self.tenant_id}_{sku}", "skuId": sku, "skuPartNumber": name, "appliesTo": "User", "accountId": self.tenant_id,
+             "accountName": "Contoso", "capabilityStatus": "Enabled", "consumedUnits": size // 4, "subscriptionIds": [],
+             "prepaidUnits": {"enabled": size // 3 + 10, "suspended": 0, "warning": 0, "lockedOut": 0}, "servicePlans": []}
+            for sku, name in SKUS
+        ]  # fmt: skip
+
+    def domains(self) -> list[dict[str, Any]]:
+        return [
+            {"id": name, "authenticationType": "Managed", "isAdminManaged": True, "isDefault": name == DOMAIN, "isInitial": False,
+             "isRoot": True, "isVerified": True, "supportedServices": ["Email"], "passwordValidityPeriodInDays": 90,
+             "passwordNotificationWindowInDays": 14}
+            for name in (DOMAIN, SECOND_DOMAIN)
+        ]  # fmt: skip

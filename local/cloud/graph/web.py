@@ -1,0 +1,134 @@
+"""Graph over HTTP: tokens, faults, and a journal of what was asked."""
+
+import asyncio
+import json
+import time
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from local.cloud import tokens
+from local.cloud.faults import Fault, Faults
+from local.cloud.graph.server import Graph, GraphReply, GraphRequest
+from local.cloud.storage_proxy import reset
+
+
+class GraphWeb:
+    """`resources` maps a cloud to Graph's audience there; `graphs` a tenant id to its Graph."""
+
+    def __init__(self, graphs: dict[str, Graph], resources: dict[str, str], faults: Faults, journal: Path | None) -> None:
+        self._graphs, self._resources, self._faults, self._journal = graphs, resources, faults, journal
+        self.requests = 0
+        self.slow_seconds = 0.0
+
+    def handler(self, cloud: str) -> Any:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self._handle(request, cloud)
+
+        return handle
+
+    async def _handle(self, request: web.Request, cloud: str) -> web.StreamResponse:
+        self.requests += 1
+        body = await request.read()
+        self._note(request, body)
+        fault = self._faults.hit("graph", f"{request.method} {request.raw_path}")
+        if self.slow_seconds:
+            await asyncio.sleep(self.slow_seconds)
+        if fault and (early := await self._early(fault, request)):
+            return early
+        claims = tokens.read(request.headers.get("Authorization"), self._resources[cloud])
+        graph = self._graphs.get(claims["tid"]) if claims else None
+        if claims is None or graph is None:
+            return _send(Graph.refuse(401, "InvalidAuthenticationToken", "Access token validation failure."))
+        if not request.path.startswith("/v1.0/"):
+            return _send(Graph.refuse(404, "UnknownError", "The version is not simulated."))
+        if fault:
+            self._spoil(fault, graph)
+        asked = GraphRequest(
+            method=request.method,
+            path=request.path.removeprefix("/v1.0"),
+            query=dict(request.query),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=body,
+            roles=frozenset(claims["roles"]),
+            base=f"https://{request.host}/v1.0",
+        )
+        reply = graph.answer(asked)
+        if fault and reply.status == 200 and isinstance(reply.body, dict):
+            reply = self._bend(fault, reply, asked, request, graph)
+        response = _send(reply)
+        if fault and fault.kind == "truncate":
+            return await _truncated(request, response)
+        return response
+
+    async def _early(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:
+        kind = fault.kind
+        if kind == "reset":
+            reset(request)
+            return web.Response()
+        if kind == "slow":
+            await asyncio.sleep(fault.seconds)
+        if kind.startswith("429"):
+            reply = _send(Graph.refuse(429, "TooManyRequests", "Too many requests."))
+            if kind == "429":
+                reply.headers["Retry-After"] = str(int(fault.seconds) or 1)
+            elif kind == "429-date":
+                reply.headers["Retry-After"] = formatdate(time.time() + fault.seconds + 1, usegmt=True)
+            return reply
+        if kind in ("500", "502", "503", "504"):
+            return _send(Graph.refuse(int(kind), "UnknownError" if kind == "500" else "ServiceNotAvailable", "Injected fault."))
+        return None
+
+    def _spoil(self, fault: Fault, graph: Graph) -> None:
+        if fault.kind == "expired-page-token":
+            graph.expire_page_tokens()
+        elif fault.kind == "delta-410":
+            graph.expire_delta_tokens()
+
+    def _bend(self, fault: Fault, reply: GraphReply, asked: GraphRequest, request: web.Request, graph: Graph) -> GraphReply:
+        body = dict(reply.body)
+        if "value" not in body or not isinstance(body["value"], list):
+            return reply
+        if fault.kind == "empty-page":
+            if "$deltatoken" in asked.query:
+                return reply
+            body["value"] = []
+            body.pop("@odata.deltaLink", None)
+            body["@odata.nextLink"] = graph.same_page(asked)
+        elif fault.kind == "twice":
+            body["value"] = body["value"] + body["value"][:3]
+        elif fault.kind == "foreign-link" and "@odata.nextLink" in body:
+            body["@odata.nextLink"] = body["@odata.nextLink"].replace(request.host, "graph.attacker.example")
+        return GraphReply(reply.status, body, reply.content_type)
+
+    def _note(self, request: web.Request, body: bytes) -> None:
+        if self._journal is None:
+            return
+        headers = {name: value for name, value in request.headers.items() if name.lower() in ("consistencylevel", "prefer", "content-type")}
+        entry: dict[str, Any] = {"method": request.method, "url": request.raw_path, "headers": headers}
+        if body:
+            try:
+                entry["body"] = json.loads(body)
+            except ValueError:
+                entry["body"] = None
+        with self._journal.open("ab") as file:
+            file.write(orjson.dumps(entry) + b"\n")
+
+
+def _send(reply: GraphReply) -> web.Response:
+    body = reply.body.encode() if isinstance(reply.body, str) else orjson.dumps(reply.body)
+    return web.Response(status=reply.status, body=body, content_type=reply.content_type, charset="utf-8")
+
+
+async def _truncated(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    """Promises the whole length, sends half, cuts the connection."""
+    body = whole.body if isinstance(whole.body, bytes) else b""
+    response = web.StreamResponse(status=whole.status, headers={"Content-Length": str(len(body)), "Content-Type": "application/json"})
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    await asyncio.sleep(0.01)
+    reset(request)
+    return response

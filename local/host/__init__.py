@@ -1,0 +1,1 @@
+"""A Functions host on Microsoft's own worker library: HTTP, timers, Storage queues."""
