@@ -265,8 +265,8 @@ class Tables:
 
 
 def _table_missing(error: HttpResponseError) -> bool:
-    code = str(getattr(error, "error_code", "") or "")
-    return "TableNotFound" in code or "TableNotFound" in str(error.message or "")
+    # azure-data-tables gives some errors undecoded: then the code stands in the body only, which str() shows.
+    return "TableNotFound" in str(getattr(error, "error_code", "")) or "TableNotFound" in str(error)
 
 
 def _versioned(row: Row) -> Row:
