@@ -13,6 +13,10 @@ class LookupRule:
     columns: tuple[str, ...]
 
 
+CARD_COLUMNS = ("DisplayName", "SignInName", "Mail", "EmployeeId", "Enabled")
+"""What a line of a list shows; look-up rows carry it, so that lists read nothing else."""
+
+
 class Act(Enum):
     NEW = "new"
     """There was no record: write one."""
@@ -26,13 +30,14 @@ class Act(Enum):
 
 @dataclass(slots=True)
 class Write:
-    """`columns` as mapped, `body` their JSON, `digest` the 64-bit digest of that. `reason`: why it is out of scope.
+    """`card`: the columns that look-ups need, `body`: the JSON of all, `digest` its 64-bit digest. Thousands wait for
+    their batch at a time, so nothing is kept twice. `reason`: why it is out of scope.
     `had_stub`: a stub is to be dropped once the record is there. `changed`: a value differs from what we knew.
     """
 
     object_id: str
     act: Act
-    columns: dict[str, Any]
+    card: dict[str, Any]
     body: bytes
     digest: int
     reason: str | None = None

@@ -16,11 +16,12 @@ from shared.clock import parse_iso
 from shared.connectors import KINDS
 from shared.connectors.base import Stream
 from shared.domain.records import Card, Found, Record, Related, Value
+from shared.domain.write import CARD_COLUMNS
 from shared.errors import Invalid, NotFound
 from shared.mapping.attribute import Type
 from shared.storage import keys
 from shared.storage.config import ConfigStore
-from shared.storage.records import CARD_COLUMNS, LOOKUP, RECORDS
+from shared.storage.records import LOOKUP, RECORDS
 from shared.storage.runs import Runs
 from shared.storage.tables import Row, Stamped, Tables
 

@@ -87,6 +87,7 @@ class BulkTables:
         self._client, self._endpoint, self._clock = client, endpoint, clock
         self._credential = credential
         self._slots = asyncio.Semaphore(concurrency)
+        self._building = asyncio.Semaphore(concurrency + 2)
         self._creating = asyncio.Lock()
 
     async def close(self) -> None:
@@ -142,6 +143,10 @@ class BulkTables:
                 following += f"&NextRowKey={quote(next_row, safe='')}"
 
     async def _put_batch(self, table: str, batch: Sequence[Entity]) -> None:
+        async with self._building:  # hundreds of batches wait here as entities, a few as bodies
+            await self._put_body(table, batch)
+
+    async def _put_body(self, table: str, batch: Sequence[Entity]) -> None:
         boundary = uuid.uuid4().hex
         body = _batch_body(f"{self._endpoint}/{table}", batch, boundary)
         headers = {

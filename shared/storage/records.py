@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from shared.clock import Clock, iso, parse_iso
-from shared.domain.write import Act, Head, LookupRule, Write
+from shared.compact import kept_json
+from shared.domain.write import CARD_COLUMNS, Act, Head, LookupRule, Write
 from shared.storage import keys
 from shared.storage.bulk import BulkTables, Entity
 from shared.storage.tables import SCHEMA_VERSION
@@ -21,7 +22,6 @@ from shared.storage.wide import LIMIT, split
 from shared.tasks import together
 
 RECORDS, LOOKUP, OUT_OF_SCOPE = "Records", "Lookup", "OutOfScope"
-CARD_COLUMNS = ("DisplayName", "SignInName", "Mail", "EmployeeId", "Enabled")
 _RANGE_READ_FROM = 12  # this many changed rows in one partition are read as one range rather than one by one
 LookupKey = tuple[str, str]
 
@@ -40,7 +40,7 @@ def lookup_cards(rules: Sequence[LookupRule], source: str, object_id: str, colum
                 "PartitionKey": partition, "RowKey": row, "V": SCHEMA_VERSION,
                 "Source": source, "ObjectId": object_id, "Value": folded[:1000], **card,
             }  # fmt: skip
-            cards[partition, row] = orjson.dumps(entity)
+            cards[partition, row] = kept_json(entity)
     return cards
 
 
@@ -102,7 +102,7 @@ class RecordStore:
                 stubs_gone.append(key)
             if row and int(row["Digest"], 16) == write.digest:
                 continue
-            after = self._cards(write.object_id, write.columns)
+            after = self._cards(write.object_id, write.card)
             put.update({k: card for k, card in after.items() if before.get(k) != card})
             drop.update(before.keys() - after.keys())
             records.append(self._record(write, row, now))
@@ -149,9 +149,9 @@ class RecordStore:
             "FirstSeenAt": first, "FirstSeenAt@odata.type": "Edm.DateTime",
             "FirstSeenRun": old.get("FirstSeenRun", "") if old else self._run,
         }  # fmt: skip
-        body = write.body
+        body, write.body = write.body, b""
         if len(body) > LIMIT // 2:
-            body = orjson.dumps(split(write.columns))
+            body = orjson.dumps(split(orjson.loads(body)))
         whole = orjson.dumps(system)
         if len(body) > 2:
             whole = whole[:-1] + b"," + body[1:]
@@ -168,7 +168,7 @@ class RecordStore:
             "ChangedAt": changed, "ChangedAt@odata.type": "Edm.DateTime",
             "FirstSeenAt": first, "FirstSeenAt@odata.type": "Edm.DateTime", "FirstSeenRun": self._run,
         }  # fmt: skip
-        return Entity(partition, row, orjson.dumps(stub))
+        return Entity(partition, row, kept_json(stub))
 
     async def _old_rows(self, writes: Sequence[Write]) -> dict[str, dict[str, Any]]:
         """The stored rows of these objects, by object id."""

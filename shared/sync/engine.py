@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import orjson
-
 from shared.clock import Clock, iso
+from shared.compact import kept_json
 from shared.connectors.base import Stream
 from shared.domain.run import StreamProgress
-from shared.domain.write import Act, Head, Write
+from shared.domain.write import CARD_COLUMNS, Act, Head, Write
 from shared.errors import SourceProblem
 from shared.graph.answers import PageTokenExpired, Postponed
 from shared.graph.listing import Page
@@ -24,7 +23,7 @@ from shared.domain.checkpoint import Checkpoint
 from shared.sync.index import IdSet, Index
 from shared.sync.scope import Scope
 
-FLUSH_PAGES, FLUSH_SECONDS, FLUSH_BYTES = 16, 20.0, 32 * 1024 * 1024
+FLUSH_PAGES, FLUSH_SECONDS, FLUSH_BYTES = 8, 20.0, 16 * 1024 * 1024
 _TURN = 250  # objects between two turns of the event loop: the next request must leave, the lease be renewed
 _MOST_STUCK = 3
 
@@ -170,7 +169,7 @@ class StreamReader:
     def _take_one(self, item: dict[str, Any]) -> None:
         object_id = item["id"]
         columns = self._mapper(item)
-        body = orjson.dumps(columns)
+        body = kept_json(columns)
         digest = int.from_bytes(hashlib.sha256(body).digest()[:8])
         place, stub = self._records.find(object_id), self._stubs.find(object_id)
         changed = (place >= 0 and self._records.digest(place) != digest) or (
@@ -178,22 +177,26 @@ class StreamReader:
         )
         reason = self._scope.left_out(item, lambda: self._last_change(place, stub, changed=changed))
         if reason:
-            self._leave_out(Write(object_id, Act.OUTSIDE, columns, body, digest, reason, changed=changed), place, stub)
+            self._leave_out(Write(object_id, Act.OUTSIDE, {}, body, digest, reason, changed=changed), place, stub)
             return
-        write = Write(object_id, Act.NEW, columns, body, digest, had_stub=stub >= 0, changed=changed)
+        if place >= 0 and not changed and stub < 0:
+            if self._records.mark(place):
+                self.progress.unchanged += 1
+            return
+        card = {name: columns[name] for name in CARD_COLUMNS if name in columns}
+        write = Write(object_id, Act.NEW, card, body, digest, had_stub=stub >= 0, changed=changed)
         if place < 0:
             if not self._born.add(object_id):
                 write.act = Act.CHANGE  # seen twice in this run: compared with what was stored for the first one
             else:
                 self.progress.new += 1
             self._pend(write)
-        elif changed or stub >= 0:
+        else:
             write.act = Act.CHANGE
-            if self._records.mark(place) and changed:
-                self.progress.changed += 1
+            if self._records.mark(place):
+                self.progress.changed += changed
+                self.progress.unchanged += not changed
             self._pend(write)
-        elif self._records.mark(place):
-            self.progress.unchanged += 1
 
     def _last_change(self, place: int, stub: int, *, changed: bool) -> int | None:
         """The day of the last change that we saw; today for one seen just now."""
