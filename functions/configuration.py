@@ -67,11 +67,48 @@ def _register(kind: ConfigKind) -> None:
         add_route(Route(name, method, path, handlers[operation], role, summary, tag, **options))  # type: ignore[arg-type]
 
     item = f"{kind.path}/{{id}}"
-    add(f"list_{many}", "GET", kind.path, "list", f"List {many.replace('_', ' ')}", query=PageQuery, returns=kind.out, returns_list=True)
-    add(f"create_{one}", "POST", kind.path, "create", f"Create a {kind.noun}", body=kind.model, returns=kind.out, status=201)
+    add(
+        f"list_{many}",
+        "GET",
+        kind.path,
+        "list",
+        f"List {many.replace('_', ' ')}",
+        query=PageQuery,
+        returns=kind.out,
+        returns_list=True,
+    )
+    add(
+        f"create_{one}",
+        "POST",
+        kind.path,
+        "create",
+        f"Create a {kind.noun}",
+        body=kind.model,
+        returns=kind.out,
+        status=201,
+    )
     add(f"read_{one}", "GET", item, "read", f"Read a {kind.noun}", returns=kind.out)
-    add(f"replace_{one}", "PUT", item, "replace", f"Replace a {kind.noun}", body=kind.model, returns=kind.out, needs_if_match=True)
-    add(f"patch_{one}", "PATCH", item, "patch", f"Change fields of a {kind.noun}", body=kind.model, merge_patch=True, returns=kind.out, needs_if_match=True)
+    add(
+        f"replace_{one}",
+        "PUT",
+        item,
+        "replace",
+        f"Replace a {kind.noun}",
+        body=kind.model,
+        returns=kind.out,
+        needs_if_match=True,
+    )
+    add(
+        f"patch_{one}",
+        "PATCH",
+        item,
+        "patch",
+        f"Change fields of a {kind.noun}",
+        body=kind.model,
+        merge_patch=True,
+        returns=kind.out,
+        needs_if_match=True,
+    )
     add(f"delete_{one}", "DELETE", item, "delete", f"Delete a {kind.noun}", status=204, needs_if_match=True)
 
 

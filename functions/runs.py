@@ -16,14 +16,31 @@ def _connector(call: Call) -> str:
     return connector
 
 
-@route("POST", "connectors/{id}/runs", role=Role.OPERATE, summary="Run a connector now", tag="Runs", returns=Run, status=202)
+@route(
+    "POST",
+    "connectors/{id}/runs",
+    role=Role.OPERATE,
+    summary="Run a connector now",
+    tag="Runs",
+    returns=Run,
+    status=202,
+)
 def run_connector(call: Call) -> Reply:
     """During a run the answer is that run, with status 200."""
     run, new = app().dispatch.run_now(_connector(call), call.principal.name)
     return Reply(run, 202 if new else 200, {"Location": f"/{PREFIX}/runs/{run.id}"})
 
 
-@route("GET", "connectors/{id}/runs", role=Role.READ, summary="List the runs of a connector, newest first", tag="Runs", query=PageQuery, returns=Run, returns_list=True)
+@route(
+    "GET",
+    "connectors/{id}/runs",
+    role=Role.READ,
+    summary="List the runs of a connector, newest first",
+    tag="Runs",
+    query=PageQuery,
+    returns=Run,
+    returns_list=True,
+)
 def list_runs(call: Call) -> Reply:
     query: PageQuery = call.query
     runs = app().runs.newest(_connector(call), after=query.after, limit=query.limit + 1)
@@ -40,6 +57,14 @@ def read_run(call: Call) -> Reply:
     return Reply(run)
 
 
-@route("POST", "runs/{id}/cancel", role=Role.OPERATE, summary="Cancel a run; it stops within one page", tag="Runs", returns=Run, status=202)
+@route(
+    "POST",
+    "runs/{id}/cancel",
+    role=Role.OPERATE,
+    summary="Cancel a run; it stops within one page",
+    tag="Runs",
+    returns=Run,
+    status=202,
+)
 def cancel_run(call: Call) -> Reply:
     return Reply(app().dispatch.cancel(call.path["id"], call.principal.name), 202)

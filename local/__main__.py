@@ -28,11 +28,17 @@ def _parser() -> argparse.ArgumentParser:
     fault.add_argument("--match", default="", help="only requests in which this pattern occurs")
     fault.add_argument("--seconds", type=float, default=1.0, help="of Retry-After or delay")
     tenant = commands.add_parser("tenant", help="change the simulated tenant")
-    tenant.add_argument("do", choices=("hire", "leave", "restore", "purge", "rename", "move", "premium-on", "premium-off"))
+    tenant.add_argument(
+        "do", choices=("hire", "leave", "restore", "purge", "rename", "move", "premium-on", "premium-off")
+    )
     tenant.add_argument("ids", nargs="*", help="object ids; none: --count people chosen by --salt")
     tenant.add_argument("--count", type=int, default=1)
     tenant.add_argument("--salt", type=int, default=0)
-    for name, text in (("test", "run the tests"), ("check", "lint, types, architecture, requirements and all tests"), ("bench", "measure")):
+    for name, text in (
+        ("test", "run the tests"),
+        ("check", "lint, types, architecture, requirements and all tests"),
+        ("bench", "measure"),
+    ):
         commands.add_parser(name, help=text).add_argument("rest", nargs=argparse.REMAINDER)
     commands.add_parser("compile", help="write both requirements files from pyproject.toml")
     return parser

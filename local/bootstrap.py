@@ -59,7 +59,16 @@ def _packages() -> None:
     if not PYTHON.exists():
         venv.create(VENV, with_pip=True)
         _say("virtual environment in .venv")
-    _run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV, what="uv, which installs the rest quickly")
+    _run(
+        PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        UV,
+        what="uv, which installs the rest quickly",
+    )
     _run(VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON, "-r", wanted, what="Python packages")
     mark, digest = _mark(VENV, wanted)
     mark.write_text(digest)
@@ -105,4 +114,4 @@ def _azurite() -> None:
 def enter_venv() -> None:
     """Goes on in the virtual environment's Python."""
     if Path(sys.prefix).resolve() != VENV.resolve():
-        os.execv(PYTHON, [str(PYTHON), "-m", "local", *sys.argv[1:]])  # noqa: S606
+        os.execv(PYTHON, [str(PYTHON), "-m", "local", *sys.argv[1:]])

@@ -17,7 +17,7 @@ _UV = [str(VENV / "bin" / "uv"), "pip", "compile", "--quiet", "--python-version"
 def _step(name: str, *command: str) -> bool:
     print(f"== {name}", flush=True)
     began = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=ROOT, check=False)
     print(f"== {name}: {'ok' if done.returncode == 0 else 'FAILED'} ({time.monotonic() - began:.0f} s)", flush=True)
     return done.returncode == 0
 
@@ -38,7 +38,7 @@ def run(command: str, rest: list[str]) -> int:
         ("types", str(tool / "mypy")),
         ("architecture", str(tool / "lint-imports"), "--no-cache"),
     )
-    good = all([_step(*step) for step in steps])
+    good = [_step(*step) for step in steps] == [True] * len(steps)  # all of them run, so that all failures show
     good = _in_step() and good
     good = _step("all tests", python, "-m", "pytest", *rest) and good
     return 0 if good else 1
@@ -46,8 +46,11 @@ def run(command: str, rest: list[str]) -> int:
 
 def compile_requirements(app: Path, dev: Path) -> None:
     """Writes both files; versions that are pinned there already stay."""
-    for target, options in ((app, ["pyproject.toml"]), (dev, ["pyproject.toml", "--group", "pyproject.toml:dev", "-c", str(app)])):
-        subprocess.run([*_UV, *options, "-o", str(target)], cwd=ROOT, check=True)  # noqa: S603
+    for target, options in (
+        (app, ["pyproject.toml"]),
+        (dev, ["pyproject.toml", "--group", "pyproject.toml:dev", "-c", str(app)]),
+    ):
+        subprocess.run([*_UV, *options, "-o", str(target)], cwd=ROOT, check=True)
 
 
 def _in_step() -> bool:

@@ -27,14 +27,23 @@ def run(options: argparse.Namespace) -> int:
 def up(options: argparse.Namespace) -> int:
     began = time.monotonic()
     chosen = Options(
-        people=options.people, devices=options.devices, seed=options.seed, persist=options.persist, plain=options.plain, port=options.port
+        people=options.people,
+        devices=options.devices,
+        seed=options.seed,
+        persist=options.persist,
+        plain=options.plain,
+        port=options.port,
     )
     stack = Stack(chosen)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         stack.start()
         STATE.parent.mkdir(exist_ok=True)
-        STATE.write_text(json.dumps({"admin": stack.addresses["admin"], "tenant": stack.addresses["tenants"]["global"], "url": stack.url}))
+        STATE.write_text(
+            json.dumps(
+                {"admin": stack.addresses["admin"], "tenant": stack.addresses["tenants"]["global"], "url": stack.url}
+            )
+        )
         print(f"up in {time.monotonic() - began:.1f} s")
         print(f"  function app   {stack.url}/api/v1/docs")
         print(f"  tenant         {stack.addresses['tenants']['global']}")

@@ -60,8 +60,17 @@ def configure(stack: Stack) -> str:
         f"source, tenant {tenant}",
         {"name": "Contoso tenant", "sourceGroupId": group, "tenantId": tenant, "credentialId": credential},
     )
-    schedule = {"repeats": {"every": 1, "unit": "hours"}, "startTime": "02:00", "timeZone": "Europe/Amsterdam", "firstRun": "at-once"}
-    return create("connectors", "connector, every hour, first run at once", {"name": "People and devices", "sourceId": source, "schedule": schedule})
+    schedule = {
+        "repeats": {"every": 1, "unit": "hours"},
+        "startTime": "02:00",
+        "timeZone": "Europe/Amsterdam",
+        "firstRun": "at-once",
+    }
+    return create(
+        "connectors",
+        "connector, every hour, first run at once",
+        {"name": "People and devices", "sourceId": source, "schedule": schedule},
+    )
 
 
 def follow(stack: Stack, connector: str) -> dict[str, Any]:
@@ -89,10 +98,22 @@ def follow(stack: Stack, connector: str) -> dict[str, Any]:
 def show(stack: Stack, connector: str, run: dict[str, Any]) -> None:
     """Counts, three people as stored, due times, addresses."""
     for stream in run["streams"]:
-        counts = ", ".join(f"{stream[name]:,} {word}" for name, word in (("new", "new"), ("changed", "changed"), ("unchanged", "unchanged"), ("outOfScope", "out of scope")))
-        print(f"  {stream['name']:<8} {stream['read']:,} of {stream['expected']:,} read in {stream['pages']} pages: {counts}")
+        counts = ", ".join(
+            f"{stream[name]:,} {word}"
+            for name, word in (
+                ("new", "new"),
+                ("changed", "changed"),
+                ("unchanged", "unchanged"),
+                ("outOfScope", "out of scope"),
+            )
+        )
+        print(
+            f"  {stream['name']:<8} {stream['read']:,} of {stream['expected']:,} read in {stream['pages']} pages: {counts}"
+        )
     waits = run["waits"]
-    print(f"  Graph    {waits['requests']} requests, {waits['throttled']} throttled, {waits['throttleSeconds']:.0f} s waited")
+    print(
+        f"  Graph    {waits['requests']} requests, {waits['throttled']} throttled, {waits['throttleSeconds']:.0f} s waited"
+    )
     for problem in run["problems"]:
         print(f"  ! {problem['message']} {problem['remedy']}")
     print("\nThree people, as stored:")

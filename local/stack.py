@@ -77,7 +77,12 @@ class Stack:
         return self
 
     def _start_azurite(self) -> list[str]:
-        command = [str(bootstrap.node()), str(bootstrap.AZURITE / "node_modules/azurite/dist/src/azurite.js"), "--silent", "--disableTelemetry"]
+        command = [
+            str(bootstrap.node()),
+            str(bootstrap.AZURITE / "node_modules/azurite/dist/src/azurite.js"),
+            "--silent",
+            "--disableTelemetry",
+        ]
         for service in ("blob", "queue", "table"):
             command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", "0"]
         if self.options.persist:
@@ -85,7 +90,14 @@ class Stack:
         else:
             command += ["--inMemoryPersistence"]
         if not self.options.plain:
-            command += ["--cert", str(self.folder / "cert.pem"), "--key", str(self.folder / "key.pem"), "--oauth", "basic"]
+            command += [
+                "--cert",
+                str(self.folder / "cert.pem"),
+                "--key",
+                str(self.folder / "key.pem"),
+                "--oauth",
+                "basic",
+            ]
         child = self._child("azurite", command, clean_environment())
         found = dict(_LISTENING.findall(child.wait_for(lambda text: len(_LISTENING.findall(text)) == 3)))
         return [found["Blob"], found["Queue"], found["Table"]]

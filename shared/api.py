@@ -104,7 +104,9 @@ def add_route(route_: Route) -> Route:
     return route_
 
 
-def route(method: str, path: str, *, role: Role | None, summary: str, tag: str, **options: Any) -> Callable[[Callable[[Call], Reply]], Callable[[Call], Reply]]:
+def route(
+    method: str, path: str, *, role: Role | None, summary: str, tag: str, **options: Any
+) -> Callable[[Callable[[Call], Reply]], Callable[[Call], Reply]]:
     """Registers a handler under its own name."""
 
     def register(handler: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
@@ -124,7 +126,13 @@ def blueprint() -> func.Blueprint:
     return made
 
 
-def _register(made: func.Blueprint, name: str, path: str, methods: list[str], endpoint: Callable[[func.HttpRequest], func.HttpResponse]) -> None:
+def _register(
+    made: func.Blueprint,
+    name: str,
+    path: str,
+    methods: list[str],
+    endpoint: Callable[[func.HttpRequest], func.HttpResponse],
+) -> None:
     endpoint.__name__ = name
     routed = made.route(route=path, methods=methods, auth_level=func.AuthLevel.ANONYMOUS)(endpoint)
     made.function_name(name)(routed)
@@ -146,7 +154,7 @@ def respond(work: Callable[[], Reply]) -> func.HttpResponse:
         if error.status >= 500:
             _log.warning("request %s: %s %s", request_id, error.code, error.detail)
         return problem(error, request_id)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the edge: whatever it was, the caller gets an answer and the log the rest
         _log.exception("request %s failed", request_id)
         return problem(RollcallError("The request met a defect in Rollcall."), request_id)
 
@@ -228,7 +236,11 @@ def _response(reply: Reply, request_id: str) -> func.HttpResponse:
         return func.HttpResponse(status_code=204, headers=headers)
     body = reply.body if isinstance(reply.body, str | bytes) else _json(reply.body)
     return func.HttpResponse(
-        body=body, status_code=reply.status, headers=headers, mimetype=reply.content_type.partition(";")[0], charset="utf-8"
+        body=body,
+        status_code=reply.status,
+        headers=headers,
+        mimetype=reply.content_type.partition(";")[0],
+        charset="utf-8",
     )
 
 
@@ -245,7 +257,12 @@ def problem(error: RollcallError, request_id: str) -> func.HttpResponse:
     }
     if error.fields:
         body["errors"] = [{"field": f.field, "code": f.code, "message": f.message} for f in error.fields]
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Request-Id": request_id, **error.headers}
+    headers = {
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-Id": request_id,
+        **error.headers,
+    }
     return func.HttpResponse(
         body=orjson.dumps(body), status_code=error.status, headers=headers, mimetype="application/problem+json"
     )

@@ -27,7 +27,7 @@ def page() -> str:
     schemas = "".join(_schema(name, schema) for name, schema in sorted(described["components"]["schemas"].items()))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Rollcall API</title><style>{_STYLE}</style>'
-        f'<h1>Rollcall API</h1><p>{escape(described["info"]["description"])} '
+        f"<h1>Rollcall API</h1><p>{escape(described['info']['description'])} "
         'The same as data: <a href="openapi.json">openapi.json</a>.</p>'
         f"{body}<h2>Models</h2>{schemas}</html>"
     )

@@ -1,19 +1,19 @@
 """One error tree, sorted by what the reader can do about it.
 
-    RollcallError                500  our defect
-    |- BadRequest                400  send something else (malformed)
-    |- Invalid                   422  mend the named fields
-    |- Unauthenticated           401  sign in
-    |- Forbidden                 403  ask for the app role
-    |- NotFound                  404
-    |- MethodNotAllowed          405
-    |- Conflict                  409  a duplicate, or still in use
-    |- Changed                   412  read again, then send If-Match
-    |- MissingPrecondition       428  send If-Match
-    |- TooLarge                  413
-    |- UnsupportedMedia          415
-    |- Unavailable               503  a service or the platform's configuration: retry or mend it
-    `- SourceProblem             (runs) why a run failed, with its remedy
+RollcallError                500  our defect
+|- BadRequest                400  send something else (malformed)
+|- Invalid                   422  mend the named fields
+|- Unauthenticated           401  sign in
+|- Forbidden                 403  ask for the app role
+|- NotFound                  404
+|- MethodNotAllowed          405
+|- Conflict                  409  a duplicate, or still in use
+|- Changed                   412  read again, then send If-Match
+|- MissingPrecondition       428  send If-Match
+|- TooLarge                  413
+|- UnsupportedMedia          415
+|- Unavailable               503  a service or the platform's configuration: retry or mend it
+`- SourceProblem             (runs) why a run failed, with its remedy
 """
 
 from dataclasses import dataclass

@@ -63,7 +63,9 @@ def _from_header(text: str | None) -> Principal:
         claims = [(str(claim["typ"]), str(claim["val"])) for claim in principal["claims"]]
         auth_type = str(principal.get("auth_typ", ""))
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-        raise Unauthenticated("The principal header is not what App Service authentication writes.", code="principal-malformed") from error
+        raise Unauthenticated(
+            "The principal header is not what App Service authentication writes.", code="principal-malformed"
+        ) from error
     if auth_type != "aad":
         raise Unauthenticated("Only Microsoft Entra sign-ins are accepted.", code="principal-foreign")
 

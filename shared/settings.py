@@ -22,7 +22,13 @@ SETTINGS: dict[str, str] = {
 }
 
 # Set by the platform on every App Service or Functions instance (also Flex), never by the local stack or Core Tools.
-_AZURE_MARKS = ("WEBSITE_SITE_NAME", "WEBSITE_INSTANCE_ID", "WEBSITE_POD_NAME", "WEBSITE_OWNER_NAME", "WEBSITE_RESOURCE_GROUP")
+_AZURE_MARKS = (
+    "WEBSITE_SITE_NAME",
+    "WEBSITE_INSTANCE_ID",
+    "WEBSITE_POD_NAME",
+    "WEBSITE_OWNER_NAME",
+    "WEBSITE_RESOURCE_GROUP",
+)
 
 
 def is_loopback(url: str) -> bool:

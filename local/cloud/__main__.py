@@ -41,7 +41,9 @@ class Ports:
         self._context = certificates.server_context(folder)
         self._runners: list[web.AppRunner] = []
 
-    async def serve(self, handler: Any, *, tls: bool = True, port: int = 0, routes: list[web.RouteDef] | None = None) -> int:
+    async def serve(
+        self, handler: Any, *, tls: bool = True, port: int = 0, routes: list[web.RouteDef] | None = None
+    ) -> int:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         if routes:
             app.router.add_routes(routes)
@@ -66,7 +68,9 @@ def _entra_routes(entra: Entra, cloud: str, faults: Faults) -> list[web.RouteDef
             reset(request)
             return web.Response()
         if fault:
-            return web.json_response({"error": "temporarily_unavailable"}, status=int(fault.kind), headers={"Retry-After": "1"})
+            return web.json_response(
+                {"error": "temporarily_unavailable"}, status=int(fault.kind), headers={"Retry-After": "1"}
+            )
         return await entra.token(request, cloud)
 
     return [
@@ -82,7 +86,12 @@ def _vault_handler(vault: Vault, faults: Faults) -> Any:
             reset(request)
             return web.Response()
         if fault:
-            body = {"error": {"code": "Throttled" if fault.kind == "429" else "ServiceUnavailable", "message": "Injected fault."}}
+            body = {
+                "error": {
+                    "code": "Throttled" if fault.kind == "429" else "ServiceUnavailable",
+                    "message": "Injected fault.",
+                }
+            }
             return web.json_response(body, status=int(fault.kind), headers={"Retry-After": "1"})
         return await vault.handle(request)
 
@@ -110,11 +119,18 @@ async def serve(options: argparse.Namespace) -> None:
     entra.home_tenant = vault.tenant = home
     ports = Ports(folder)
     face = GraphWeb(graphs, resources, faults, options.journal)
-    addresses: dict[str, Any] = {"clouds": {}, "tenants": {cloud: tenant_id(cloud) for cloud in CLOUD_NAMES}, "clientId": CLIENT_ID}
+    addresses: dict[str, Any] = {
+        "clouds": {},
+        "tenants": {cloud: tenant_id(cloud) for cloud in CLOUD_NAMES},
+        "clientId": CLIENT_ID,
+    }
     for cloud in CLOUD_NAMES:
         graph_port = await ports.serve(face.handler(cloud))
         login_port = await ports.serve(None, routes=_entra_routes(entra, cloud, faults))
-        addresses["clouds"][cloud] = {"graph": f"https://127.0.0.1:{graph_port}", "authority": f"https://127.0.0.1:{login_port}"}
+        addresses["clouds"][cloud] = {
+            "graph": f"https://127.0.0.1:{graph_port}",
+            "authority": f"https://127.0.0.1:{login_port}",
+        }
     vault.authority = addresses["clouds"][CLOUD_NAMES[0]]["authority"]
     addresses["vault"] = f"https://127.0.0.1:{await ports.serve(_vault_handler(vault, faults))}"
     identity = await ports.serve(None, tls=False, routes=[web.get("/msi/token", entra.managed_identity)])
@@ -127,7 +143,9 @@ async def serve(options: argparse.Namespace) -> None:
         bound = await ports.serve(proxies[service].handle, tls=scheme == "https", port=port)
         addresses[service] = f"{scheme}://127.0.0.1:{bound}/devstoreaccount1"
     admin = Admin(graphs, entra, faults, face, proxies, vault)
-    addresses["admin"] = f"http://127.0.0.1:{await ports.serve(None, tls=False, port=options.admin_port, routes=admin.routes())}"
+    addresses["admin"] = (
+        f"http://127.0.0.1:{await ports.serve(None, tls=False, port=options.admin_port, routes=admin.routes())}"
+    )
     print(json.dumps(addresses), flush=True)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -17,7 +17,13 @@ _MOST_DUMP = 1000
 
 class Admin:
     def __init__(
-        self, graphs: dict[str, Graph], entra: Entra, faults: Faults, web_face: GraphWeb, proxies: dict[str, StorageProxy], vault: Vault
+        self,
+        graphs: dict[str, Graph],
+        entra: Entra,
+        faults: Faults,
+        web_face: GraphWeb,
+        proxies: dict[str, StorageProxy],
+        vault: Vault,
     ) -> None:
         self._graphs, self._entra, self._faults = graphs, entra, faults
         self._web, self._proxies, self._vault = web_face, proxies, vault
@@ -113,7 +119,9 @@ def _mutate(graph: Graph, change: dict[str, Any]) -> dict[str, Any]:
         case "move":
             indexes = indexes or directory.some(kind, count, salt)
             for index in indexes:
-                directory.change(kind, index, {"department": f"Department {salt}", "_manager": directory.maker.object_id("user", 0)})
+                directory.change(
+                    kind, index, {"department": f"Department {salt}", "_manager": directory.maker.object_id("user", 0)}
+                )
         case "set":
             for index in indexes:
                 directory.change(kind, index, change["properties"])

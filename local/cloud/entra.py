@@ -34,7 +34,7 @@ class Registration:
     disabled: bool = False
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):
     def __init__(self, number: int, error: str, text: str, status: int = 401) -> None:
         super().__init__(text)
         self.number, self.error, self.text, self.status = number, error, text, status
@@ -58,7 +58,11 @@ class Entra:
             return _error(_unknown_tenant(tenant))
         base = f"https://{request.host}/{tenant}"
         return web.json_response(
-            {"token_endpoint": f"{base}/oauth2/v2.0/token", "authorization_endpoint": f"{base}/oauth2/v2.0/authorize", "issuer": f"{base}/v2.0"}
+            {
+                "token_endpoint": f"{base}/oauth2/v2.0/token",
+                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+                "issuer": f"{base}/v2.0",
+            }
         )
 
     async def token(self, request: web.Request, cloud: str) -> web.Response:
@@ -73,27 +77,49 @@ class Entra:
         if tenant not in self.tenants:
             raise _unknown_tenant(tenant)
         if self.tenants[tenant] != cloud:
-            raise Refusal(900382, "invalid_request", "Confidential Client is not supported in Cross Cloud request.", 400)
+            raise Refusal(
+                900382, "invalid_request", "Confidential Client is not supported in Cross Cloud request.", 400
+            )
         app = self.apps.get((tenant, form.get("client_id", "").lower()))
         if app is None:
-            raise Refusal(700016, "unauthorized_client", f"Application with identifier '{form.get('client_id')}' was not found in the directory '{tenant}'.", 400)
+            raise Refusal(
+                700016,
+                "unauthorized_client",
+                f"Application with identifier '{form.get('client_id')}' was not found in the directory '{tenant}'.",
+                400,
+            )
         if app.disabled:
             raise Refusal(7000112, "unauthorized_client", "The application is disabled.")
         self._authenticate(app, form, tenant)
         audience = form.get("scope", "").removesuffix("/.default")
         if audience != self._resources[cloud]:
-            raise Refusal(500011, "invalid_resource", f"The resource principal named {audience} was not found in the tenant.", 400)
+            raise Refusal(
+                500011, "invalid_resource", f"The resource principal named {audience} was not found in the tenant.", 400
+            )
         token = tokens.issue(audience, tenant, app.client_id, app.roles)
-        return {"token_type": "Bearer", "expires_in": tokens.LIFETIME, "ext_expires_in": tokens.LIFETIME, "access_token": token}
+        return {
+            "token_type": "Bearer",
+            "expires_in": tokens.LIFETIME,
+            "ext_expires_in": tokens.LIFETIME,
+            "access_token": token,
+        }
 
     def _authenticate(self, app: Registration, form: dict[str, str], tenant: str) -> None:
         if form.get("client_assertion_type") == _BEARER:
             return self._assertion(app, form.get("client_assertion", ""), tenant)
         secret = form.get("client_secret")
         if not secret:
-            raise Refusal(7000218, "invalid_client", "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
+            raise Refusal(
+                7000218,
+                "invalid_client",
+                "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
+            )
         if secret not in app.secrets:
-            raise Refusal(7000215, "invalid_client", "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID.")
+            raise Refusal(
+                7000215,
+                "invalid_client",
+                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID.",
+            )
         if app.secrets[secret] < time.time():
             raise Refusal(7000222, "invalid_client", "The provided client secret keys for app are expired.")
         return None
@@ -106,17 +132,30 @@ class Entra:
             raise Refusal(50027, "invalid_request", "JWT token is invalid or malformed.", 400) from error
         if claims.get("aud") == _EXCHANGE:
             if not tokens.read(f"Bearer {assertion}", _EXCHANGE) or claims.get("sub") not in app.federated:
-                raise Refusal(700213, "invalid_request", "No matching federated identity record found for presented assertion subject.", 400)
+                raise Refusal(
+                    700213,
+                    "invalid_request",
+                    "No matching federated identity record found for presented assertion subject.",
+                    400,
+                )
             return
         now = time.time()
         if not claims.get("nbf", 0) - 300 <= now <= claims.get("exp", 0) + 300:
             raise Refusal(700024, "invalid_client", "Client assertion is not within its valid time range.")
-        if claims.get("iss") != app.client_id or claims.get("sub") != app.client_id or f"/{tenant}/" not in str(claims.get("aud")):
+        if (
+            claims.get("iss") != app.client_id
+            or claims.get("sub") != app.client_id
+            or f"/{tenant}/" not in str(claims.get("aud"))
+        ):
             raise Refusal(700021, "invalid_client", "Client assertion application identifier doesn't match.")
         for pem in app.certificates:
             if _signed_by(pem, header, f"{head}.{body}".encode(), tokens.decode_part(signature)):
                 return
-        raise Refusal(700027, "invalid_client", "The certificate with identifier used to sign the client assertion is not registered on application.")
+        raise Refusal(
+            700027,
+            "invalid_client",
+            "The certificate with identifier used to sign the client assertion is not registered on application.",
+        )
 
     async def managed_identity(self, request: web.Request) -> web.Response:
         """GET /msi/token?resource=...: App Service's protocol, version 2019-08-01."""
@@ -125,7 +164,12 @@ class Entra:
         resource = request.query.get("resource", "")
         token = tokens.issue(resource, self.home_tenant, IDENTITY_OBJECT, [], IDENTITY_OBJECT)
         return web.json_response(
-            {"access_token": token, "expires_on": str(int(time.time()) + tokens.LIFETIME), "resource": resource, "token_type": "Bearer"}
+            {
+                "access_token": token,
+                "expires_on": str(int(time.time()) + tokens.LIFETIME),
+                "resource": resource,
+                "token_type": "Bearer",
+            }
         )
 
 
@@ -147,7 +191,12 @@ def _signed_by(pem: str, header: dict[str, Any], signed: bytes, signature: bytes
 
 
 def _unknown_tenant(tenant: str) -> Refusal:
-    return Refusal(90002, "invalid_request", f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.", 400)
+    return Refusal(
+        90002,
+        "invalid_request",
+        f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.",
+        400,
+    )
 
 
 def _error(refusal: Refusal) -> web.Response:

@@ -10,7 +10,12 @@ GRAPH_FAULTS = (
     "empty-page", "twice", "foreign-link",
 )  # fmt: skip
 STORAGE_FAULTS = ("503", "500", "reset", "delay", "answer-lost", "empty-page")
-TARGETS = {"graph": GRAPH_FAULTS, "storage": STORAGE_FAULTS, "token": ("503", "reset", "500"), "vault": ("429", "503", "reset")}
+TARGETS = {
+    "graph": GRAPH_FAULTS,
+    "storage": STORAGE_FAULTS,
+    "token": ("503", "reset", "500"),
+    "vault": ("429", "503", "reset"),
+}
 
 
 @dataclass

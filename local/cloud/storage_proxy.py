@@ -51,7 +51,12 @@ class StorageProxy:
             return web.json_response(body, status=int(kind))
         if fault and kind == "delay":
             await asyncio.sleep(fault.seconds)
-        if kind == "empty-page" and request.method == "GET" and "$filter" in request.query and "NextPartitionKey" not in request.query:
+        if (
+            kind == "empty-page"
+            and request.method == "GET"
+            and "$filter" in request.query
+            and "NextPartitionKey" not in request.query
+        ):
             # Table Storage may answer a query with no rows and a continuation: this one leads to the very same query.
             headers = {"x-ms-continuation-NextPartitionKey": "1!4!ICA-", "x-ms-continuation-NextRowKey": "1!4!ICA-"}
             return web.json_response({"value": []}, headers=headers)
@@ -63,13 +68,24 @@ class StorageProxy:
     async def _pass(self, request: web.Request) -> web.Response:
         assert self._session is not None
         path = request.raw_path.replace("NextPartitionKey=1!4!ICA-", "").replace("NextRowKey=1!4!ICA-", "")
-        path = path.replace("NextPartitionKey=1%214%21ICA-", "").replace("NextRowKey=1%214%21ICA-", "").rstrip("&").replace("&&", "&")
+        path = (
+            path.replace("NextPartitionKey=1%214%21ICA-", "")
+            .replace("NextRowKey=1%214%21ICA-", "")
+            .rstrip("&")
+            .replace("&&", "&")
+        )
         headers: Any = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP]
         body = await request.read()
         # yarl must not touch the path: signatures and keys depend on its spelling.
         url = URL(f"{self._upstream}{path}", encoded=True)
         try:
-            async with self._session.request(request.method, url, headers=headers, data=body or None, skip_auto_headers=("Content-Type", "User-Agent", "Accept")) as answer:
+            async with self._session.request(
+                request.method,
+                url,
+                headers=headers,
+                data=body or None,
+                skip_auto_headers=("Content-Type", "User-Agent", "Accept"),
+            ) as answer:
                 content = await answer.read()
         except aiohttp.ClientError:
             return web.Response(status=503)

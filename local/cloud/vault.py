@@ -17,7 +17,7 @@ _MOST_BYTES = 25_600
 _RETENTION_DAYS = 90
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):
     def __init__(self, status: int, code: str, message: str, inner: str = "") -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.inner = status, code, message, inner
@@ -43,7 +43,11 @@ class Vault:
         claims = tokens.read(request.headers.get("Authorization"), RESOURCE)
         if claims is None:
             challenge = f'Bearer authorization="{self.authority}/{self.tenant}", resource="{RESOURCE}"'
-            return web.json_response({"error": {"code": "Unauthorized", "message": "AKV10000: Request is missing a Bearer or PoP token."}}, status=401, headers={"WWW-Authenticate": challenge})
+            return web.json_response(
+                {"error": {"code": "Unauthorized", "message": "AKV10000: Request is missing a Bearer or PoP token."}},
+                status=401,
+                headers={"WWW-Authenticate": challenge},
+            )
         parts = request.path.strip("/").split("/")
         body = await request.json() if request.can_read_body else {}
         base = f"https://{request.host}"
@@ -63,9 +67,15 @@ class Vault:
             case "PUT", ["secrets", name]:
                 return 200, self._set(name, body, base)
             case "GET", ["secrets"]:
-                return 200, {"value": [self._bundle(n, v[-1], base, value=False) for n, v in self.secrets.items()], "nextLink": None}
+                return 200, {
+                    "value": [self._bundle(n, v[-1], base, value=False) for n, v in self.secrets.items()],
+                    "nextLink": None,
+                }
             case "GET", ["secrets", name, "versions"]:
-                return 200, {"value": [self._bundle(name, v, base, value=False) for v in self._versions(name)], "nextLink": None}
+                return 200, {
+                    "value": [self._bundle(name, v, base, value=False) for v in self._versions(name)],
+                    "nextLink": None,
+                }
             case "GET", ["secrets", name]:
                 return 200, self._get(name, None, base)
             case "GET", ["secrets", name, version]:
@@ -97,14 +107,21 @@ class Vault:
         versions = self._versions(name)
         found = versions[-1] if not version else next((v for v in versions if v["version"] == version), None)
         if found is None:
-            raise Refusal(404, "SecretNotFound", f"A secret with (name/id) {name}/{version} was not found in this key vault.")
+            raise Refusal(
+                404, "SecretNotFound", f"A secret with (name/id) {name}/{version} was not found in this key vault."
+            )
         return found
 
     def _set(self, name: str, body: dict[str, Any], base: str) -> dict[str, Any]:
         if not _NAME.match(name):
             raise Refusal(400, "BadParameter", f"The request URI contains an invalid name: {name}")
         if name in self.deleted:
-            raise Refusal(409, "Conflict", f"Secret {name} is currently in a deleted but recoverable state.", "ObjectIsDeletedButRecoverable")
+            raise Refusal(
+                409,
+                "Conflict",
+                f"Secret {name} is currently in a deleted but recoverable state.",
+                "ObjectIsDeletedButRecoverable",
+            )
         value = body.get("value")
         if not isinstance(value, str) or len(value.encode()) > _MOST_BYTES:
             raise Refusal(400, "BadParameter", "The value is missing or longer than 25 KB.")
@@ -132,7 +149,11 @@ class Vault:
         versions = self._versions(name)
         now = int(time.time())
         bundle = self._bundle(name, versions[-1], base, value=False)
-        bundle |= {"recoveryId": f"{base}/deletedsecrets/{name}", "deletedDate": now, "scheduledPurgeDate": now + _RETENTION_DAYS * 86400}
+        bundle |= {
+            "recoveryId": f"{base}/deletedsecrets/{name}",
+            "deletedDate": now,
+            "scheduledPurgeDate": now + _RETENTION_DAYS * 86400,
+        }
         self.deleted[name] = {"versions": self.secrets.pop(name), "bundle": bundle}
         return bundle
 
@@ -143,7 +164,11 @@ class Vault:
 
     @staticmethod
     def _bundle(name: str, made: dict[str, Any], base: str, *, value: bool = True) -> dict[str, Any]:
-        bundle = {"id": f"{base}/secrets/{name}/{made['version']}", "attributes": made["attributes"], "tags": made["tags"]}
+        bundle = {
+            "id": f"{base}/secrets/{name}/{made['version']}",
+            "attributes": made["attributes"],
+            "tags": made["tags"],
+        }
         if made["contentType"]:
             bundle["contentType"] = made["contentType"]
         return bundle | ({"value": made["value"]} if value else {})

@@ -24,7 +24,10 @@ async def serve(app: Path, port: int) -> None:
     functions = [function for function in await engine.load() if not config.disabled(function.name)]
     host = config.load(app)
 
-    by_type = {kind: [f for f in functions if f.trigger["type"].lower() == kind] for kind in ("httptrigger", "timertrigger", "queuetrigger")}
+    by_type = {
+        kind: [f for f in functions if f.trigger["type"].lower() == kind]
+        for kind in ("httptrigger", "timertrigger", "queuetrigger")
+    }
     http = HttpTriggers(engine, by_type["httptrigger"], host.route_prefix)
     timers = {function.name: Timer(engine, function) for function in by_type["timertrigger"]}
     queues = Queues(host.queues)
@@ -68,7 +71,9 @@ def main() -> int:
     parser.add_argument("--app", type=Path, default=Path.cwd())
     parser.add_argument("--port", type=int, default=7071)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stdout)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stdout
+    )
     for noisy in ("azure", "httpx", "httpcore", "azure_functions_runtime", "msal"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:

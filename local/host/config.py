@@ -59,4 +59,6 @@ def resolve(text: str) -> str:
 
 def disabled(name: str) -> bool:
     """Whether the app setting AzureWebJobs.<name>.Disabled is on."""
-    return os.environ.get(f"AzureWebJobs.{name}.Disabled", os.environ.get(f"AzureWebJobs__{name}__Disabled", "")).lower() in ("true", "1")
+    return os.environ.get(
+        f"AzureWebJobs.{name}.Disabled", os.environ.get(f"AzureWebJobs__{name}__Disabled", "")
+    ).lower() in ("true", "1")

@@ -82,7 +82,9 @@ class Engine:
             await runtime.function_load_request(_request(function_load_request=load))
         return functions
 
-    async def invoke(self, function: Function, data: TypedData, metadata: dict[str, TypedData] | None = None) -> Outcome:
+    async def invoke(
+        self, function: Function, data: TypedData, metadata: dict[str, TypedData] | None = None
+    ) -> Outcome:
         """Raises InvocationFailed."""
         message = SimpleNamespace(
             invocation_id=str(uuid.uuid4()),

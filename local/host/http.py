@@ -37,7 +37,12 @@ def compile_route(function: Function, prefix: str) -> HttpRoute:
     for segment in template.split("/"):
         match = _PART.fullmatch(segment)
         if not match:
-            pieces.append("/" + _PART.sub(lambda m: f"(?P<{m.group(2)}>[^/]+)", re.escape(segment).replace(r"\{", "{").replace(r"\}", "}")))
+            pieces.append(
+                "/"
+                + _PART.sub(
+                    lambda m: f"(?P<{m.group(2)}>[^/]+)", re.escape(segment).replace(r"\{", "{").replace(r"\}", "}")
+                )
+            )
             weight.append(0)
             continue
         star, name, kind, optional = match.groups()
@@ -49,13 +54,17 @@ def compile_route(function: Function, prefix: str) -> HttpRoute:
             pieces.append(f"(?:{body})?" if optional else body)
             weight.append(1 if kind else 2)
     methods = function.trigger.get("methods") or ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "TRACE"]
-    return HttpRoute(function, frozenset(m.upper() for m in methods), re.compile("".join(pieces), re.IGNORECASE), tuple(weight))
+    return HttpRoute(
+        function, frozenset(m.upper() for m in methods), re.compile("".join(pieces), re.IGNORECASE), tuple(weight)
+    )
 
 
 class HttpTriggers:
     def __init__(self, engine: Engine, functions: list[Function], prefix: str) -> None:
         self._engine = engine
-        self._routes = sorted((compile_route(function, prefix) for function in functions), key=lambda route: route.weight)
+        self._routes = sorted(
+            (compile_route(function, prefix) for function in functions), key=lambda route: route.weight
+        )
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.rel_url.raw_path.rstrip("/") or "/"
@@ -74,7 +83,9 @@ class HttpTriggers:
             _log.error("%s failed: %s\n%s", route.function.name, error, error.trace)
             response = web.Response(status=500)
         taken = (time.monotonic() - began) * 1000
-        _log.info("%s %s -> %s (%s, %.0f ms)", request.method, request.path, response.status, route.function.name, taken)
+        _log.info(
+            "%s %s -> %s (%s, %.0f ms)", request.method, request.path, response.status, route.function.name, taken
+        )
         return response
 
 

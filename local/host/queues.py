@@ -65,7 +65,11 @@ class Queues:
                 continue
             kind = data.WhichOneof("data")
             value = getattr(data, kind)
-            texts = [t if isinstance(t, str) else json.dumps(t) for t in json.loads(value)] if kind == "json" and value.startswith("[") else [value]
+            texts = (
+                [t if isinstance(t, str) else json.dumps(t) for t in json.loads(value)]
+                if kind == "json" and value.startswith("[")
+                else [value]
+            )
             for text in texts:
                 await self.send(binding["connection"], resolve(binding["queueName"]), text)
 
@@ -109,7 +113,9 @@ class Listener:
     async def _process(self, client: QueueClient, message: QueueMessage) -> None:
         renewal = asyncio.create_task(self._renew(client, message))
         try:
-            outcome = await self._engine.invoke(self.function, TypedData(string=self._text(message)), _metadata(message))
+            outcome = await self._engine.invoke(
+                self.function, TypedData(string=self._text(message)), _metadata(message)
+            )
             await self._queues.publish(self.function, outcome)
         except InvocationFailed as error:
             _log.error("%s failed (attempt %s): %s\n%s", self.function.name, message.dequeue_count, error, error.trace)

@@ -68,7 +68,9 @@ def _public(pem: str) -> Pin:
             "The certificate can't be used.",
             fields=(
                 FieldError(
-                    "certificate", "unusable", "must be PEM with one RSA certificate and its private key, without password"
+                    "certificate",
+                    "unusable",
+                    "must be PEM with one RSA certificate and its private key, without password",
                 ),
             ),
         ) from error

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from shared.clock import Clock, iso
 from shared.configuration import secrets
 from shared.configuration.kinds import KINDS, ConfigKind
-from shared.scheduling import Scheduling
 from shared.domain.base import Model, new_id
 from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
+from shared.scheduling import Scheduling
 from shared.storage.config import ConfigStore, Document, InUse, NameTaken, TargetGone
 from shared.storage.tables import RowChanged
 from shared.validation import field_errors
@@ -122,7 +122,9 @@ class Configuration:
             raise NotFound("This credential has no certificate.", remedy="Choose the type certificate for it.")
         return str(pem)
 
-    def _make(self, kind: ConfigKind, object_id: str, revision: int, created: str, updated: str, model: Model) -> Document:
+    def _make(
+        self, kind: ConfigKind, object_id: str, revision: int, created: str, updated: str, model: Model
+    ) -> Document:
         body = model.model_dump(mode="json", by_alias=True, exclude={"client_secret", "certificate"})
         uses = {f"{target}.{value}" for field, target in kind.refers.items() if (value := getattr(model, field))}
         scope = getattr(model, kind.scope) if kind.scope else ""

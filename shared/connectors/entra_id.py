@@ -10,7 +10,9 @@ from shared.domain.write import LookupRule
 from shared.mapping.attribute import Attribute, Type
 
 
-def _plain(name: str, title: str, source: str | None = None, type_: Type = Type.TEXT, note: str | None = None) -> Attribute:
+def _plain(
+    name: str, title: str, source: str | None = None, type_: Type = Type.TEXT, note: str | None = None
+) -> Attribute:
     return Attribute(name, title, type_, (source or name,), note=note)
 
 
@@ -22,15 +24,34 @@ PEOPLE: tuple[Attribute, ...] = (
     _plain("mail", "E-mail address", note="Empty for people without a mailbox."),
     _plain("mailNickname", "Mail alias"),
     Attribute("otherMails", "Other e-mail addresses", Type.JSON, ("otherMails",), "ordered"),
-    Attribute("proxyAddresses", "Proxy addresses", Type.JSON, ("proxyAddresses",), "ordered", note="SMTP: marks the primary one."),
-    Attribute("phones", "Phone numbers with their types", Type.JSON, ("businessPhones", "mobilePhone", "faxNumber"), "phones"),
+    Attribute(
+        "proxyAddresses",
+        "Proxy addresses",
+        Type.JSON,
+        ("proxyAddresses",),
+        "ordered",
+        note="SMTP: marks the primary one.",
+    ),
+    Attribute(
+        "phones", "Phone numbers with their types", Type.JSON, ("businessPhones", "mobilePhone", "faxNumber"), "phones"
+    ),
     Attribute("workPhone", "Work phone", Type.TEXT, ("businessPhones",), "first"),
     _plain("mobilePhone", "Mobile phone"),
     _plain("faxNumber", "Fax"),
-    _plain("createdAt", "Account created", "createdDateTime", Type.TIME,
-           "Empty for some accounts from before June 2018. A synced account: when it first came to Entra."),
-    Attribute("expiresAt", "Account expires", Type.TIME, missing="not-provided",
-              note="Microsoft Graph has no account expiration date; Active Directory's does not reach it."),
+    _plain(
+        "createdAt",
+        "Account created",
+        "createdDateTime",
+        Type.TIME,
+        "Empty for some accounts from before June 2018. A synced account: when it first came to Entra.",
+    ),
+    Attribute(
+        "expiresAt",
+        "Account expires",
+        Type.TIME,
+        missing="not-provided",
+        note="Microsoft Graph has no account expiration date; Active Directory's does not reach it.",
+    ),
     _plain("streetAddress", "Street"),
     _plain("city", "City"),
     _plain("state", "State or province"),
@@ -41,24 +62,56 @@ PEOPLE: tuple[Attribute, ...] = (
     _plain("department", "Department"),
     _plain("companyName", "Company"),
     Attribute("employeeOrganization", "Division and cost centre", Type.JSON, ("employeeOrgData",), "any_value"),
-    Attribute("managerId", "Manager", Type.TEXT, ("manager",), "identifier",
-              note="Object id; name and mail are resolved on reading."),
+    Attribute(
+        "managerId",
+        "Manager",
+        Type.TEXT,
+        ("manager",),
+        "identifier",
+        note="Object id; name and mail are resolved on reading.",
+    ),
     _plain("employeeType", "Employee type"),
     _plain("employeeId", "Employee id"),
-    Attribute("employeeNumber", "Employee number", missing="not-provided",
-              note="Microsoft Graph has no employee number; directories that sync one put it into an extension "
-              "attribute (see extensionAttributes)."),
+    Attribute(
+        "employeeNumber",
+        "Employee number",
+        missing="not-provided",
+        note="Microsoft Graph has no employee number; directories that sync one put it into an extension "
+        "attribute (see extensionAttributes).",
+    ),
     _plain("employeeHiredAt", "Hire date", "employeeHireDate", Type.TIME),
-    Attribute("lastLogonAt", "Last logon", Type.TIME, missing="not-requested",
-              note="Sign-in activity has a listing of its own, ten requests a minute; this connector does not read it yet."),
-    Attribute("applicationLogons", "Login timestamps for other applications", Type.JSON, missing="not-requested",
-              note="Comes from the sign-in log; no connector that reads it is switched on."),
+    Attribute(
+        "lastLogonAt",
+        "Last logon",
+        Type.TIME,
+        missing="not-requested",
+        note="Sign-in activity has a listing of its own, ten requests a minute; this connector does not read it yet.",
+    ),
+    Attribute(
+        "applicationLogons",
+        "Login timestamps for other applications",
+        Type.JSON,
+        missing="not-requested",
+        note="Comes from the sign-in log; no connector that reads it is switched on.",
+    ),
     _plain("officeLocation", "Office"),
-    _plain("distinguishedName", "Distinguished name", "onPremisesDistinguishedName",
-           note="Synced accounts only; an account made in the cloud has none."),
+    _plain(
+        "distinguishedName",
+        "Distinguished name",
+        "onPremisesDistinguishedName",
+        note="Synced accounts only; an account made in the cloud has none.",
+    ),
     _plain("passwordPolicies", "Password policies", note="As Microsoft Graph writes them."),
-    Attribute("passwordNeverExpires", "Password never expires", Type.FLAG, ("passwordPolicies",), "password_flag_never_expires"),
-    Attribute("weakPasswordAllowed", "Weak passwords allowed", Type.FLAG, ("passwordPolicies",), "password_flag_weak_allowed"),
+    Attribute(
+        "passwordNeverExpires",
+        "Password never expires",
+        Type.FLAG,
+        ("passwordPolicies",),
+        "password_flag_never_expires",
+    ),
+    Attribute(
+        "weakPasswordAllowed", "Weak passwords allowed", Type.FLAG, ("passwordPolicies",), "password_flag_weak_allowed"
+    ),
     _plain("passwordChangedAt", "Password last changed", "lastPasswordChangeDateTime", Type.TIME),
     _plain("enabled", "Account enabled", "accountEnabled", Type.FLAG),
     _plain("userType", "Member or guest"),
@@ -74,7 +127,13 @@ PEOPLE: tuple[Attribute, ...] = (
     _plain("onPremisesSecurityId", "On-premises security id", "onPremisesSecurityIdentifier"),
     _plain("onPremisesImmutableId", "Immutable id"),
     _plain("onPremisesSignInName", "On-premises sign-in name", "onPremisesUserPrincipalName"),
-    Attribute("extensionAttributes", "Extension attributes 1 to 15", Type.JSON, ("onPremisesExtensionAttributes",), "any_value"),
+    Attribute(
+        "extensionAttributes",
+        "Extension attributes 1 to 15",
+        Type.JSON,
+        ("onPremisesExtensionAttributes",),
+        "any_value",
+    ),
 )
 
 DEVICES: tuple[Attribute, ...] = (
@@ -97,13 +156,24 @@ DEVICES: tuple[Attribute, ...] = (
     _plain("managed", "Managed", "isManaged", Type.FLAG),
     _plain("rooted", "Rooted or jail-broken", "isRooted", Type.FLAG),
     _plain("registeredAt", "Registered", "registrationDateTime", Type.TIME),
-    _plain("lastSignInAt", "Approximate last sign-in", "approximateLastSignInDateTime", Type.TIME,
-           "Microsoft updates it about every two weeks."),
+    _plain(
+        "lastSignInAt",
+        "Approximate last sign-in",
+        "approximateLastSignInDateTime",
+        Type.TIME,
+        "Microsoft updates it about every two weeks.",
+    ),
     _plain("onPremisesSynced", "Synced from on premises", "onPremisesSyncEnabled", Type.FLAG),
     _plain("onPremisesSyncedAt", "Last synced", "onPremisesLastSyncDateTime", Type.TIME),
     _plain("onPremisesSecurityId", "On-premises security id", "onPremisesSecurityIdentifier"),
-    Attribute("ownerIds", "Registered owners", Type.JSON, ("registeredOwners",), "identifiers",
-              note="Object ids; names are resolved on reading."),
+    Attribute(
+        "ownerIds",
+        "Registered owners",
+        Type.JSON,
+        ("registeredOwners",),
+        "identifiers",
+        note="Object ids; names are resolved on reading.",
+    ),
 )
 
 USERS = Stream(

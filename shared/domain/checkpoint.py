@@ -44,5 +44,3 @@ class StreamState(Model):
 
     def for_run(self, run_id: str) -> Checkpoint | None:
         return self.checkpoint if self.checkpoint and self.checkpoint.run_id == run_id else None
-
-

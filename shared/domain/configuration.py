@@ -62,7 +62,9 @@ class SourceIn(Model):
     """Crawl source: off stops every collection from this source and keeps what was collected."""
     domains: Annotated[list[Domain], Field(min_length=1, max_length=500)] = ["*"]
     """Only people whose mail or sign-in name is in one of these domains; * takes everybody, also without mail."""
-    excluded_groups: Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=256)]], Field(max_length=50)] = []
+    excluded_groups: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1, max_length=256)]], Field(max_length=50)
+    ] = []
     """Service-account groups: members, nested ones too, are left out. Display names or object ids."""
 
 

@@ -12,7 +12,7 @@ import orjson
 from shared.errors import SourceProblem
 
 
-class Postponed(Exception):  # noqa: N818 - a plan, not an error
+class Postponed(Exception):
     """Graph asked for a longer wait than this slice has: checkpoint, and go on after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
@@ -20,11 +20,11 @@ class Postponed(Exception):  # noqa: N818 - a plan, not an error
         self.seconds = seconds
 
 
-class PageTokenExpired(Exception):  # noqa: N818
+class PageTokenExpired(Exception):
     """The enumeration must begin again: Graph dropped its page token."""
 
 
-class ResyncNeeded(Exception):  # noqa: N818
+class ResyncNeeded(Exception):
     """The delta link is of no use any more."""
 
 
@@ -113,24 +113,47 @@ def refusal(error: GraphError, permission: str) -> Exception:
 # AADSTS number -> (our code, what it means, what to do)
 _SIGN_IN: dict[int, tuple[str, str, str]] = {
     7000215: ("secret-wrong", "the client secret is wrong", "Enter the secret's value (not its id) on the credential."),
-    7000222: ("secret-expired", "the client secret has expired", "Make a new client secret and enter it on the credential."),
+    7000222: (
+        "secret-expired",
+        "the client secret has expired",
+        "Make a new client secret and enter it on the credential.",
+    ),
     7000218: ("secret-missing", "no client secret or certificate was sent", "Enter the secret on the credential."),
-    700016: ("application-unknown", "the tenant does not know the application",
-             "Check client id and tenant id; an app registered elsewhere needs admin consent in this tenant."),
+    700016: (
+        "application-unknown",
+        "the tenant does not know the application",
+        "Check client id and tenant id; an app registered elsewhere needs admin consent in this tenant.",
+    ),
     700011: ("application-unknown", "the tenant does not know the application", "Check client id and tenant id."),
     90002: ("tenant-unknown", "there is no such tenant", "Check the directory (tenant) id and the source's cloud."),
     900023: ("tenant-unknown", "the tenant id is malformed", "Check the directory (tenant) id."),
     900382: ("cloud-wrong", "the tenant lives in another cloud", "Choose the tenant's cloud on the source."),
     90038: ("cloud-wrong", "the tenant lives in another cloud", "Choose the tenant's cloud on the source."),
-    700027: ("certificate-unknown", "the certificate is not registered with the application",
-             "Upload the credential's certificate to the app registration (GET /api/v1/credentials/{id}/certificate)."),
-    700024: ("assertion-time", "the signed assertion is outside its time range", "Check the clock of the function app."),
-    70021: ("federation-unknown", "no federated credential matches",
-            "Add a federated credential for the function app's identity to the app registration."),
-    700213: ("federation-unknown", "no federated credential matches",
-             "Add a federated credential for the function app's identity to the app registration."),
-    53003: ("blocked-by-policy", "a Conditional Access policy blocks the sign-in",
-            "Let the policy for workload identities allow the function app's outbound addresses."),
+    700027: (
+        "certificate-unknown",
+        "the certificate is not registered with the application",
+        "Upload the credential's certificate to the app registration (GET /api/v1/credentials/{id}/certificate).",
+    ),
+    700024: (
+        "assertion-time",
+        "the signed assertion is outside its time range",
+        "Check the clock of the function app.",
+    ),
+    70021: (
+        "federation-unknown",
+        "no federated credential matches",
+        "Add a federated credential for the function app's identity to the app registration.",
+    ),
+    700213: (
+        "federation-unknown",
+        "no federated credential matches",
+        "Add a federated credential for the function app's identity to the app registration.",
+    ),
+    53003: (
+        "blocked-by-policy",
+        "a Conditional Access policy blocks the sign-in",
+        "Let the policy for workload identities allow the function app's outbound addresses.",
+    ),
     7000112: ("application-disabled", "the application is disabled", "Enable the enterprise application."),
     500011: ("cloud-wrong", "Microsoft Graph is not known in this tenant", "Choose the tenant's cloud on the source."),
     65001: ("consent-missing", "nobody has consented", "Grant admin consent in the app registration."),

@@ -33,7 +33,7 @@ class Answer:
     content: bytes
 
 
-class _Lost(Exception):  # noqa: N818
+class _Lost(Exception):
     """No usable answer: the connection broke, or the body did not come whole."""
 
 

@@ -20,10 +20,7 @@ _TIME_SUFFIX = "@odata.type"
 
 def _lines(attribute: Attribute) -> list[str]:
     gets = [f"g({source!r})" for source in attribute.source]
-    if attribute.transform:
-        value = f"t_{attribute.transform}({', '.join(gets)})"
-    else:
-        value = gets[0]
+    value = f"t_{attribute.transform}({', '.join(gets)})" if attribute.transform else gets[0]
     column = attribute.column
     lines = [f" v = {value}"]
     if attribute.type is Type.TIME:

@@ -54,7 +54,7 @@ class Entity:
     body: bytes
 
 
-class Refused(Exception):  # noqa: N818 - carries Table Storage's own code
+class Refused(Exception):
     """Table Storage refused a request for good."""
 
     def __init__(self, status: int, code: str) -> None:
@@ -127,7 +127,9 @@ class BulkTables:
             query += f"&$select={','.join([*select, 'V'])}"
         following = ""
         while True:
-            response = await self._send(HttpRequest("GET", f"{self._endpoint}/{table}()?{query}{following}", headers=_HEADERS))
+            response = await self._send(
+                HttpRequest("GET", f"{self._endpoint}/{table}()?{query}{following}", headers=_HEADERS)
+            )
             if response.status_code == 404:
                 return  # the table is made by its first write
             _raise_refused(response)
@@ -233,12 +235,8 @@ def _batches(rows: Sequence[Entity]) -> Iterable[list[Entity]]:
 
 
 def _batch_body(url: str, batch: Sequence[Entity], boundary: str) -> bytes:
-    head = (
-        f"--batch_{boundary}\r\nContent-Type: multipart/mixed; boundary=changeset_{boundary}\r\n\r\n"
-    ).encode()
-    lead = (
-        f"--changeset_{boundary}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nPUT {url}("
-    )
+    head = (f"--batch_{boundary}\r\nContent-Type: multipart/mixed; boundary=changeset_{boundary}\r\n\r\n").encode()
+    lead = f"--changeset_{boundary}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nPUT {url}("
     parts = [head]
     for entity in batch:
         parts.append(
@@ -252,7 +250,7 @@ def _batch_body(url: str, batch: Sequence[Entity], boundary: str) -> bytes:
 
 
 def _address(partition: str, key: str) -> str:
-    return f"PartitionKey='{quote(partition.replace("'", "''"), safe="")}',RowKey='{quote(key.replace("'", "''"), safe="")}'"
+    return f"PartitionKey='{quote(partition.replace("'", "''"), safe='')}',RowKey='{quote(key.replace("'", "''"), safe='')}'"
 
 
 def _text(value: str) -> str:

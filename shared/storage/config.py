@@ -43,11 +43,11 @@ class Document:
         }  # fmt: skip
 
 
-class NameTaken(Exception):  # noqa: N818
+class NameTaken(Exception):
     """Another object of the kind has this name in the same scope."""
 
 
-class InUse(Exception):  # noqa: N818
+class InUse(Exception):
     """`users` (kind, name, id) refer to the object."""
 
     def __init__(self, users: list[tuple[str, str, str]]) -> None:
@@ -55,7 +55,7 @@ class InUse(Exception):  # noqa: N818
         self.users = users
 
 
-class TargetGone(Exception):  # noqa: N818
+class TargetGone(Exception):
     """A referred object is not there; `ref` is `kind.id`."""
 
     def __init__(self, ref: str) -> None:

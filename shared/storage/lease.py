@@ -22,7 +22,7 @@ _WATCH_EVERY = 5.0
 _log = logging.getLogger("rollcall.lease")
 
 
-class LeaseLost(Exception):  # noqa: N818
+class LeaseLost(Exception):
     """Another worker has the run; this one must stop."""
 
 

@@ -26,7 +26,9 @@ _RANGE_READ_FROM = 12  # this many changed rows in one partition are read as one
 LookupKey = tuple[str, str]
 
 
-def lookup_cards(rules: Sequence[LookupRule], source: str, object_id: str, columns: dict[str, Any]) -> dict[LookupKey, bytes]:
+def lookup_cards(
+    rules: Sequence[LookupRule], source: str, object_id: str, columns: dict[str, Any]
+) -> dict[LookupKey, bytes]:
     """The look-up rows of a record: keys to the JSON of the covering card."""
     cards: dict[LookupKey, bytes] = {}
     card = {name: columns[name] for name in CARD_COLUMNS if name in columns}

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+from shared.domain.checkpoint import StreamState
 from shared.domain.run import Run
 from shared.storage import keys
 from shared.storage.lease import LEASE_ROW, STATE
 from shared.storage.tables import Put, RowExists, Tables
-from shared.domain.checkpoint import StreamState
 
 
 def new_run_id(connector: str, moment: datetime, salt: str) -> str:

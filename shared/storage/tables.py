@@ -30,11 +30,11 @@ T = TypeVar("T")
 Row = dict[str, Any]
 
 
-class RowExists(Exception):  # noqa: N818 - an answer, not a failure
+class RowExists(Exception):
     """Insert found the row there."""
 
 
-class RowChanged(Exception):  # noqa: N818
+class RowChanged(Exception):
     """The ETag is not the row's any more, or the row is gone."""
 
 

@@ -13,11 +13,8 @@ def _units(text: str) -> int:
 
 
 def _cut(text: str) -> list[str]:
-    parts: list[str] = []
     step = LIMIT if text.isascii() else LIMIT // 2  # a character outside the basic plane is two units
-    for start in range(0, len(text), step):
-        parts.append(text[start : start + step])
-    return parts
+    return [text[start : start + step] for start in range(0, len(text), step)]
 
 
 def split(row: Mapping[str, Any]) -> dict[str, Any]:

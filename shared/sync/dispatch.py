@@ -22,7 +22,13 @@ _log = logging.getLogger("rollcall.dispatch")
 
 class Dispatch:
     def __init__(
-        self, config: ConfigStore, schedules: Schedules, scheduling: Scheduling, runs: Runs, queues: Queues, clock: Clock
+        self,
+        config: ConfigStore,
+        schedules: Schedules,
+        scheduling: Scheduling,
+        runs: Runs,
+        queues: Queues,
+        clock: Clock,
     ) -> None:
         self._config, self._schedules, self._scheduling = config, schedules, scheduling
         self._runs, self._queues, self._clock = runs, queues, clock
@@ -44,7 +50,7 @@ class Dispatch:
                 elif row.active and row.next_due and parse_iso(row.next_due) <= self._clock.now():
                     run = self._claim(document, row)
                     started += [run] if run else []
-            except Exception:
+            except Exception:  # noqa: BLE001 - one connector must not keep the others from their turn
                 _log.exception("the tick could not look after connector %s", connector)
         return started
 
@@ -114,9 +120,8 @@ class Dispatch:
             self._make(row)
         elif run.state.closed:
             self._schedules.save(replace(row, run="", trigger="", requested_by=""))
-        elif self._needs_hint(row, run):
-            if self._schedules.save(replace(row, hinted_at=iso(self._clock.now()))):
-                self._queues.send(QUEUE, message(run))
+        elif self._needs_hint(row, run) and self._schedules.save(replace(row, hinted_at=iso(self._clock.now()))):
+            self._queues.send(QUEUE, message(run))
 
     def _needs_hint(self, row: ScheduleRow, run: Run) -> bool:
         now = self._clock.now()

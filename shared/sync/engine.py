@@ -13,13 +13,13 @@ from typing import Any, Protocol
 from shared.clock import Clock, iso
 from shared.compact import kept_json
 from shared.connectors.base import Stream
+from shared.domain.checkpoint import Checkpoint
 from shared.domain.run import StreamProgress
 from shared.domain.write import CARD_COLUMNS, Act, Head, Write
 from shared.errors import SourceProblem
 from shared.graph.answers import PageTokenExpired, Postponed
 from shared.graph.listing import Page
 from shared.mapping.compiled import compile_mapping
-from shared.domain.checkpoint import Checkpoint
 from shared.sync.index import IdSet, Index
 from shared.sync.scope import Scope
 
@@ -28,7 +28,7 @@ _TURN = 250  # objects between two turns of the event loop: the next request mus
 _MOST_STUCK = 3
 
 
-class SliceOver(Exception):  # noqa: N818 - a plan, not an error
+class SliceOver(Exception):
     """The time budget is used up; everything up to the checkpoint is durable."""
 
 
@@ -62,7 +62,14 @@ class StreamReader:
     """Reads one stream for one run; made anew in every slice."""
 
     def __init__(
-        self, stream: Stream, pages: Pages, store: Store, scope: Scope, control: Control, run_id: str, checkpoint: Checkpoint | None
+        self,
+        stream: Stream,
+        pages: Pages,
+        store: Store,
+        scope: Scope,
+        control: Control,
+        run_id: str,
+        checkpoint: Checkpoint | None,
     ) -> None:
         self._stream, self._pages, self._store = stream, pages, store
         self._scope, self._control, self._run_id = scope, control, run_id

@@ -27,9 +27,23 @@ async def excluded_people(client: GraphClient, names: list[str], permission: str
             for member in members:
                 people.add(member)
         if found == 0:
-            problems.append(_odd(name, "excluded-group-unknown", "does not exist", "Correct its name on the source, or remove it there."))
+            problems.append(
+                _odd(
+                    name,
+                    "excluded-group-unknown",
+                    "does not exist",
+                    "Correct its name on the source, or remove it there.",
+                )
+            )
         elif found > 1:
-            problems.append(_odd(name, "excluded-group-ambiguous", f"exists {found} times; the members of all were left out", "Name the group by its object id."))
+            problems.append(
+                _odd(
+                    name,
+                    "excluded-group-ambiguous",
+                    f"exists {found} times; the members of all were left out",
+                    "Name the group by its object id.",
+                )
+            )
     return people, problems
 
 

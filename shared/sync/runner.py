@@ -36,7 +36,7 @@ _MOST_ATTEMPTS = 3
 _log = logging.getLogger("rollcall.run")
 
 
-class Cancelled(Exception):  # noqa: N818
+class Cancelled(Exception):
     """Somebody asked the run to stop."""
 
 
@@ -111,8 +111,7 @@ class SliceWork:
             return await self._close(RunState.FAILED)
         except (LeaseLost, Unavailable):
             raise
-        except Exception:
-            # A defect of ours must not lose the run: it is tried again, then closed with a message. The log has the rest.
+        except Exception:  # noqa: BLE001 - a defect of ours must not lose the run: tried again, then closed
             _log.exception("run %s failed in slice %s", run.id, run.slice)
             return await self._defect()
         failed = any(stream.phase == "failed" for stream in run.streams)
@@ -156,7 +155,9 @@ class SliceWork:
         credential = self._services.config.get("credential", source.credential_id)
         if credential is None:
             raise SourceProblem(
-                "The source's credential is gone.", code="credential-missing", remedy="Choose a credential on the source."
+                "The source's credential is gone.",
+                code="credential-missing",
+                remedy="Choose a credential on the source.",
             )
         return self._services.graph(credential, source.cloud, source.tenant_id, self.run.waits)
 
@@ -169,12 +170,23 @@ class SliceWork:
         return people
 
     async def _one_stream(
-        self, stream: Stream, connector: ConnectorIn, graph: GraphClient, bulk: BulkTables, scope: Scope, roles: frozenset[str]
+        self,
+        stream: Stream,
+        connector: ConnectorIn,
+        graph: GraphClient,
+        bulk: BulkTables,
+        scope: Scope,
+        roles: frozenset[str],
     ) -> None:
         runs, run = self._services.runs, self.run
         state = self._states[stream.name] = await asyncio.to_thread(runs.stream, run.connector_id, stream.name)
         listing = Listing(
-            stream.path, selected(stream.attributes), stream.permission.name, stream.expand, stream.follow, stream.page_size
+            stream.path,
+            selected(stream.attributes),
+            stream.permission.name,
+            stream.expand,
+            stream.follow,
+            stream.page_size,
         )
         home = Home(connector.source_id, run.connector_id, stream.name, stream.record_type, stream.lookups)
         store = RecordStore(bulk, home, run.id, self._clock, self._lease.guard)
@@ -188,7 +200,9 @@ class SliceWork:
         try:
             if not stream.permission.granted(roles):
                 raise _not_granted(stream)
-            reader = StreamReader(stream, DirectoryReader(graph, listing), store, scope, control, run.id, state.for_run(run.id))
+            reader = StreamReader(
+                stream, DirectoryReader(graph, listing), store, scope, control, run.id, state.for_run(run.id)
+            )
             checkpoint = await reader.read()
         except Denied as denied:
             # One listing is closed to us; the others may go on. Nothing of this one is touched.
@@ -246,7 +260,9 @@ class SliceWork:
         run.slice += 1
         run.state = RunState.WAITING if seconds else RunState.QUEUED
         if seconds:
-            run.not_before = self._clock.now().fromtimestamp(self._clock.now().timestamp() + seconds, self._clock.now().tzinfo)
+            run.not_before = self._clock.now().fromtimestamp(
+                self._clock.now().timestamp() + seconds, self._clock.now().tzinfo
+            )
         await self._commit([], release=True)
         await asyncio.to_thread(self._services.dispatch.next_slice, run, seconds)
         return f"slice over, next in {seconds:.0f} s"

@@ -43,16 +43,30 @@ GROUP = frozenset(
         "mailEnabled mailNickname membershipRule onPremisesSyncEnabled securityEnabled securityIdentifier visibility"
     ).split()
 )
-ORGANIZATION = frozenset("id displayName verifiedDomains onPremisesSyncEnabled onPremisesLastSyncDateTime tenantType countryLetterCode createdDateTime".split())
-SKU = frozenset("id accountId accountName appliesTo capabilityStatus consumedUnits prepaidUnits servicePlans skuId skuPartNumber subscriptionIds".split())
-DOMAIN = frozenset("id authenticationType isAdminManaged isDefault isInitial isRoot isVerified supportedServices passwordValidityPeriodInDays passwordNotificationWindowInDays".split())
+ORGANIZATION = frozenset(
+    "id displayName verifiedDomains onPremisesSyncEnabled onPremisesLastSyncDateTime tenantType countryLetterCode createdDateTime".split()
+)
+SKU = frozenset(
+    "id accountId accountName appliesTo capabilityStatus consumedUnits prepaidUnits servicePlans skuId skuPartNumber subscriptionIds".split()
+)
+DOMAIN = frozenset(
+    "id authenticationType isAdminManaged isDefault isInitial isRoot isVerified supportedServices passwordValidityPeriodInDays passwordNotificationWindowInDays".split()
+)
 
 USER_READ = frozenset("User.Read.All User.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split())
 DEVICE_READ = frozenset("Device.Read.All Device.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split())
-GROUP_READ = frozenset("GroupMember.Read.All Group.Read.All Group.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split())
-MEMBER_READ = frozenset("GroupMember.Read.All GroupMember.ReadWrite.All Group.Read.All Group.ReadWrite.All Directory.Read.All".split())
-ORGANIZATION_READ = frozenset("Organization.Read.All Organization.ReadWrite.All Directory.Read.All Directory.ReadWrite.All User.Read.All".split())
-SKU_READ = frozenset("Organization.Read.All Organization.ReadWrite.All Directory.Read.All Directory.ReadWrite.All LicenseAssignment.Read.All".split())
+GROUP_READ = frozenset(
+    "GroupMember.Read.All Group.Read.All Group.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split()
+)
+MEMBER_READ = frozenset(
+    "GroupMember.Read.All GroupMember.ReadWrite.All Group.Read.All Group.ReadWrite.All Directory.Read.All".split()
+)
+ORGANIZATION_READ = frozenset(
+    "Organization.Read.All Organization.ReadWrite.All Directory.Read.All Directory.ReadWrite.All User.Read.All".split()
+)
+SKU_READ = frozenset(
+    "Organization.Read.All Organization.ReadWrite.All Directory.Read.All Directory.ReadWrite.All LicenseAssignment.Read.All".split()
+)
 DOMAIN_READ = frozenset("Domain.Read.All Domain.ReadWrite.All Directory.Read.All".split())
 
 

@@ -57,7 +57,9 @@ class Directory:
 
     def _make(self, kind: str, index: int) -> dict[str, Any]:
         maker = self.maker
-        made = maker.person(index) if kind == "users" else maker.device(index) if kind == "devices" else maker.group(index)
+        made = (
+            maker.person(index) if kind == "users" else maker.device(index) if kind == "devices" else maker.group(index)
+        )
         made.update(self._changed[kind].get(index, {}))
         return made
 
@@ -103,7 +105,10 @@ class Directory:
 
     def deleted_users(self) -> list[dict[str, Any]]:
         """Soft-deleted people: some from the start, and everybody who left and was not purged."""
-        early = [{**self.maker.person(n, "deleted"), "deletedDateTime": "2026-10-20T08:00:00Z"} for n in range(_DELETED_AT_START)]
+        early = [
+            {**self.maker.person(n, "deleted"), "deletedDateTime": "2026-10-20T08:00:00Z"}
+            for n in range(_DELETED_AT_START)
+        ]
         late = [
             {**self._make("users", index), "deletedDateTime": at}
             for index, at in self._gone["users"].items()

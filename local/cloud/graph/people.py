@@ -18,8 +18,27 @@ _LAST = (
     "Müller de-Vries O'Neill Kowalska Østergård García Smith Dubois Yılmaz Trần Nowak Ödegaard "
     "Иванов Петрова Παπαδόπουλος 王 李 佐藤 鈴木 김 حسن शर्मा כהן ბერიძე MacDonald Řezníček"
 ).split()
-_JOBS = ("Engineer", "Account manager", "Nurse", "Teacher", "Controller", "Planner", "Analyst", "Fahrdienstleiter", "Director")
-_DEPARTMENTS = ("Sales", "Finance", "Research & Development", "Operations", "Legal", "Human resources", "IT", "Zürich / West")
+_JOBS = (
+    "Engineer",
+    "Account manager",
+    "Nurse",
+    "Teacher",
+    "Controller",
+    "Planner",
+    "Analyst",
+    "Fahrdienstleiter",
+    "Director",
+)
+_DEPARTMENTS = (
+    "Sales",
+    "Finance",
+    "Research & Development",
+    "Operations",
+    "Legal",
+    "Human resources",
+    "IT",
+    "Zürich / West",
+)
 _PLACES = (
     ("Amsterdam", "Noord-Holland", "NL", "1012 AB", "Damrak 1"),
     ("München", "Bayern", "DE", "80331", "Marienplatz 8"),

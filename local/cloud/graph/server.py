@@ -22,7 +22,7 @@ _FILTER_NAME = re.compile(r"^displayName eq '((?:[^']|'')*)'$")
 _EXPAND = re.compile(r"^(\w+)(?:\(\$select=([\w,]+)\))?$")
 
 
-class GraphRefusal(Exception):  # noqa: N818
+class GraphRefusal(Exception):
     """An answer in Graph's error shape."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -72,7 +72,11 @@ class Graph:
 
     @staticmethod
     def refuse(status: int, code: str, message: str) -> GraphReply:
-        inner = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "request-id": str(uuid.uuid4()), "client-request-id": str(uuid.uuid4())}
+        inner = {
+            "date": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            "request-id": str(uuid.uuid4()),
+            "client-request-id": str(uuid.uuid4()),
+        }
         return GraphReply(status, {"error": {"code": code, "message": message, "innerError": inner}})
 
     def _route(self, request: GraphRequest) -> GraphReply:
@@ -94,7 +98,12 @@ class Graph:
                 return self._owners(request, object_id)
             case ["users", object_id, "manager"]:
                 return self._manager(request, object_id)
-            case ["groups", object_id, ("transitiveMembers" | "members") as which, ("microsoft.graph.user" | "graph.user")]:
+            case [
+                "groups",
+                object_id,
+                ("transitiveMembers" | "members") as which,
+                ("microsoft.graph.user" | "graph.user"),
+            ]:
                 return self._members(request, object_id, nested=which == "transitiveMembers")
             case ["organization"]:
                 return self._short(request, "organization", [self.directory.organization()])
@@ -106,7 +115,9 @@ class Graph:
                 return self._deleted(request)
             case ["directory", "deletedItems", object_id]:
                 return self._deleted_one(request, object_id)
-        raise GraphRefusal(404, "UnknownError" if not parts else "BadRequest", f"Resource not found for the segment '{parts[-1]}'.")
+        raise GraphRefusal(
+            404, "UnknownError" if not parts else "BadRequest", f"Resource not found for the segment '{parts[-1]}'."
+        )
 
     def _allow(self, request: GraphRequest, wanted: frozenset[str]) -> None:
         if not request.roles & wanted:
@@ -117,7 +128,9 @@ class Graph:
             if name not in allowed:
                 raise GraphRefusal(400, "BadRequest", f"Query option '{name}' is not allowed here.")
 
-    def _select(self, request: GraphRequest, kind: str, *, links: frozenset[str] = frozenset(), single: bool = False) -> list[str]:
+    def _select(
+        self, request: GraphRequest, kind: str, *, links: frozenset[str] = frozenset(), single: bool = False
+    ) -> list[str]:
         collection = d.COLLECTIONS[kind]
         text = request.query.get("$select")
         if text is None:
@@ -127,7 +140,11 @@ class Graph:
             if name in collection.single_only and not single:
                 raise GraphRefusal(501, "NotImplemented", f"'{name}' is not supported in a collection.")
             if name not in collection.properties and name not in links and name not in collection.single_only:
-                raise GraphRefusal(400, "BadRequest", f"Could not find a property named '{name}' on type 'microsoft.graph.{KINDS.get(kind, kind)}'.")
+                raise GraphRefusal(
+                    400,
+                    "BadRequest",
+                    f"Could not find a property named '{name}' on type 'microsoft.graph.{KINDS.get(kind, kind)}'.",
+                )
         return names
 
     def _expand(self, request: GraphRequest, kind: str) -> list[str]:
@@ -168,12 +185,18 @@ class Graph:
         if "AuditLog.Read.All" not in request.roles:
             raise GraphRefusal(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
         if not self.directory.premium:
-            raise GraphRefusal(403, "Authentication_RequestFromNonPremiumTenantOrB2CTenant", "Neither tenant is B2C or tenant doesn't have premium license")
+            raise GraphRefusal(
+                403,
+                "Authentication_RequestFromNonPremiumTenantOrB2CTenant",
+                "Neither tenant is B2C or tenant doesn't have premium license",
+            )
 
     def _top(self, request: GraphRequest, most: int) -> int:
         text = request.query.get("$top", "100")
         if not text.isdigit() or not 1 <= int(text) <= 999:
-            raise GraphRefusal(400, "Request_BadRequest", "Invalid page size specified: must be between 1 and 999 inclusive.")
+            raise GraphRefusal(
+                400, "Request_BadRequest", "Invalid page size specified: must be between 1 and 999 inclusive."
+            )
         return min(int(text), most)
 
     def _token(self, kind: str, position: int) -> str:
@@ -241,14 +264,20 @@ class Graph:
         if not match or kind != "groups":
             raise GraphRefusal(501, "NotImplemented", "This filter is not simulated.")
         wanted = match.group(1).replace("''", "'")
-        found = [i for i in range(self.directory.size(kind)) if (g := self.directory.get(kind, i)) and g["displayName"] == wanted]
+        found = [
+            i
+            for i in range(self.directory.size(kind))
+            if (g := self.directory.get(kind, i)) and g["displayName"] == wanted
+        ]
         return GraphReply(200, {"value": [self._shown(kind, index, select, []) for index in found]})
 
     def _count(self, request: GraphRequest, kind: str) -> GraphReply:
         self._allow(request, d.COLLECTIONS[kind].permissions)
         self._options(request, frozenset({"$filter", "$search"}))
         if request.headers.get("consistencylevel", "").lower() != "eventual":
-            raise GraphRefusal(400, "Request_BadRequest", "$count is not currently supported without ConsistencyLevel: eventual.")
+            raise GraphRefusal(
+                400, "Request_BadRequest", "$count is not currently supported without ConsistencyLevel: eventual."
+            )
         return GraphReply(200, str(self.directory.count(kind)), "text/plain")
 
     def _one(self, request: GraphRequest, kind: str, object_id: str) -> GraphReply:
@@ -285,21 +314,35 @@ class Graph:
             raise _not_found(object_id)
         members = sorted(self.directory.members(group, nested=nested))
         start, top = self._page_start(request, "members"), self._top(request, 999)
-        body: dict[str, Any] = {"value": [self._shown("users", index, select, []) for index in members[start : start + top]]}
+        body: dict[str, Any] = {
+            "value": [self._shown("users", index, select, []) for index in members[start : start + top]]
+        }
         if start + top < len(members):
-            body["@odata.nextLink"] = self._link(request, request.path, "$skiptoken", self._token("members", start + top))
+            body["@odata.nextLink"] = self._link(
+                request, request.path, "$skiptoken", self._token("members", start + top)
+            )
         return GraphReply(200, body)
 
     def _short(self, request: GraphRequest, kind: str, items: list[dict[str, Any]]) -> GraphReply:
         self._allow(request, d.COLLECTIONS[kind].permissions)
         self._options(request, d.COLLECTIONS[kind].options)
         select = self._select(request, kind)
-        return GraphReply(200, {"value": [{name: item.get(name) for name in dict.fromkeys(["id", *select])} for item in items]})
+        return GraphReply(
+            200, {"value": [{name: item.get(name) for name in dict.fromkeys(["id", *select])} for item in items]}
+        )
 
     def _deleted(self, request: GraphRequest) -> GraphReply:
         self._allow(request, d.COLLECTIONS["users"].permissions)
         select = self._select(request, "users")
-        return GraphReply(200, {"value": [{name: user.get(name) for name in dict.fromkeys(["id", *select])} for user in self.directory.deleted_users()]})
+        return GraphReply(
+            200,
+            {
+                "value": [
+                    {name: user.get(name) for name in dict.fromkeys(["id", *select])}
+                    for user in self.directory.deleted_users()
+                ]
+            },
+        )
 
     def _deleted_one(self, request: GraphRequest, object_id: str) -> GraphReply:
         self._allow(request, d.COLLECTIONS["users"].permissions)
@@ -315,19 +358,35 @@ class Graph:
         self._options(request, d.DELTA_OPTIONS)
         select = self._select(request, kind, links=collection.delta_links)
         if bad := set(select) & collection.no_delta:
-            raise GraphRefusal(400, "BadRequest", f"Invalid request for delta query: for this entity set, $expand/$select is not supported for the following properties: {', '.join(bad)}")
+            raise GraphRefusal(
+                400,
+                "BadRequest",
+                f"Invalid request for delta query: for this entity set, $expand/$select is not supported for the following properties: {', '.join(bad)}",
+            )
         log, token = self.directory.log, request.query.get("$deltatoken")
         path = f"/{kind}/delta"
         if token == "latest":
-            return GraphReply(200, {"value": [], "@odata.deltaLink": self._link(request, path, "$deltatoken", self._token("delta", len(log)))})
+            return GraphReply(
+                200,
+                {
+                    "value": [],
+                    "@odata.deltaLink": self._link(request, path, "$deltatoken", self._token("delta", len(log))),
+                },
+            )
         if token is None:
             return self._delta_first(request, kind, select, path)
         since, _ = self._read_token("delta", token)
         if since < self._delta_floor:
-            raise GraphRefusal(410, "syncStateNotFound", "The sync state generation is not found; continuation token is too old.")
+            raise GraphRefusal(
+                410, "syncStateNotFound", "The sync state generation is not found; continuation token is too old."
+            )
         indexes = list(dict.fromkeys(index for logged, index in log[since:] if logged == kind))
-        offset = self._page_start(replace(request, query={k: v for k, v in request.query.items() if k == "$skiptoken"}), "deltapage")
-        body: dict[str, Any] = {"value": [self._delta_item(kind, index, select) for index in indexes[offset : offset + DELTA_PAGE]]}
+        offset = self._page_start(
+            replace(request, query={k: v for k, v in request.query.items() if k == "$skiptoken"}), "deltapage"
+        )
+        body: dict[str, Any] = {
+            "value": [self._delta_item(kind, index, select) for index in indexes[offset : offset + DELTA_PAGE]]
+        }
         if offset + DELTA_PAGE < len(indexes):
             link = self._link(request, path, "$skiptoken", self._token("deltapage", offset + DELTA_PAGE))
             body["@odata.nextLink"] = f"{link}&$deltatoken={token}"
@@ -342,7 +401,9 @@ class Graph:
         if following is not None:
             body["@odata.nextLink"] = self._link(request, path, "$skiptoken", self._token(f"delta-{kind}", following))
         else:
-            body["@odata.deltaLink"] = self._link(request, path, "$deltatoken", self._token("delta", len(self.directory.log)))
+            body["@odata.deltaLink"] = self._link(
+                request, path, "$deltatoken", self._token("delta", len(self.directory.log))
+            )
         return GraphReply(200, body)
 
     def _delta_item(self, kind: str, index: int, select: list[str]) -> dict[str, Any]:
@@ -352,7 +413,10 @@ class Graph:
         links = [name for name in select if name in d.COLLECTIONS[kind].delta_links]
         shown = self._shown(kind, index, [name for name in select if name not in links], [])
         for name in links:
-            entries = [{"@odata.type": "#microsoft.graph.user", "id": object_id} for object_id in self._linked(kind, name, index)]
+            entries = [
+                {"@odata.type": "#microsoft.graph.user", "id": object_id}
+                for object_id in self._linked(kind, name, index)
+            ]
             if entries:
                 shown[f"{name}@delta"] = entries
         return shown
@@ -369,15 +433,35 @@ class Graph:
         for item in items:
             parts = urlsplit(item["url"])
             headers = {name.lower(): value for name, value in item.get("headers", {}).items()}
-            inner = replace(request, method=item["method"], path=parts.path, query=dict(parse_qsl(parts.query)), headers=headers, body=b"")
+            inner = replace(
+                request,
+                method=item["method"],
+                path=parts.path,
+                query=dict(parse_qsl(parts.query)),
+                headers=headers,
+                body=b"",
+            )
             reply = self.answer(inner)
-            responses.append({"id": item["id"], "status": reply.status, "headers": {"Content-Type": reply.content_type}, "body": reply.body})
+            responses.append(
+                {
+                    "id": item["id"],
+                    "status": reply.status,
+                    "headers": {"Content-Type": reply.content_type},
+                    "body": reply.body,
+                }
+            )
         return GraphReply(200, {"responses": responses})
 
 
 def _not_found(what: str) -> GraphRefusal:
-    return GraphRefusal(404, "Request_ResourceNotFound", f"Resource '{what}' does not exist or one of its queried reference-property objects are not present.")
+    return GraphRefusal(
+        404,
+        "Request_ResourceNotFound",
+        f"Resource '{what}' does not exist or one of its queried reference-property objects are not present.",
+    )
 
 
 def _bad_method(request: GraphRequest) -> GraphRefusal:
-    return GraphRefusal(405, "Request_BadRequest", f"Specified HTTP method is not allowed for the request target ({request.method}).")
+    return GraphRefusal(
+        405, "Request_BadRequest", f"Specified HTTP method is not allowed for the request target ({request.method})."
+    )

@@ -19,7 +19,9 @@ from local.cloud.storage_proxy import reset
 class GraphWeb:
     """`resources` maps a cloud to Graph's audience there; `graphs` a tenant id to its Graph."""
 
-    def __init__(self, graphs: dict[str, Graph], resources: dict[str, str], faults: Faults, journal: Path | None) -> None:
+    def __init__(
+        self, graphs: dict[str, Graph], resources: dict[str, str], faults: Faults, journal: Path | None
+    ) -> None:
         self._graphs, self._resources, self._faults, self._journal = graphs, resources, faults, journal
         self.requests = 0
         self.slow_seconds = 0.0
@@ -79,7 +81,9 @@ class GraphWeb:
                 reply.headers["Retry-After"] = formatdate(time.time() + fault.seconds + 1, usegmt=True)
             return reply
         if kind in ("500", "502", "503", "504"):
-            return _send(Graph.refuse(int(kind), "UnknownError" if kind == "500" else "ServiceNotAvailable", "Injected fault."))
+            return _send(
+                Graph.refuse(int(kind), "UnknownError" if kind == "500" else "ServiceNotAvailable", "Injected fault.")
+            )
         return None
 
     def _spoil(self, fault: Fault, graph: Graph) -> None:
@@ -88,7 +92,9 @@ class GraphWeb:
         elif fault.kind == "delta-410":
             graph.expire_delta_tokens()
 
-    def _bend(self, fault: Fault, reply: GraphReply, asked: GraphRequest, request: web.Request, graph: Graph) -> GraphReply:
+    def _bend(
+        self, fault: Fault, reply: GraphReply, asked: GraphRequest, request: web.Request, graph: Graph
+    ) -> GraphReply:
         body = dict(reply.body)
         if "value" not in body or not isinstance(body["value"], list):
             return reply
@@ -107,7 +113,11 @@ class GraphWeb:
     def _note(self, request: web.Request, body: bytes) -> None:
         if self._journal is None:
             return
-        headers = {name: value for name, value in request.headers.items() if name.lower() in ("consistencylevel", "prefer", "content-type")}
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() in ("consistencylevel", "prefer", "content-type")
+        }
         entry: dict[str, Any] = {"method": request.method, "url": request.raw_path, "headers": headers}
         if body:
             try:
@@ -126,7 +136,9 @@ def _send(reply: GraphReply) -> web.Response:
 async def _truncated(request: web.Request, whole: web.Response) -> web.StreamResponse:
     """Promises the whole length, sends half, cuts the connection."""
     body = whole.body if isinstance(whole.body, bytes) else b""
-    response = web.StreamResponse(status=whole.status, headers={"Content-Length": str(len(body)), "Content-Type": "application/json"})
+    response = web.StreamResponse(
+        status=whole.status, headers={"Content-Length": str(len(body)), "Content-Type": "application/json"}
+    )
     await response.prepare(request)
     await response.write(body[: len(body) // 2])
     await asyncio.sleep(0.01)
