@@ -114,7 +114,7 @@ class GraphWeb:
         if self._journal is None:
             return
         headers = {
-            name: value
+            str(name): value
             for name, value in request.headers.items()
             if name.lower() in ("consistencylevel", "prefer", "content-type")
         }

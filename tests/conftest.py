@@ -1,0 +1,49 @@
+"""The stack that the wire tests share: Azurite, the simulated cloud and the Functions host, started once."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.stack import Options, Stack
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+JOURNALS = Path(__file__).resolve().parents[1] / ".local" / "graph-journals"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Every simulated Graph of this session writes what it was asked here; a test looks at all of it at the end."""
+    if not hasattr(session.config, "workerinput"):
+        JOURNALS.mkdir(parents=True, exist_ok=True)
+        for old in JOURNALS.glob("*.jsonl"):
+            old.unlink()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The check of all requests to Graph comes last, when all have been made."""
+    items.sort(key=lambda item: "test_every_request_to_graph" in item.nodeid)
+
+
+_numbers = iter(range(1_000_000))
+
+
+def journal() -> Path:
+    return JOURNALS / f"{os.getpid()}-{next(_numbers)}.jsonl"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """400 people, 240 devices. Tests that change the tenant or switch faults on start one of their own."""
+    started = Stack(Options(people=400, devices=240, journal=journal())).start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def own_stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A stack for one test; options through `@pytest.mark.parametrize("own_stack", [{...}], indirect=True)`."""
+    options = dict(getattr(request, "param", {}))
+    started = Stack(Options(journal=journal(), **options)).start()
+    yield started
+    started.stop()

@@ -1,0 +1,103 @@
+"""What the wire tests share: configuring through the API, waiting for runs, reading tables with Microsoft's own client."""
+
+import itertools
+import time
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any
+
+from azure.core.credentials import AccessToken
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.data.tables import TableServiceClient
+
+from local.stack import Stack, http
+
+_names = itertools.count(1)
+
+
+class IdentityToken:
+    """A token credential that asks the stack's identity endpoint."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._url = stack.addresses["identity"]
+
+    def get_token(self, *scopes: str, **_options: Any) -> AccessToken:
+        resource = urllib.parse.quote(scopes[0].removesuffix("/.default"))
+        _, body = http("GET", f"{self._url}?resource={resource}", headers={"X-IDENTITY-HEADER": "test"})
+        return AccessToken(body["access_token"], int(body["expires_on"]))
+
+
+def table_service(stack: Stack) -> TableServiceClient:
+    """The real client of the stack's tables."""
+    if stack.options.plain:
+        key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+        return TableServiceClient(stack.addresses["table"], credential=AzureNamedKeyCredential("devstoreaccount1", key))
+    return TableServiceClient(
+        stack.addresses["table"], credential=IdentityToken(stack), connection_verify=str(stack.folder / "bundle.pem")
+    )
+
+
+def rows(stack: Stack, table: str) -> list[dict[str, Any]]:
+    with table_service(stack) as service:
+        return [dict(entity) for entity in service.get_table_client(table).list_entities()]
+
+
+def make(stack: Stack, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    status, made = stack.api("POST", path, body)
+    assert status == 201, made
+    return dict(made)
+
+
+def configure(stack: Stack, **changes: Any) -> dict[str, str]:
+    """Organization, group, credential, source, connector; ids by kind. `source`, `connector`, `credential`: fields."""
+    number = next(_names)
+    organization = make(stack, "organizations", {"name": f"Organization {number}"})["id"]
+    group = make(stack, "source-groups", {"name": f"Group {number}", "organizationId": organization})["id"]
+    credential = {"name": f"Credential {number}", "clientId": stack.addresses["clientId"], "clientSecret": stack.secret}
+    credential_id = make(stack, "credentials", credential | changes.get("credential", {}))["id"]
+    source = {
+        "name": f"Source {number}", "sourceGroupId": group, "tenantId": stack.addresses["tenants"]["global"],
+        "credentialId": credential_id,
+    }  # fmt: skip
+    source_id = make(stack, "sources", source | changes.get("source", {}))["id"]
+    connector = {"name": f"Connector {number}", "sourceId": source_id} | changes.get("connector", {})
+    made = make(stack, "connectors", connector)["id"]
+    return {
+        "organization": organization, "sourceGroup": group, "credential": credential_id, "source": source_id, "connector": made,
+    }  # fmt: skip
+
+
+def run_now(stack: Stack, connector: str) -> dict[str, Any]:
+    status, run = stack.api("POST", f"connectors/{connector}/runs")
+    assert status in (200, 202), run
+    return dict(run)
+
+
+def wait(stack: Stack, run_id: str, seconds: float = 120) -> dict[str, Any]:
+    """The closed run."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status, run = stack.api("GET", f"runs/{run_id}")
+        if status == 200 and run["finishedAt"]:
+            return dict(run)
+        time.sleep(0.1)
+    raise AssertionError(f"the run did not end in {seconds} s: {run}\n{(stack.log / 'host.log').read_text()[-3000:]}")
+
+
+def run_and_wait(stack: Stack, connector: str, seconds: float = 120) -> dict[str, Any]:
+    return wait(stack, run_now(stack, connector)["id"], seconds)
+
+
+def truth(stack: Stack, kind: str) -> Iterator[dict[str, Any]]:
+    """Every object of the simulated tenant, with all its properties."""
+    start: int | None = 0
+    while start is not None:
+        page = stack.admin("GET", f"/tenants/{stack.addresses['tenants']['global']}/{kind}?start={start}")
+        yield from page["objects"]
+        start = page["next"]
+
+
+def mutate(stack: Stack, do: str, **options: Any) -> list[str]:
+    answer = stack.admin("POST", f"/tenants/{stack.addresses['tenants']['global']}", {"do": do, **options})
+    assert "error" not in answer, answer
+    return list(answer.get("ids", []))
