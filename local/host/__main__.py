@@ -31,6 +31,7 @@ async def serve(app: Path, port: int) -> None:
     http = HttpTriggers(engine, by_type["httptrigger"], host.route_prefix)
     timers = {function.name: Timer(engine, function) for function in by_type["timertrigger"]}
     queues = Queues(host.queues)
+    engine.publish = queues.publish
     listeners = [Listener(engine, function, queues) for function in by_type["queuetrigger"]]
 
     async def fire(request: web.Request) -> web.Response:

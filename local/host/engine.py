@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,8 +59,11 @@ def _request(**fields: Any) -> SimpleNamespace:
 
 
 class Engine:
+    """`publish` sends what a function put into its output bindings, once it has ended well."""
+
     def __init__(self, app: Path) -> None:
         self._app = app
+        self.publish: Callable[[Function, Outcome], Awaitable[None]] | None = None
 
     async def load(self) -> list[Function]:
         """Indexes the app. Raises HostError with the worker library's own message."""
@@ -98,7 +102,10 @@ class Engine:
         if answer.result.status != StatusResult.Success:
             raise InvocationFailed(answer.result.exception.message, answer.result.exception.stack_trace or "")
         outputs = {binding.name: binding.data for binding in answer.output_data or []}
-        return Outcome(answer.return_value, outputs)
+        outcome = Outcome(answer.return_value, outputs)
+        if self.publish and outputs:
+            await self.publish(function, outcome)
+        return outcome
 
     def stop(self) -> None:
         runtime.stop_threadpool_executor()

@@ -113,10 +113,7 @@ class Listener:
     async def _process(self, client: QueueClient, message: QueueMessage) -> None:
         renewal = asyncio.create_task(self._renew(client, message))
         try:
-            outcome = await self._engine.invoke(
-                self.function, TypedData(string=self._text(message)), _metadata(message)
-            )
-            await self._queues.publish(self.function, outcome)
+            await self._engine.invoke(self.function, TypedData(string=self._text(message)), _metadata(message))
         except InvocationFailed as error:
             _log.error("%s failed (attempt %s): %s\n%s", self.function.name, message.dequeue_count, error, error.trace)
             await self._stop(renewal)

@@ -1,0 +1,141 @@
+"""The route table: who may what, on every route; the description is valid; queries stay within their partitions."""
+
+import ast
+import base64
+import json
+import re
+from pathlib import Path
+
+import azure.functions as func
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+import functions  # noqa: F401 - fills the route table
+from shared import api
+from shared.openapi import document
+from shared.principal import Role
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = [role.value for role in Role]
+
+
+def _principal(roles: list[str], *, application: bool) -> str:
+    claims = [{"typ": "roles", "val": role} for role in roles]
+    claims += [{"typ": "http://schemas.microsoft.com/identity/claims/objectidentifier", "val": "1234"}]
+    claims += [{"typ": "idtyp", "val": "app"}] if application else [{"typ": "preferred_username", "val": "ada@contoso.example"}]
+    body = {"auth_typ": "aad", "name_typ": "name", "role_typ": "roles", "claims": claims}
+    return base64.b64encode(json.dumps(body).encode()).decode()
+
+
+def _request(route: api.Route, headers: dict[str, str], url: str = "https://rollcall.example") -> func.HttpRequest:
+    path = route.path.replace("{id}", "0")
+    return func.HttpRequest(method=route.method, url=f"{url}/api/v1/{path}", headers=headers, params={}, route_params={"id": "0"}, body=b"")
+
+
+def _reached(route: api.Route, headers: dict[str, str], url: str = "https://rollcall.example") -> str:
+    """`handler` when the request got as far as the handler, else the code of the refusal."""
+    plain = api.Route(**{**route.__dict__, "handler": lambda _call: api.Reply({"reached": True}), "query": None, "body": None, "status": 200})
+    response = api.respond(lambda: api.handle(plain, _request(route, headers, url)))
+    body = json.loads(response.get_body())
+    return "handler" if body.get("reached") else body["code"]
+
+
+@pytest.fixture
+def azure(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("ROLLCALL_DEVELOPMENT_PRINCIPAL", "ROLLCALL_CLOUD_ENDPOINTS", "WEBSITE_AUTH_ENABLED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WEBSITE_INSTANCE_ID", "i")
+    return monkeypatch
+
+
+@pytest.mark.parametrize("application", [False, True], ids=["person", "application"])
+@pytest.mark.parametrize("name", sorted(api.ROUTES))
+def test_each_route_takes_its_own_role_and_no_other(azure: pytest.MonkeyPatch, name: str, application: bool) -> None:
+    azure.setenv("WEBSITE_AUTH_ENABLED", "True")
+    route = api.ROUTES[name]
+    for role in ROLES:
+        headers = {"X-MS-CLIENT-PRINCIPAL": _principal([role], application=application)}
+        allowed = route.role is None or route.role.value == role
+        assert _reached(route, headers) == ("handler" if allowed else "role-missing"), role
+    everything_else = [role for role in ROLES if route.role is None or role != route.role.value]
+    headers = {"X-MS-CLIENT-PRINCIPAL": _principal(everything_else, application=application)}
+    assert _reached(route, headers) == ("handler" if route.role is None else "role-missing")
+    assert _reached(route, {}) == ("handler" if route.role is None else "not-signed-in")
+
+
+@pytest.mark.parametrize("name", sorted(api.ROUTES))
+def test_without_platform_authentication_only_health_answers(azure: pytest.MonkeyPatch, name: str) -> None:
+    route = api.ROUTES[name]
+    forged = {"X-MS-CLIENT-PRINCIPAL": _principal(ROLES, application=False)}
+    assert _reached(route, forged) == ("handler" if route.role is None else "authentication-off")
+    azure.setenv("ROLLCALL_DEVELOPMENT_PRINCIPAL", ",".join(ROLES))
+    assert _reached(route, forged, "http://127.0.0.1:7071") == ("handler" if route.role is None else "authentication-off")
+
+
+def test_the_development_principal_is_for_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "WEBSITE_AUTH_ENABLED", "ROLLCALL_CLOUD_ENDPOINTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ROLLCALL_DEVELOPMENT_PRINCIPAL", "Rollcall.Read")
+    route = api.ROUTES["list_people"]
+    assert _reached(route, {}, "http://127.0.0.1:7071") == "handler"
+    assert _reached(route, {}, "https://rollcall.example") == "authentication-off"
+    assert _reached(api.ROUTES["create_organization"], {}, "http://127.0.0.1:7071") == "role-missing"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("not base64!", "principal-malformed"),
+        (base64.b64encode(b"[]").decode(), "principal-malformed"),
+        (base64.b64encode(b'{"auth_typ":"aad","claims":[{"typ":"roles"}]}').decode(), "principal-malformed"),
+        (base64.b64encode(b'{"auth_typ":"aad","claims":[]}').decode(), "principal-malformed"),
+        (base64.b64encode(b'{"auth_typ":"facebook","claims":[{"typ":"oid","val":"1"},{"typ":"roles","val":"Rollcall.Read"}]}').decode(), "principal-foreign"),
+    ],
+)
+def test_a_principal_header_that_the_platform_did_not_write_is_refused(azure: pytest.MonkeyPatch, text: str, code: str) -> None:
+    azure.setenv("WEBSITE_AUTH_ENABLED", "True")
+    assert _reached(api.ROUTES["list_people"], {"X-MS-CLIENT-PRINCIPAL": text}) == code
+
+
+def test_the_description_is_valid_openapi_3_1_and_names_every_route() -> None:
+    described = document()
+    assert list(OpenAPIV31SpecValidator(described).iter_errors()) == []
+    operations = {op["operationId"] for path in described["paths"].values() for op in path.values()}
+    assert operations == set(api.ROUTES)
+
+
+def test_every_field_of_every_model_says_what_it_means() -> None:
+    silent = [
+        f"{name}.{field}"
+        for name, schema in document()["components"]["schemas"].items()
+        if name not in ("Problem", "Card", "Related", "Record")
+        for field, value in schema.get("properties", {}).items()
+        if not value.get("description") and "$ref" not in value
+    ]
+    assert silent == []
+
+
+def test_secrets_are_write_only() -> None:
+    schemas = document()["components"]["schemas"]
+    for field in ("clientSecret", "certificate"):
+        assert any(option.get("writeOnly") for option in schemas["CredentialIn"]["properties"][field]["anyOf"])
+    assert "clientSecret" not in schemas["CredentialOut"]["properties"]
+
+
+def test_only_documented_scans_read_more_than_one_partition() -> None:
+    """`scan` is called for records in id order, look-ups by name, and the stream's own index: nowhere else."""
+    allowed = {"shared/records/service.py": 2, "shared/storage/records.py": 1}
+    found: dict[str, int] = {}
+    for file in [*ROOT.glob("shared/**/*.py"), *ROOT.glob("functions/**/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "scan":
+                name = str(file.relative_to(ROOT))
+                found[name] = found.get(name, 0) + 1
+    assert found == allowed
+
+
+def test_table_storage_is_queried_in_one_place_each() -> None:
+    """Nobody but the two table modules sends a filter."""
+    pattern = re.compile(r"query_entities|list_entities|\$filter")
+    users = {str(f.relative_to(ROOT)) for f in ROOT.glob("shared/**/*.py") if pattern.search(f.read_text())}
+    assert users == {"shared/storage/tables.py", "shared/storage/bulk.py", "shared/graph/listing.py"}

@@ -1,0 +1,279 @@
+"""The configuration and records API over HTTP, as a client meets it."""
+
+import http.client
+import json
+import urllib.parse
+
+import pytest
+
+from local.stack import Stack
+from tests import support
+
+GUID = "c11e0000-0000-4000-8000-000000000001"
+
+
+def _raw(stack: Stack, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, dict, dict]:
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)
+    try:
+        connection.request(method, f"/api/v1/{path}", body, headers or {})
+        response = connection.getresponse()
+        text = response.read()
+        return response.status, json.loads(text) if text else {}, {k.lower(): v for k, v in response.getheaders()}
+    finally:
+        connection.close()
+
+
+def _problem(answer: tuple[int, dict, dict], status: int, code: str) -> dict:
+    assert answer[0] == status, answer
+    body = answer[1]
+    assert answer[2]["content-type"].startswith("application/problem+json")
+    assert body["code"] == code and body["status"] == status and body["remedy"] and body["requestId"]
+    return body
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_bad_requests_are_told_apart(stack: Stack) -> None:
+    _problem(_raw(stack, "POST", "organizations", b"{nope", JSON), 400, "malformed-json")
+    _problem(_raw(stack, "POST", "organizations", b"", JSON), 400, "body-missing")
+    _problem(_raw(stack, "POST", "organizations", b"[]", JSON), 422, "invalid-fields")
+    _problem(_raw(stack, "POST", "organizations", b"{}", {"Content-Type": "text/plain"}), 415, "not-json")
+    _problem(_raw(stack, "POST", "organizations", b'{"name":"' + b"x" * 2_000_000 + b'"}', JSON), 413, "body-too-large")
+    _problem(_raw(stack, "GET", "nothing/here"), 404, "not-found")
+    _problem(_raw(stack, "GET", "organizations/../../etc"), 404, "not-found")
+    wrong = _raw(stack, "DELETE", "organizations")
+    _problem(wrong, 405, "method-not-allowed")
+    assert wrong[2]["allow"] == "GET, POST"
+    _problem(_raw(stack, "GET", "organizations?colour=red"), 422, "invalid-fields")
+    _problem(_raw(stack, "GET", "organizations?limit=0"), 422, "invalid-fields")
+
+
+def test_every_bad_field_is_named_at_once_and_nothing_is_saved(stack: Stack) -> None:
+    before = stack.api("GET", "sources?limit=500")[1]
+    body = {"name": "a\nb", "tenantId": "not-a-guid", "cloud": "moon", "domains": ["contoso"], "surprise": 1}
+    problem = _problem(_raw(stack, "POST", "sources", json.dumps(body).encode(), JSON), 422, "invalid-fields")
+    named = {error["field"] for error in problem["errors"]}
+    assert named == {"name", "tenantId", "cloud", "domains.0", "surprise", "sourceGroupId", "credentialId"}
+    assert stack.api("GET", "sources?limit=500")[1] == before
+
+
+def test_references_must_exist(stack: Stack) -> None:
+    body = {"name": "x", "sourceGroupId": "0a", "tenantId": GUID, "credentialId": "0b"}
+    problem = _problem(_raw(stack, "POST", "sources", json.dumps(body).encode(), JSON), 422, "invalid-fields")
+    assert {error["field"] for error in problem["errors"]} == {"sourceGroupId", "credentialId"}
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\\b", "a#b", "a?b", "O'Neill & Zoë", "名前", "x" * 120, "'; drop"])
+def test_names_with_characters_that_keys_forbid_are_fine(stack: Stack, name: str) -> None:
+    made = support.make(stack, "organizations", {"name": name})
+    assert stack.api("GET", f"organizations/{made['id']}")[1]["name"] == name
+    assert stack.api("DELETE", f"organizations/{made['id']}", headers={"If-Match": "*"})[0] == 204
+
+
+def test_a_name_is_taken_whatever_its_case_and_free_again_after_a_rename(stack: Stack) -> None:
+    made = support.make(stack, "organizations", {"name": "Zoë Case"})
+    taken = _raw(stack, "POST", "organizations", json.dumps({"name": "zoe  case"}).encode(), JSON)
+    assert _problem(taken, 409, "name-taken")["errors"][0]["field"] == "name"
+    assert stack.api("PATCH", f"organizations/{made['id']}", {"name": "Other"}, {"If-Match": '"r1"'})[0] == 200
+    support.make(stack, "organizations", {"name": "Zoë Case"})
+
+
+def test_an_etag_guards_every_change(stack: Stack) -> None:
+    made = support.make(stack, "organizations", {"name": "Etag"})
+    path = f"organizations/{made['id']}"
+    body = json.dumps({"name": "Etag", "description": "two"}).encode()
+    _problem(_raw(stack, "PUT", path, body, JSON), 428, "if-match-missing")
+    status, saved, headers = _raw(stack, "PUT", path, body, {**JSON, "If-Match": '"r1"'})
+    assert (status, headers["etag"], saved["revision"]) == (200, '"r2"', 2)
+    _problem(_raw(stack, "PUT", path, body, {**JSON, "If-Match": '"r1"'}), 412, "changed-meanwhile")
+    _problem(_raw(stack, "DELETE", path, None, {"If-Match": '"r1"'}), 412, "changed-meanwhile")
+    _problem(_raw(stack, "PUT", path, body, {**JSON, "If-Match": "W/junk"}), 412, "changed-meanwhile")
+    assert _raw(stack, "DELETE", path, None, {"If-Match": '"r2"'})[0] == 204
+    _problem(_raw(stack, "GET", path), 404, "not-found")
+
+
+def test_what_is_in_use_is_not_deleted_and_its_users_are_named(stack: Stack) -> None:
+    ids = support.configure(stack)
+    any_version = {"If-Match": "*"}
+    for path, user in (
+        (f"organizations/{ids['organization']}", ids["sourceGroup"]),
+        (f"source-groups/{ids['sourceGroup']}", ids["source"]),
+        (f"credentials/{ids['credential']}", ids["source"]),
+        (f"sources/{ids['source']}", ids["connector"]),
+    ):
+        problem = _problem(_raw(stack, "DELETE", path, None, any_version), 409, "in-use")
+        assert user in problem["detail"]
+    for kind in ("connectors/connector", "sources/source", "source-groups/sourceGroup", "credentials/credential"):
+        path, key = kind.split("/")
+        assert stack.api("DELETE", f"{path}/{ids[key]}", headers=any_version)[0] == 204
+    assert stack.api("DELETE", f"organizations/{ids['organization']}", headers=any_version)[0] == 204
+
+
+def test_the_cloud_server_is_there_from_the_start_and_stays(stack: Stack) -> None:
+    _, page = stack.api("GET", "connector-servers")
+    assert [(server["id"], server["name"], server["builtIn"]) for server in page["items"]][:1] == [("cloud", "Cloud", True)]
+    any_version = {"If-Match": "*"}
+    assert stack.api("DELETE", "connector-servers/cloud", headers=any_version)[1]["code"] == "built-in"
+    assert stack.api("PATCH", "connector-servers/cloud", {"name": "Mine"}, any_version)[1]["code"] == "built-in"
+
+
+def test_a_patch_changes_what_it_names_and_null_resets(stack: Stack) -> None:
+    ids = support.configure(stack, connector={"options": {"userThresholdDays": 30, "deviceThresholdDays": 60}})
+    path = f"connectors/{ids['connector']}"
+    change = {"options": {"userThresholdDays": None}, "schedule": {"timeZone": "Asia/Tokyo"}}
+    _, saved = stack.api("PATCH", path, change, {"If-Match": '"r1"'})
+    assert saved["options"]["userThresholdDays"] == 0 and saved["options"]["deviceThresholdDays"] == 60
+    assert saved["schedule"]["timeZone"] == "Asia/Tokyo" and saved["schedule"]["startTime"] == "02:00"
+    assert len(saved["nextDue"]) == 5 and all(moment.endswith("17:00:00Z") for moment in saved["nextDue"])
+    bad = stack.api("PATCH", path, {"schedule": {"timeZone": "Mars/Base", "startTime": "25:00"}}, {"If-Match": "*"})
+    assert bad[0] == 422
+    assert {error["field"] for error in bad[1]["errors"]} == {"schedule.timeZone", "schedule.startTime"}
+    _, off = stack.api("PATCH", path, {"active": False}, {"If-Match": "*"})
+    assert off["nextDue"] == [] and off["schedule"]["timeZone"] == "Asia/Tokyo"
+
+
+def test_lists_are_paged(stack: Stack) -> None:
+    made = [support.make(stack, "organizations", {"name": f"Page {n}"})["id"] for n in range(5)]
+    seen, after = [], None
+    while True:
+        query = {"limit": "2"} | ({"after": after} if after else {})
+        _, page = stack.api("GET", "organizations?" + urllib.parse.urlencode(query))
+        assert len(page["items"]) <= 2
+        seen += [item["id"] for item in page["items"]]
+        if not (after := page["next"]):
+            break
+    assert [identifier for identifier in seen if identifier in made] == made and len(seen) == len(set(seen))
+
+
+def test_the_timer_starts_a_connector_that_is_due(stack: Stack) -> None:
+    ids = support.configure(stack, connector={"schedule": {"firstRun": "at-once"}})
+    run = None
+    while not run:
+        _, page = stack.api("GET", f"connectors/{ids['connector']}/runs")
+        run = page["items"][0] if page["items"] else None
+    assert run["trigger"] == "schedule"
+    assert support.wait(stack, run["id"])["state"] == "succeeded"
+
+
+def test_a_second_run_now_gives_the_run_that_goes_on_and_cancel_stops_it(own_stack: Stack) -> None:
+    ids = support.configure(own_stack)
+    own_stack.admin("POST", "/slow", {"seconds": 2})
+    first = own_stack.api("POST", f"connectors/{ids['connector']}/runs")
+    second = own_stack.api("POST", f"connectors/{ids['connector']}/runs")
+    assert (first[0], second[0]) == (202, 200) and first[1]["id"] == second[1]["id"]
+    refused = own_stack.api("DELETE", f"connectors/{ids['connector']}", headers={"If-Match": "*"})
+    assert refused[1]["code"] == "run-going-on"
+    assert own_stack.api("POST", f"runs/{first[1]['id']}/cancel")[0] == 202
+    ended = support.wait(own_stack, first[1]["id"], 30)
+    assert ended["state"] == "cancelled"
+    assert own_stack.api("POST", f"runs/{first[1]['id']}/cancel")[1]["code"] == "run-closed"
+    own_stack.admin("POST", "/slow", {"seconds": 0})
+    assert support.run_and_wait(own_stack, ids["connector"])["state"] == "succeeded"
+
+
+def test_crawl_off_refuses_runs(stack: Stack) -> None:
+    ids = support.configure(stack, source={"crawl": False})
+    assert stack.api("POST", f"connectors/{ids['connector']}/runs")[1]["code"] == "crawl-off"
+
+
+def test_records_are_listed_searched_and_explained(stack: Stack) -> None:
+    ids = support.configure(stack)
+    support.run_and_wait(stack, ids["connector"])
+    people = {user["id"]: user for user in support.truth(stack, "users")}
+    for order in ("id", "name"):
+        seen, after = [], ""
+        while after is not None:
+            _, page = stack.api("GET", f"people?source={ids['source']}&limit=150&orderBy={order}" + (f"&after={after}" if after else ""))
+            seen += page["items"]
+            after = page["next"]
+        assert {item["id"].split("~")[1] for item in seen} == set(people) and len(seen) == len(people)
+        if order == "id":
+            assert [item["id"] for item in seen] == sorted(item["id"] for item in seen)
+    for user in list(people.values())[:40]:
+        for text in (user["displayName"][:7], user["userPrincipalName"][:9].upper(), user["mail"], user["employeeId"]):
+            if text and len(text.strip()) >= 2:
+                query = urllib.parse.urlencode({"text": text, "source": ids["source"], "limit": 100})
+                status, found = stack.api("GET", f"people/search?{query}")
+                assert status == 200, found
+                assert user["id"] in {item["id"].split("~")[1] for item in found["items"]} or len(found["items"]) == 100, text
+    person = next(user for user in people.values() if user["_manager"] in people and user["mail"])
+    _, shown = stack.api("GET", f"people/{ids['source']}~{person['id']}")
+    assert shown["manager"]["displayName"] == people[person["_manager"]]["displayName"]
+    value = shown["values"]["department"]
+    assert (value["value"], value["attribute"], value["connectorId"], value["stream"]) == (
+        person["department"], "department", ids["connector"], "users",
+    )  # fmt: skip
+    assert value["asOf"]
+    reasons = {name: shown["values"][name]["missing"] for name in ("expiresAt", "employeeNumber", "lastLogonAt", "applicationLogons")}
+    assert reasons == {
+        "expiresAt": "not-provided", "employeeNumber": "not-provided", "lastLogonAt": "not-requested", "applicationLogons": "not-requested",
+    }  # fmt: skip
+    orphan = next(user for user in people.values() if user["_manager"] and user["_manager"] not in people)
+    _, shown = stack.api("GET", f"people/{ids['source']}~{orphan['id']}")
+    assert shown["manager"] == {"id": f"{ids['source']}~{orphan['_manager']}", "displayName": None, "mail": None, "missing": "not-in-copy"}
+    _, devices = stack.api("GET", f"devices?source={ids['source']}&limit=500")
+    assert len(devices["items"]) == 240
+    device = next(d for d in support.truth(stack, "devices") if d["_owners"])
+    _, shown = stack.api("GET", f"devices/{ids['source']}~{device['id']}")
+    assert {owner["id"].split("~")[1] for owner in shown["owners"]} == set(device["_owners"][:20])
+    assert stack.api("GET", "people/nobody~00000000-0000-0000-0000-000000000000")[0] == 404
+    assert stack.api("GET", "people/search?text=a")[0] == 422
+    assert stack.api("GET", "people?after=junk")[1]["code"] == "invalid-fields"
+
+
+def test_a_search_costs_at_most_ten_table_requests(stack: Stack) -> None:
+    support.run_and_wait(stack, support.configure(stack)["connector"])
+
+    def requests() -> int:
+        return sum(stack.admin("GET", "/counters")["storage"]["table"].values())
+
+    counts = []
+    for _ in range(3):
+        before = requests()
+        stack.api("GET", "people/search?text=an&limit=100")
+        counts.append(requests() - before)
+    assert min(counts) <= 10  # the timer's own requests fall into some of the three
+
+
+def test_excluded_groups_leave_their_members_out_nested_ones_too(stack: Stack) -> None:
+    ids = support.configure(stack, source={"excludedGroups": ["Service accounts", "Doubled name", "No such group"]})
+    run = support.run_and_wait(stack, ids["connector"])
+    assert run["state"] == "succeeded"
+    codes = {problem["code"] for problem in run["problems"]}
+    assert codes == {"excluded-group-unknown", "excluded-group-ambiguous"}
+    users = next(stream for stream in run["streams"] if stream["name"] == "users")
+    assert users["outOfScope"] > 0 and users["new"] + users["outOfScope"] == 400
+    stored = {r["RowKey"].split("|")[0] for r in support.rows(stack, "Records") if r["PartitionKey"].startswith(f"{ids['source']}|person")}
+    stubs = {r["RowKey"].split("|")[0]: r["Reason"] for r in support.rows(stack, "OutOfScope") if ids["source"] in r["PartitionKey"]}
+    assert len(stored) == users["new"] and not stored & set(stubs) and set(stubs.values()) == {"excluded-group"}
+    _, now = stack.api("PATCH", f"sources/{ids['source']}", {"excludedGroups": []}, {"If-Match": "*"})
+    again = support.run_and_wait(stack, ids["connector"])
+    assert next(s for s in again["streams"] if s["name"] == "users")["new"] == len(stubs)
+    assert not [r for r in support.rows(stack, "OutOfScope") if ids["source"] in r["PartitionKey"]]
+    assert now["excludedGroups"] == []
+
+
+def test_domains_and_device_thresholds_leave_out_and_take_back(stack: Stack) -> None:
+    ids = support.configure(stack, source={"domains": ["FABRIKAM.example"]}, connector={"options": {"deviceThresholdDays": 90}})
+    run = support.run_and_wait(stack, ids["connector"])
+    streams = {stream["name"]: stream for stream in run["streams"]}
+    users = list(support.truth(stack, "users"))
+    wanted = [u for u in users if any((u[f] or "").endswith("@fabrikam.example") for f in ("mail", "userPrincipalName"))]
+    assert streams["users"]["new"] == len(wanted) and streams["users"]["outOfScope"] == 400 - len(wanted)
+    assert 0 < streams["devices"]["outOfScope"] < 240
+    unknown = [d["id"] for d in support.truth(stack, "devices") if d["approximateLastSignInDateTime"] is None]
+    stored = {r["RowKey"].split("|")[0] for r in support.rows(stack, "Records") if r["PartitionKey"].startswith(f"{ids['source']}|device")}
+    assert set(unknown) <= stored  # activity that is not known keeps a device
+    stack.api("PATCH", f"sources/{ids['source']}", {"domains": ["*"]}, {"If-Match": "*"})
+    stack.api("PATCH", f"connectors/{ids['connector']}", {"options": {"deviceThresholdDays": 0}}, {"If-Match": "*"})
+    again = {s["name"]: s for s in support.run_and_wait(stack, ids["connector"])["streams"]}
+    assert again["users"]["new"] == 400 - len(wanted) and again["devices"]["new"] == streams["devices"]["outOfScope"]
+
+
+def test_the_api_describes_itself(stack: Stack) -> None:
+    _, document = stack.api("GET", "openapi.json")
+    assert document["openapi"] == "3.1.0"
+    status, page = stack.api("GET", "docs")
+    assert status == 200 and "<!doctype html>" in page
+    assert "http://" not in page and "https://" not in page and "<script" not in page

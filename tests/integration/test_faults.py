@@ -1,0 +1,160 @@
+"""Every fault of the simulated cloud and of storage, one request in ten: the run ends well or says why, nobody is lost."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.cloud.faults import GRAPH_FAULTS, STORAGE_FAULTS
+from local.stack import Options, Stack
+from tests import expected, support
+from tests.conftest import journal
+
+SMALL, LARGE = 600, 10_000
+FATAL = {"foreign-link": "graph-foreign-link"}
+
+
+def _stack(people: int) -> Iterator[Stack]:
+    started = Stack(Options(people=people, devices=people // 10, journal=journal())).start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Stack]:
+    yield from _stack(SMALL)
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[Stack]:
+    yield from _stack(LARGE)
+
+
+def _differences(stack: Stack, source: str) -> list[str]:
+    rows = [row for row in support.rows(stack, "Records") if row["PartitionKey"].startswith(source)]
+    found = expected.differences("person", list(support.truth(stack, "users")), rows)
+    return found + expected.differences("device", list(support.truth(stack, "devices")), rows)
+
+
+def _fault(stack: Stack, target: str, kind: str) -> None:
+    once = kind in ("expired-page-token", "delta-410")
+    match = r"skiptoken" if kind == "expired-page-token" else ""
+    body = {"target": target, "kind": kind, "every": 1 if once else 10, "most": int(once), "match": match, "seconds": 1}
+    answer = stack.admin("POST", "/faults", body)
+    assert "error" not in answer, answer
+
+
+def _graph_fault(stack: Stack, kind: str) -> None:
+    ids = support.configure(stack)
+    _fault(stack, "graph", kind)
+    try:
+        run = support.run_and_wait(stack, ids["connector"], 200)
+    finally:
+        stack.admin("DELETE", "/faults")
+    _ended_well_or_explained(stack, run, ids["source"], FATAL.get(kind))
+    # With the fault gone the next run makes the copy whole.
+    healed = support.run_and_wait(stack, ids["connector"])
+    assert healed["state"] == "succeeded", healed
+    assert _differences(stack, ids["source"]) == []
+
+
+def _ended_well_or_explained(stack: Stack, run: dict, source: str, code: str | None) -> None:
+    if code:
+        assert run["state"] == "failed"
+        assert [problem["code"] for problem in run["problems"]] == [code]
+        assert run["problems"][0]["remedy"]
+    else:
+        assert run["state"] == "succeeded", run
+        assert _differences(stack, source) == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in GRAPH_FAULTS if kind != "delta-410"])
+def test_a_graph_fault_loses_nobody(small: Stack, kind: str) -> None:
+    _graph_fault(small, kind)
+
+
+@pytest.mark.parametrize("kind", STORAGE_FAULTS)
+def test_a_storage_fault_loses_nobody(small: Stack, kind: str) -> None:
+    _storage_fault(small, kind)
+
+
+def _storage_fault(stack: Stack, kind: str) -> None:
+    ids = support.configure(stack)
+    run = None
+    _fault(stack, "storage", kind)
+    try:
+        status = 0
+        while status not in (200, 202):
+            status, run = stack.api("POST", f"connectors/{ids['connector']}/runs")
+            assert status in (200, 202, 503), run
+        run = support.wait(stack, run["id"], 240)
+    finally:
+        stack.admin("DELETE", "/faults")
+    assert run["state"] == "succeeded", run
+    assert _differences(stack, ids["source"]) == []
+
+
+@pytest.mark.parametrize(("target", "kind"), [("token", "503"), ("token", "reset"), ("vault", "429"), ("vault", "503")])
+def test_a_fault_of_entra_or_the_vault_loses_nobody(small: Stack, target: str, kind: str) -> None:
+    ids = support.configure(small)
+    small.admin("POST", "/faults", {"target": target, "kind": kind, "every": 2, "seconds": 1})
+    try:
+        run = support.run_and_wait(small, ids["connector"])
+    finally:
+        small.admin("DELETE", "/faults")
+    assert run["state"] == "succeeded" or run["problems"][0]["remedy"], run
+    assert support.run_and_wait(small, ids["connector"])["state"] == "succeeded"
+    assert _differences(small, ids["source"]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in GRAPH_FAULTS if kind != "delta-410"])
+def test_a_graph_fault_loses_nobody_at_ten_thousand(large: Stack, kind: str) -> None:
+    ids = support.configure(large)
+    _fault(large, "graph", kind)
+    try:
+        run = support.run_and_wait(large, ids["connector"], 300)
+    finally:
+        large.admin("DELETE", "/faults")
+    _ended_well_or_explained(large, run, ids["source"], FATAL.get(kind))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", STORAGE_FAULTS)
+def test_a_storage_fault_loses_nobody_at_ten_thousand(large: Stack, kind: str) -> None:
+    _storage_fault(large, kind)
+
+
+
+
+@pytest.mark.parametrize("own_stack", [{"people": 2500, "devices": 10}], indirect=True)
+def test_a_page_token_that_never_lives_fails_the_run_and_removes_nobody(own_stack: Stack) -> None:
+    ids = support.configure(own_stack)
+    own_stack.admin("POST", "/faults", {"target": "graph", "kind": "expired-page-token", "every": 1, "match": "skiptoken"})
+    run = support.run_and_wait(own_stack, ids["connector"])
+    assert run["state"] == "failed"
+    assert [problem["code"] for problem in run["problems"]] == ["graph-page-token-expired"]
+    own_stack.admin("DELETE", "/faults")
+    assert support.run_and_wait(own_stack, ids["connector"])["state"] == "succeeded"
+    assert _differences(own_stack, ids["source"]) == []
+
+
+@pytest.mark.parametrize("own_stack", [{"people": 3000, "devices": 10, "settings": {"ROLLCALL_SLICE_SECONDS": "0.5"}}], indirect=True)
+def test_a_run_goes_on_over_many_slices(own_stack: Stack) -> None:
+    ids = support.configure(own_stack)
+    own_stack.admin("POST", "/slow", {"seconds": 0.3})
+    run = support.run_and_wait(own_stack, ids["connector"])
+    assert run["state"] == "succeeded", run
+    assert run["slice"] >= 3
+    assert _differences(own_stack, ids["source"]) == []
+
+
+@pytest.mark.parametrize("own_stack", [{"people": 3000, "devices": 10, "settings": {"ROLLCALL_SLICE_SECONDS": "5"}}], indirect=True)
+def test_a_wait_longer_than_the_slice_lets_the_run_wait_in_the_queue(own_stack: Stack) -> None:
+    ids = support.configure(own_stack)
+    fault = {"target": "graph", "kind": "429", "every": 3, "most": 1, "seconds": 7, "match": r"GET /v1.0/users\?"}
+    own_stack.admin("POST", "/faults", fault)
+    run = support.run_and_wait(own_stack, ids["connector"])
+    assert run["state"] == "succeeded", run
+    assert run["slice"] == 2
+    assert run["waits"]["throttled"] == 1
+    assert _differences(own_stack, ids["source"]) == []
