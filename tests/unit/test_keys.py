@@ -1,0 +1,48 @@
+"""Keys: folding, look-up ranges, what may stand in a key."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.storage import keys
+
+FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=0, max_size=60)
+
+
+@given(TEXT, st.integers(2, 30))
+def test_every_prefix_of_a_name_finds_it(name: str, length: int) -> None:
+    folded = keys.fold(name)
+    prefix = keys.fold(folded[:length])
+    if len(prefix) < 2 or not folded.startswith(prefix):
+        return
+    low, high = keys.lookup_range(prefix)
+    row = keys.lookup_row(folded, "source", "object")
+    assert keys.lookup_partition("name", folded) == keys.lookup_partition("name", prefix)
+    assert low <= row < high
+
+
+@given(TEXT)
+def test_folding_is_stable_and_keys_hold_no_forbidden_character(name: str) -> None:
+    folded = keys.fold(name)
+    assert keys.fold(folded) == folded
+    for key in (keys.lookup_partition("name", folded), keys.lookup_row(folded, "s", "o"), keys.config_name("k", "s", name)):
+        assert not FORBIDDEN.search(key) and len(key) <= 256
+
+
+def test_case_accents_and_blanks_do_not_count() -> None:
+    assert keys.fold("  Zoë  MÜLLER ") == keys.fold("zoe muller") == "zoe muller"
+    assert keys.fold("ΓΙΏΡΓΟΣ") == keys.fold("γιωργοσ")
+
+
+@given(st.lists(TEXT, min_size=2, max_size=8))
+def test_rows_sort_as_the_folded_text_does(names: list[str]) -> None:
+    folded = sorted({keys.fold(name) for name in names}, key=lambda text: text.encode())
+    rows = [(text.encode().hex()[:2], keys.lookup_row(text, "s", "o").split("|")[0]) for text in folded]
+    assert rows == sorted(rows)
+
+
+def test_a_shard_is_two_hex_digits_whatever_the_id() -> None:
+    for object_id in ("AB12-3", "zz", "9", "名"):
+        assert re.fullmatch(r"[0-9a-f]{2}", keys.shard(object_id))

@@ -1,0 +1,64 @@
+"""The compiled mapping: empty is no column, times carry their type, nothing is invented."""
+
+import pytest
+
+from shared.connectors.entra_id import DEVICES, PEOPLE
+from shared.mapping.attribute import RESERVED, Attribute, Type
+from shared.mapping.compiled import compile_mapping, fingerprint, selected
+
+
+def test_an_object_with_nothing_gives_no_column_but_the_flags_of_no_policy() -> None:
+    assert compile_mapping(PEOPLE)({"id": "1"}) == {"PasswordNeverExpires": False, "WeakPasswordAllowed": False}
+    assert compile_mapping(DEVICES)({"id": "1"}) == {}
+
+
+def test_false_and_zero_are_values_and_never_is_not_a_time() -> None:
+    mapper = compile_mapping(
+        (Attribute("flag", "", Type.FLAG, ("f",)), Attribute("number", "", Type.NUMBER, ("n",)), Attribute("time", "", Type.TIME, ("t",)))
+    )
+    assert mapper({"f": False, "n": 0, "t": "0001-01-01T00:00:00Z"}) == {"Flag": False, "Number": 0}
+    assert mapper({"t": "2026-01-01T00:00:00Z"}) == {"Time": "2026-01-01T00:00:00Z", "Time@odata.type": "Edm.DateTime"}
+
+
+def test_the_order_of_collections_does_not_matter() -> None:
+    mapper = compile_mapping(PEOPLE)
+    one = mapper({"proxyAddresses": ["smtp:b", "SMTP:a"], "otherMails": ["y", "x"]})
+    assert one == mapper({"proxyAddresses": ["SMTP:a", "smtp:b"], "otherMails": ["x", "y"]})
+
+
+@pytest.mark.parametrize(
+    ("policies", "never", "weak"),
+    [(None, False, False), ("None", False, False), ("DisablePasswordExpiration", True, False),
+     ("DisablePasswordExpiration, DisableStrongPassword", True, True)],
+)  # fmt: skip
+def test_password_policies_are_decoded_and_kept_raw(policies: str | None, never: bool, weak: bool) -> None:
+    columns = compile_mapping(PEOPLE)({"passwordPolicies": policies})
+    assert (columns["PasswordNeverExpires"], columns["WeakPasswordAllowed"]) == (never, weak)
+    assert columns.get("PasswordPolicies") == policies
+
+
+def test_a_manager_comes_from_the_list_and_from_delta() -> None:
+    mapper = compile_mapping(PEOPLE)
+    assert mapper({"manager": {"id": "m"}})["ManagerId"] == "m"
+    assert mapper({"manager": [{"id": "old", "@removed": {"reason": "deleted"}}, {"id": "m"}]})["ManagerId"] == "m"
+    assert "ManagerId" not in mapper({"manager": None})
+
+
+@pytest.mark.parametrize("name", ["partitionKey", "digest", "timestamp", "v"])
+def test_columns_of_ours_can_not_be_mapped_to(name: str) -> None:
+    with pytest.raises(ValueError, match="reserved"):
+        compile_mapping((Attribute(name, "", Type.TEXT, ("x",)),))
+
+
+def test_the_catalogue_is_sound() -> None:
+    for attributes in (PEOPLE, DEVICES):
+        columns = [attribute.column for attribute in attributes]
+        assert len(set(columns)) == len(columns) and not RESERVED & set(columns)
+        assert all(bool(attribute.source) != bool(attribute.missing) for attribute in attributes)
+        assert all("__" not in column for column in columns)
+
+
+def test_select_is_derived_and_a_fingerprint_names_the_mapping() -> None:
+    assert selected(PEOPLE).count("passwordPolicies") == 1
+    assert fingerprint("a", PEOPLE) != fingerprint("a", PEOPLE[:-1])
+    assert fingerprint("a", PEOPLE) == fingerprint("a", PEOPLE)

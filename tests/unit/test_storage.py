@@ -1,0 +1,59 @@
+"""Storage: connection strings, signing, wide texts, batches within the service's limits, refusal of newer rows."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.errors import Unavailable
+from shared.storage import bulk
+from shared.storage.connection import from_connection_string
+from shared.storage.tables import refuse_newer
+from shared.storage.wide import LIMIT, join, split
+
+
+def test_connection_strings_in_all_their_forms() -> None:
+    local = from_connection_string("UseDevelopmentStorage=true")
+    assert local.table_endpoint == "http://127.0.0.1:10002/devstoreaccount1"
+    real = from_connection_string("DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=a2V5;EndpointSuffix=core.chinacloudapi.cn")
+    assert real.table_endpoint == "https://acc.table.core.chinacloudapi.cn"
+
+
+@pytest.mark.parametrize("text", ["AccountName=acc", "AccountKey=a2V5", "nonsense", "AccountName=acc;AccountKey=*secret*"])
+def test_a_bad_connection_string_is_refused_without_being_quoted(text: str) -> None:
+    with pytest.raises(Unavailable) as refused:
+        from_connection_string(text)
+    assert "secret" not in str(refused.value)
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.sampled_from(["A", "Body", "C"]), st.text(max_size=40) | st.integers() | st.booleans()), st.sampled_from(["x", "é", "😀", "名"]), st.integers(0, 3))
+def test_a_long_text_comes_back_whole(row: dict, character: str, times: int) -> None:
+    row = {**row, "Long": character * (LIMIT * times // 2 + 7)}
+    wide = split(row)
+    assert all(len(v.encode("utf-16-le")) // 2 <= LIMIT for v in wide.values() if isinstance(v, str))
+    assert join(wide) == row
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(2, 900_000), max_size=230))
+def test_batches_keep_order_and_the_services_limits(sizes: list[int]) -> None:
+    rows = [bulk.Entity("p", str(n), b"x" * size) for n, size in enumerate(sizes[:30])]
+    rows += [bulk.Entity("p", str(n), b"{}") for n in range(len(rows), len(sizes))]
+    batches = list(bulk._batches(rows))
+    assert [row for batch in batches for row in batch] == rows
+    for batch in batches:
+        assert 1 <= len(batch) <= 100
+        assert len(bulk._batch_body("https://acc.table.core.windows.net/Records", batch, "b" * 32)) <= 4 * 1024 * 1024
+
+
+def test_an_entity_above_the_limit_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(bulk.Refused) as refused:
+        list(bulk._batches([bulk.Entity("p", "k", b"x" * 1024 * 1024)]))
+    assert refused.value.code == "EntityTooLarge"
+
+
+def test_a_row_of_a_newer_version_is_refused() -> None:
+    refuse_newer({"V": 1})
+    with pytest.raises(Unavailable) as refused:
+        refuse_newer({"V": 2})
+    assert refused.value.code == "schema-too-new"
