@@ -31,6 +31,7 @@ class Options:
     people: int = 1000
     devices: int | None = None
     seed: int = 7
+    page_cap: int = 999
     persist: Path | None = None
     plain: bool = False
     port: int = 0
@@ -108,7 +109,8 @@ class Stack:
         devices = options.people * 6 // 10 if options.devices is None else options.devices
         command = [
             str(bootstrap.PYTHON), "-m", "local.cloud", "--folder", str(self.folder), "--people", str(options.people),
-            "--devices", str(devices), "--seed", str(options.seed), "--secret", self.secret, "--storage", *storage,
+            "--devices", str(devices), "--seed", str(options.seed), "--secret", self.secret,
+            "--page-cap", str(options.page_cap), "--storage", *storage,
         ]  # fmt: skip
         command += ["--storage-ports", *map(str, PLAIN_PORTS)] if options.plain else []
         command += ["--persist"] if options.persist else []

@@ -6,8 +6,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
-from azure.core.credentials import AccessToken
-from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.credentials import AccessToken, AzureNamedKeyCredential
 from azure.data.tables import TableServiceClient
 
 from local.stack import Stack, http

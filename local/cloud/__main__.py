@@ -112,7 +112,7 @@ async def serve(options: argparse.Namespace) -> None:
         entra.tenants[tenant] = cloud
         people, devices = (options.people, options.devices) if number == 0 else (50, 20)
         saved = store / f"tenant-{cloud}.json" if store else None
-        graphs[tenant] = Graph(Directory(tenant, options.seed + number, people, devices, saved))
+        graphs[tenant] = Graph(Directory(tenant, options.seed + number, people, devices, saved), options.page_cap)
         secrets = {options.secret: 4_102_444_800.0}
         entra.register(Registration(CLIENT_ID, tenant, READ_ROLES, secrets=secrets, federated=[IDENTITY_OBJECT]))
     home = tenant_id(CLOUD_NAMES[0])
@@ -162,6 +162,7 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=1000)
     parser.add_argument("--devices", type=int, default=600)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--page-cap", type=int, default=999, help="pages hold at most so many objects")
     parser.add_argument("--secret", required=True, help="the client secret of the registered app")
     parser.add_argument("--persist", action="store_true")
     parser.add_argument("--journal", type=Path, help="a file that gets every request to Graph")

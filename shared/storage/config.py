@@ -123,7 +123,20 @@ class ConfigStore:
             Delete(keys.CONFIG_PARTITION, _name_key(document)),
             *(Delete(keys.CONFIG_PARTITION, keys.config_use(ref, document.ref)) for ref in document.uses),
         ]
-        self._tables.transaction(CONFIG, operations)
+        try:
+            self._tables.transaction(CONFIG, operations)
+        except RowChanged:
+            if self.get(document.kind, document.id) is not None:
+                raise
+
+    def _is_ours(self, document: Document) -> bool:
+        """Whether the change was made although its answer was lost: then a repetition clashes with itself."""
+        found = self.get(document.kind, document.id)
+        return bool(
+            found
+            and (found.revision, found.updated_at, found.body)
+            == (document.revision, document.updated_at, document.body)
+        )
 
     def _reserve(self, document: Document) -> Iterable[Operation]:
         yield Insert({"PartitionKey": keys.CONFIG_PARTITION, "RowKey": _name_key(document), "Owner": document.id})
@@ -140,8 +153,11 @@ class ConfigStore:
         try:
             self._tables.transaction(CONFIG, operations)
         except RowExists as error:
-            raise NameTaken(document.name) from error
+            if not self._is_ours(document):
+                raise NameTaken(document.name) from error
         except RowChanged:
+            if self._is_ours(document):
+                return
             for ref in document.uses:
                 kind, _, object_id = ref.partition(".")
                 if self.get(kind, object_id) is None:

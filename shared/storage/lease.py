@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.clock import Clock, iso
-from shared.errors import Unavailable
 from shared.storage.tables import Insert, Operation, Put, Row, RowChanged, RowExists, Tables
 
 STATE = "State"
@@ -91,12 +90,10 @@ class Lease:
         first: Operation = Put(row, etag) if etag else Insert(row)
         try:
             self._etag = self._tables.transaction(STATE, [first, *operations])[0]
-        except (RowChanged, RowExists, Unavailable) as error:
-            # The answer may have been lost although the transaction was done: the stamp tells.
+        except (RowChanged, RowExists) as error:
+            # The transaction may have been done by an attempt whose answer was lost: the stamp tells.
             found = self._tables.get(STATE, self._connector, LEASE_ROW)
             if not found or found.row.get("Stamp") != stamp:
-                if isinstance(error, Unavailable):
-                    raise
                 self._lost = True
                 raise LeaseLost(self._run) from error
             self._etag = found.etag

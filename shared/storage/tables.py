@@ -6,9 +6,10 @@ service says that it is not there, and at no other time.
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -26,7 +27,7 @@ from shared.errors import Unavailable
 from shared.storage.wide import join, split
 
 SCHEMA_VERSION = 1
-T = TypeVar("T")
+_TRIES = 4
 Row = dict[str, Any]
 
 
@@ -134,17 +135,17 @@ class Tables:
             client = self._clients[table] = self._service.get_table_client(table)
         return client
 
-    def _creating(self, table: str, call: Callable[[], T]) -> T:
+    def _creating[T](self, table: str, call: Callable[[], T]) -> T:
         """Runs the call; where the table is not there yet, makes it and runs the call again."""
         with storage_errors():
             try:
-                return call()
+                return _retried(call)
             except HttpResponseError as error:
                 if not _table_missing(error):
                     raise
             with contextlib.suppress(ResourceExistsError):
                 self._service.create_table(table)
-            return call()
+            return _retried(call)
 
     def get(self, table: str, partition: str, key: str) -> Stamped | None:
         """One row, or None."""
@@ -262,6 +263,18 @@ class Tables:
             return [str(answer["etag"]) if answer.get("etag") else None for answer in answers]
 
         return self._creating(table, write)
+
+
+def _retried[T](call: Callable[[], T]) -> T:
+    """The SDK does not repeat a POST whose connection broke, because it may have been done. Ours may be repeated: every
+    write is conditional or replaces, and whoever gets RowExists or RowChanged for it looks whose row is there.
+    """
+    for attempt in range(_TRIES - 1):
+        try:
+            return call()
+        except (ServiceRequestError, ServiceResponseError):
+            time.sleep(0.2 * 2**attempt)
+    return call()
 
 
 def _table_missing(error: HttpResponseError) -> bool:

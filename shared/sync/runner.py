@@ -1,6 +1,7 @@
 """One slice of a run: lease -> configuration -> credential -> streams -> closed, or the next slice queued."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,6 +73,11 @@ async def run_slice(services: Services, message: dict[str, Any]) -> str:
         return await work.do(taken_over=lease.taken_over)
     except LeaseLost:
         return "stopped: the lease is lost"
+    except Unavailable:
+        # The message comes again: whoever gets it should not have to watch a lease that nobody holds.
+        with contextlib.suppress(Unavailable, LeaseLost):
+            lease.commit([], release=True)
+        raise
     finally:
         lease.stop()
 

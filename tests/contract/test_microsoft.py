@@ -37,7 +37,7 @@ def _spec_fixture() -> Any:
 def _closing_open(file: Any, *args: Any, **kwargs: Any) -> Any:
     import io
 
-    return io.StringIO(Path(file).read_text()) if not args else io.open(file, *args, **kwargs)
+    return io.StringIO(Path(file).read_text()) if not args else open(file, *args, **kwargs)
 
 
 @needs_shared
@@ -85,7 +85,9 @@ def test_every_request_to_graph_is_one_that_microsoft_describes(spec: Any) -> No
             seen.add(shape)
             problems += [
                 f"{entry['method']} {entry['url']}: {problem}"
-                for problem in spec.problems(entry["method"], f"https://graph.microsoft.com{entry['url']}", entry["headers"], entry.get("body"))
+                for problem in spec.problems(
+                    entry["method"], f"https://graph.microsoft.com{entry['url']}", entry["headers"], entry.get("body")
+                )
             ]
     print(f"\n{len(seen)} different requests to Graph were checked")
     assert problems == []

@@ -22,19 +22,33 @@ ROLES = [role.value for role in Role]
 def _principal(roles: list[str], *, application: bool) -> str:
     claims = [{"typ": "roles", "val": role} for role in roles]
     claims += [{"typ": "http://schemas.microsoft.com/identity/claims/objectidentifier", "val": "1234"}]
-    claims += [{"typ": "idtyp", "val": "app"}] if application else [{"typ": "preferred_username", "val": "ada@contoso.example"}]
+    claims += (
+        [{"typ": "idtyp", "val": "app"}]
+        if application
+        else [{"typ": "preferred_username", "val": "ada@contoso.example"}]
+    )
     body = {"auth_typ": "aad", "name_typ": "name", "role_typ": "roles", "claims": claims}
     return base64.b64encode(json.dumps(body).encode()).decode()
 
 
 def _request(route: api.Route, headers: dict[str, str], url: str = "https://rollcall.example") -> func.HttpRequest:
     path = route.path.replace("{id}", "0")
-    return func.HttpRequest(method=route.method, url=f"{url}/api/v1/{path}", headers=headers, params={}, route_params={"id": "0"}, body=b"")
+    return func.HttpRequest(
+        method=route.method, url=f"{url}/api/v1/{path}", headers=headers, params={}, route_params={"id": "0"}, body=b""
+    )
 
 
 def _reached(route: api.Route, headers: dict[str, str], url: str = "https://rollcall.example") -> str:
     """`handler` when the request got as far as the handler, else the code of the refusal."""
-    plain = api.Route(**{**route.__dict__, "handler": lambda _call: api.Reply({"reached": True}), "query": None, "body": None, "status": 200})
+    plain = api.Route(
+        **{
+            **route.__dict__,
+            "handler": lambda _call: api.Reply({"reached": True}),
+            "query": None,
+            "body": None,
+            "status": 200,
+        }
+    )
     response = api.respond(lambda: api.handle(plain, _request(route, headers, url)))
     body = json.loads(response.get_body())
     return "handler" if body.get("reached") else body["code"]
@@ -69,7 +83,9 @@ def test_without_platform_authentication_only_health_answers(azure: pytest.Monke
     forged = {"X-MS-CLIENT-PRINCIPAL": _principal(ROLES, application=False)}
     assert _reached(route, forged) == ("handler" if route.role is None else "authentication-off")
     azure.setenv("ROLLCALL_DEVELOPMENT_PRINCIPAL", ",".join(ROLES))
-    assert _reached(route, forged, "http://127.0.0.1:7071") == ("handler" if route.role is None else "authentication-off")
+    assert _reached(route, forged, "http://127.0.0.1:7071") == (
+        "handler" if route.role is None else "authentication-off"
+    )
 
 
 def test_the_development_principal_is_for_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,10 +105,17 @@ def test_the_development_principal_is_for_this_machine_only(monkeypatch: pytest.
         (base64.b64encode(b"[]").decode(), "principal-malformed"),
         (base64.b64encode(b'{"auth_typ":"aad","claims":[{"typ":"roles"}]}').decode(), "principal-malformed"),
         (base64.b64encode(b'{"auth_typ":"aad","claims":[]}').decode(), "principal-malformed"),
-        (base64.b64encode(b'{"auth_typ":"facebook","claims":[{"typ":"oid","val":"1"},{"typ":"roles","val":"Rollcall.Read"}]}').decode(), "principal-foreign"),
+        (
+            base64.b64encode(
+                b'{"auth_typ":"facebook","claims":[{"typ":"oid","val":"1"},{"typ":"roles","val":"Rollcall.Read"}]}'
+            ).decode(),
+            "principal-foreign",
+        ),
     ],
 )
-def test_a_principal_header_that_the_platform_did_not_write_is_refused(azure: pytest.MonkeyPatch, text: str, code: str) -> None:
+def test_a_principal_header_that_the_platform_did_not_write_is_refused(
+    azure: pytest.MonkeyPatch, text: str, code: str
+) -> None:
     azure.setenv("WEBSITE_AUTH_ENABLED", "True")
     assert _reached(api.ROUTES["list_people"], {"X-MS-CLIENT-PRINCIPAL": text}) == code
 

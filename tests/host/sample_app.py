@@ -1,6 +1,6 @@
 """A small app for the local host's own tests: written to a folder of its own, one function for each rule."""
 
-SOURCE = '''
+SOURCE = """
 import json, typing
 import azure.functions as func
 
@@ -54,6 +54,6 @@ def switched_off(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="seen")
 def what_was_seen(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(json.dumps(seen), mimetype="application/json")
-'''
+"""
 HOST = """{"version": "2.0", "extensions": {"http": {"routePrefix": "pre"},
  "queues": {"maxDequeueCount": 3, "visibilityTimeout": "00:00:00", "maxPollingInterval": "00:00:01"}}}"""

@@ -48,7 +48,15 @@ asyncio.run(main())
 
 def _conform() -> dict[str, list]:
     environment = clean_environment() | {"ROLLCALL_TICK": "0 */5 * * * *"}
-    done = subprocess.run([sys.executable, "-c", _SCRIPT, str(ROOT)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, str(ROOT)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1])
 
@@ -76,7 +84,9 @@ def test_importing_the_app_is_cheap_and_leaves_the_heavy_packages_out() -> None:
     )
     seconds, heavy = [], ""
     for _ in range(3):
-        out = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+        out = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
         seconds.append(float(out[0]))
         heavy = out[1]
     print(f"\nimport of the app: {min(seconds):.2f} s CPU")

@@ -37,7 +37,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     stack.stop()
 
 
-def _ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, bytes, dict[str, str]]:
+def _ask(
+    port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+) -> tuple[int, bytes, dict[str, str]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(method, path, body, headers or {})
@@ -60,7 +62,9 @@ def test_routes_follow_templates_constraints_and_methods(port: int) -> None:
     status, body, headers = _ask(port, "POST", "/pre/things/7?a=1&empty=&b=2", b"hello", {"X-Two": "v"})
     shown = json.loads(body)
     assert (status, shown["id"], shown["body"], shown["header"]) == (201, "7", "hello", "v")
-    assert shown["params"] == {"a": "1", "b": "2"} and "empty=" in shown["url"]  # empty values are dropped from params only
+    assert (
+        shown["params"] == {"a": "1", "b": "2"} and "empty=" in shown["url"]
+    )  # empty values are dropped from params only
     assert headers["x-kept"] == "yes" and headers["content-type"].startswith("application/json")
     assert _ask(port, "GET", "/pre/things/special")[1] == b"special"
     assert _ask(port, "GET", "/pre/things/words")[0] == 404
@@ -97,7 +101,10 @@ def test_timers_fire_on_time_and_by_hand(port: int) -> None:
     ("source", "complaint"),
     [
         ("import nothing_of_that_name", "nothing_of_that_name"),
-        ("import azure.functions as func\napp = func.FunctionApp()\n@app.timer_trigger(arg_name='m', schedule='0 0 0 1 1 *')\ndef f(m: func.QueueMessage) -> None: ...", "m"),
+        (
+            "import azure.functions as func\napp = func.FunctionApp()\n@app.timer_trigger(arg_name='m', schedule='0 0 0 1 1 *')\ndef f(m: func.QueueMessage) -> None: ...",
+            "m",
+        ),
         ("import azure.functions as func\napp = func.FunctionApp()", "no functions"),
     ],
 )
@@ -107,6 +114,8 @@ def test_an_app_that_can_not_be_loaded_says_why(tmp_path: Path, source: str, com
     (tmp_path / "function_app.py").write_text(source)
     (tmp_path / "host.json").write_text(HOST)
     command = [str(PYTHON), "-m", "local.host", "--app", str(tmp_path), "--port", "0"]
-    done = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 1
     assert complaint in done.stderr

@@ -12,7 +12,9 @@ from tests import support
 GUID = "c11e0000-0000-4000-8000-000000000001"
 
 
-def _raw(stack: Stack, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, dict, dict]:
+def _raw(
+    stack: Stack, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict, dict]:
     connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)
     try:
         connection.request(method, f"/api/v1/{path}", body, headers or {})
@@ -112,7 +114,9 @@ def test_what_is_in_use_is_not_deleted_and_its_users_are_named(stack: Stack) -> 
 
 def test_the_cloud_server_is_there_from_the_start_and_stays(stack: Stack) -> None:
     _, page = stack.api("GET", "connector-servers")
-    assert [(server["id"], server["name"], server["builtIn"]) for server in page["items"]][:1] == [("cloud", "Cloud", True)]
+    assert [(server["id"], server["name"], server["builtIn"]) for server in page["items"]][:1] == [
+        ("cloud", "Cloud", True)
+    ]
     any_version = {"If-Match": "*"}
     assert stack.api("DELETE", "connector-servers/cloud", headers=any_version)[1]["code"] == "built-in"
     assert stack.api("PATCH", "connector-servers/cloud", {"name": "Mine"}, any_version)[1]["code"] == "built-in"
@@ -184,7 +188,9 @@ def test_records_are_listed_searched_and_explained(stack: Stack) -> None:
     for order in ("id", "name"):
         seen, after = [], ""
         while after is not None:
-            _, page = stack.api("GET", f"people?source={ids['source']}&limit=150&orderBy={order}" + (f"&after={after}" if after else ""))
+            _, page = stack.api(
+                "GET", f"people?source={ids['source']}&limit=150&orderBy={order}" + (f"&after={after}" if after else "")
+            )
             seen += page["items"]
             after = page["next"]
         assert {item["id"].split("~")[1] for item in seen} == set(people) and len(seen) == len(people)
@@ -196,7 +202,9 @@ def test_records_are_listed_searched_and_explained(stack: Stack) -> None:
                 query = urllib.parse.urlencode({"text": text, "source": ids["source"], "limit": 100})
                 status, found = stack.api("GET", f"people/search?{query}")
                 assert status == 200, found
-                assert user["id"] in {item["id"].split("~")[1] for item in found["items"]} or len(found["items"]) == 100, text
+                assert (
+                    user["id"] in {item["id"].split("~")[1] for item in found["items"]} or len(found["items"]) == 100
+                ), text
     person = next(user for user in people.values() if user["_manager"] in people and user["mail"])
     _, shown = stack.api("GET", f"people/{ids['source']}~{person['id']}")
     assert shown["manager"]["displayName"] == people[person["_manager"]]["displayName"]
@@ -205,13 +213,21 @@ def test_records_are_listed_searched_and_explained(stack: Stack) -> None:
         person["department"], "department", ids["connector"], "users",
     )  # fmt: skip
     assert value["asOf"]
-    reasons = {name: shown["values"][name]["missing"] for name in ("expiresAt", "employeeNumber", "lastLogonAt", "applicationLogons")}
+    reasons = {
+        name: shown["values"][name]["missing"]
+        for name in ("expiresAt", "employeeNumber", "lastLogonAt", "applicationLogons")
+    }
     assert reasons == {
         "expiresAt": "not-provided", "employeeNumber": "not-provided", "lastLogonAt": "not-requested", "applicationLogons": "not-requested",
     }  # fmt: skip
     orphan = next(user for user in people.values() if user["_manager"] and user["_manager"] not in people)
     _, shown = stack.api("GET", f"people/{ids['source']}~{orphan['id']}")
-    assert shown["manager"] == {"id": f"{ids['source']}~{orphan['_manager']}", "displayName": None, "mail": None, "missing": "not-in-copy"}
+    assert shown["manager"] == {
+        "id": f"{ids['source']}~{orphan['_manager']}",
+        "displayName": None,
+        "mail": None,
+        "missing": "not-in-copy",
+    }
     _, devices = stack.api("GET", f"devices?source={ids['source']}&limit=500")
     assert len(devices["items"]) == 240
     device = next(d for d in support.truth(stack, "devices") if d["_owners"])
@@ -244,8 +260,16 @@ def test_excluded_groups_leave_their_members_out_nested_ones_too(stack: Stack) -
     assert codes == {"excluded-group-unknown", "excluded-group-ambiguous"}
     users = next(stream for stream in run["streams"] if stream["name"] == "users")
     assert users["outOfScope"] > 0 and users["new"] + users["outOfScope"] == 400
-    stored = {r["RowKey"].split("|")[0] for r in support.rows(stack, "Records") if r["PartitionKey"].startswith(f"{ids['source']}|person")}
-    stubs = {r["RowKey"].split("|")[0]: r["Reason"] for r in support.rows(stack, "OutOfScope") if ids["source"] in r["PartitionKey"]}
+    stored = {
+        r["RowKey"].split("|")[0]
+        for r in support.rows(stack, "Records")
+        if r["PartitionKey"].startswith(f"{ids['source']}|person")
+    }
+    stubs = {
+        r["RowKey"].split("|")[0]: r["Reason"]
+        for r in support.rows(stack, "OutOfScope")
+        if ids["source"] in r["PartitionKey"]
+    }
     assert len(stored) == users["new"] and not stored & set(stubs) and set(stubs.values()) == {"excluded-group"}
     _, now = stack.api("PATCH", f"sources/{ids['source']}", {"excludedGroups": []}, {"If-Match": "*"})
     again = support.run_and_wait(stack, ids["connector"])
@@ -255,15 +279,23 @@ def test_excluded_groups_leave_their_members_out_nested_ones_too(stack: Stack) -
 
 
 def test_domains_and_device_thresholds_leave_out_and_take_back(stack: Stack) -> None:
-    ids = support.configure(stack, source={"domains": ["FABRIKAM.example"]}, connector={"options": {"deviceThresholdDays": 90}})
+    ids = support.configure(
+        stack, source={"domains": ["FABRIKAM.example"]}, connector={"options": {"deviceThresholdDays": 90}}
+    )
     run = support.run_and_wait(stack, ids["connector"])
     streams = {stream["name"]: stream for stream in run["streams"]}
     users = list(support.truth(stack, "users"))
-    wanted = [u for u in users if any((u[f] or "").endswith("@fabrikam.example") for f in ("mail", "userPrincipalName"))]
+    wanted = [
+        u for u in users if any((u[f] or "").endswith("@fabrikam.example") for f in ("mail", "userPrincipalName"))
+    ]
     assert streams["users"]["new"] == len(wanted) and streams["users"]["outOfScope"] == 400 - len(wanted)
     assert 0 < streams["devices"]["outOfScope"] < 240
     unknown = [d["id"] for d in support.truth(stack, "devices") if d["approximateLastSignInDateTime"] is None]
-    stored = {r["RowKey"].split("|")[0] for r in support.rows(stack, "Records") if r["PartitionKey"].startswith(f"{ids['source']}|device")}
+    stored = {
+        r["RowKey"].split("|")[0]
+        for r in support.rows(stack, "Records")
+        if r["PartitionKey"].startswith(f"{ids['source']}|device")
+    }
     assert set(unknown) <= stored  # activity that is not known keeps a device
     stack.api("PATCH", f"sources/{ids['source']}", {"domains": ["*"]}, {"If-Match": "*"})
     stack.api("PATCH", f"connectors/{ids['connector']}", {"options": {"deviceThresholdDays": 0}}, {"If-Match": "*"})

@@ -85,7 +85,11 @@ def test_an_object_that_leaves_is_kept_and_counted_until_its_absence_is_proved(s
         run = support.run_and_wait(stack, ids["connector"])
         assert run["state"] == "succeeded"
         assert next(s for s in run["streams"] if s["name"] == "users")["notSeen"] == 3
-        stored = {row["RowKey"].split("|")[0] for row in support.rows(stack, "Records") if ids["source"] in row["PartitionKey"]}
+        stored = {
+            row["RowKey"].split("|")[0]
+            for row in support.rows(stack, "Records")
+            if ids["source"] in row["PartitionKey"]
+        }
         assert set(gone) <= stored
     finally:
         support.mutate(stack, "restore", ids=gone)

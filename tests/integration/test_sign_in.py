@@ -54,7 +54,12 @@ def test_sovereign_clouds_have_their_own_hosts_and_audience(stack: Stack, cloud:
 
 def test_a_missing_permission_is_named_and_the_other_streams_go_on(stack: Stack) -> None:
     tenant, client, secret = stack.addresses["tenants"]["global"], str(uuid.uuid4()), "s-" + uuid.uuid4().hex
-    app = {"client_id": client, "tenant_id": tenant, "roles": ["User.Read.All"], "secrets": {secret: time.time() + 9999}}
+    app = {
+        "client_id": client,
+        "tenant_id": tenant,
+        "roles": ["User.Read.All"],
+        "secrets": {secret: time.time() + 9999},
+    }
     stack.admin("POST", "/apps", app)
     ids = support.configure(stack, credential={"clientId": client, "clientSecret": secret})
     run = support.run_and_wait(stack, ids["connector"])

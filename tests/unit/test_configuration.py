@@ -13,7 +13,8 @@ from shared.validation import field_errors
 
 CLIENT = "c11e0000-0000-4000-8000-000000000001"
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
 )
 
 
@@ -36,7 +37,9 @@ def test_a_merge_patch_is_rfc_7396(target: object, change: object) -> None:
 
 def test_errors_never_show_what_was_sent() -> None:
     with pytest.raises(ValidationError) as error:
-        CredentialIn.model_validate({"name": "x", "clientSecret": {"hunter2": "hunter2"}, "type": "hunter2", "extra": "hunter2"})
+        CredentialIn.model_validate(
+            {"name": "x", "clientSecret": {"hunter2": "hunter2"}, "type": "hunter2", "extra": "hunter2"}
+        )
     shown = repr(field_errors(error.value))
     assert "hunter2" not in shown.replace("clientSecret", "") and "clientSecret" in shown and "extra" in shown
     assert "hunter2" not in str(error.value)
@@ -59,7 +62,9 @@ def test_a_certificate_is_made_or_taken_and_its_facts_are_read() -> None:
     other = secrets.make_certificate("other")
     swapped = pem[: pem.index("-----BEGIN PRIVATE")] + other[other.index("-----BEGIN PRIVATE") :]
     for bad in ("junk", pem.split("-----BEGIN PRIVATE")[0], swapped):
-        broken = CredentialIn.model_validate({"name": "x", "clientId": CLIENT, "type": "certificate", "certificate": bad})
+        broken = CredentialIn.model_validate(
+            {"name": "x", "clientId": CLIENT, "type": "certificate", "certificate": bad}
+        )
         with pytest.raises(Invalid) as refused:
             secrets.prepare(broken, has_pin=False, type_changed=False)
         assert refused.value.fields[0].field == "certificate"

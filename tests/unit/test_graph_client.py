@@ -9,14 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import Clock
+from shared.domain.clouds import CLOUDS, CloudName
 from shared.domain.run import Waits
 from shared.errors import SourceProblem
 from shared.graph.answers import (
-    Denied, Missing, PageTokenExpired, Postponed, ResyncNeeded, parse_error, refusal, sign_in_problem,
+    Denied,
+    Missing,
+    PageTokenExpired,
+    Postponed,
+    ResyncNeeded,
+    parse_error,
+    refusal,
+    sign_in_problem,
 )  # fmt: skip
 from shared.graph.client import Answer, GraphClient, _retry_after
 from shared.graph.credentials import SignIn, token_roles
-from shared.domain.clouds import CLOUDS, CloudName
 
 
 class StoppedClock(Clock):
@@ -80,7 +87,11 @@ def test_a_token_goes_to_the_configured_host_only() -> None:
     client = GraphClient("https://graph.microsoft.com/v1.0", lambda: None, "s", StoppedClock(), Waits())
     assert client._absolute("/users") == "https://graph.microsoft.com/v1.0/users"
     assert client._absolute("https://graph.microsoft.com/v1.0/users?$skiptoken=x")
-    for url in ("https://graph.microsoft.com.evil.example/v1.0/users", "http://graph.microsoft.com/v1.0/users", "https://evil.example/"):
+    for url in (
+        "https://graph.microsoft.com.evil.example/v1.0/users",
+        "http://graph.microsoft.com/v1.0/users",
+        "https://evil.example/",
+    ):
         with pytest.raises(SourceProblem, match="another host"):
             client._absolute(url)
 

@@ -27,7 +27,11 @@ def test_every_prefix_of_a_name_finds_it(name: str, length: int) -> None:
 def test_folding_is_stable_and_keys_hold_no_forbidden_character(name: str) -> None:
     folded = keys.fold(name)
     assert keys.fold(folded) == folded
-    for key in (keys.lookup_partition("name", folded), keys.lookup_row(folded, "s", "o"), keys.config_name("k", "s", name)):
+    for key in (
+        keys.lookup_partition("name", folded),
+        keys.lookup_row(folded, "s", "o"),
+        keys.config_name("k", "s", name),
+    ):
         assert not FORBIDDEN.search(key) and len(key) <= 256
 
 

@@ -14,7 +14,11 @@ def test_an_object_with_nothing_gives_no_column_but_the_flags_of_no_policy() -> 
 
 def test_false_and_zero_are_values_and_never_is_not_a_time() -> None:
     mapper = compile_mapping(
-        (Attribute("flag", "", Type.FLAG, ("f",)), Attribute("number", "", Type.NUMBER, ("n",)), Attribute("time", "", Type.TIME, ("t",)))
+        (
+            Attribute("flag", "", Type.FLAG, ("f",)),
+            Attribute("number", "", Type.NUMBER, ("n",)),
+            Attribute("time", "", Type.TIME, ("t",)),
+        )
     )
     assert mapper({"f": False, "n": 0, "t": "0001-01-01T00:00:00Z"}) == {"Flag": False, "Number": 0}
     assert mapper({"t": "2026-01-01T00:00:00Z"}) == {"Time": "2026-01-01T00:00:00Z", "Time@odata.type": "Edm.DateTime"}

@@ -27,7 +27,12 @@ def make(every: int, unit: str, **fields: object) -> Schedule:
 
 def test_days_keep_the_wall_time_through_daylight_saving() -> None:
     nightly = make(1, "days", startTime="02:00", timeZone="Europe/Amsterdam")
-    assert due(nightly, "2026-10-23T12:00", 4) == ["2026-10-24T00:00", "2026-10-25T00:00", "2026-10-26T01:00", "2026-10-27T01:00"]
+    assert due(nightly, "2026-10-23T12:00", 4) == [
+        "2026-10-24T00:00",
+        "2026-10-25T00:00",
+        "2026-10-26T01:00",
+        "2026-10-27T01:00",
+    ]
 
 
 def test_a_skipped_time_runs_at_the_first_instant_after_the_gap_and_a_doubled_one_once() -> None:
@@ -37,7 +42,11 @@ def test_a_skipped_time_runs_at_the_first_instant_after_the_gap_and_a_doubled_on
 
 
 def test_minutes_and_hours_step_evenly_in_utc() -> None:
-    assert due(make(90, "minutes", startTime="00:00"), "2026-11-01T00:10", 3) == ["2026-11-01T01:30", "2026-11-01T03:00", "2026-11-01T04:30"]
+    assert due(make(90, "minutes", startTime="00:00"), "2026-11-01T00:10", 3) == [
+        "2026-11-01T01:30",
+        "2026-11-01T03:00",
+        "2026-11-01T04:30",
+    ]
     hourly = make(6, "hours", startTime="02:00", timeZone="Europe/Amsterdam", startDate="2026-10-24")
     assert due(hourly, "2026-10-24T20:00", 3) == ["2026-10-25T00:00", "2026-10-25T06:00", "2026-10-25T12:00"]
 
@@ -46,7 +55,12 @@ def test_weeks_and_weekdays() -> None:
     weekend = make(1, "days", weekdays=["saturday", "sunday"], startTime="03:00")
     assert due(weekend, "2026-11-18T00:00", 3) == ["2026-11-21T03:00", "2026-11-22T03:00", "2026-11-28T03:00"]
     fortnight = make(2, "weeks", weekdays=["monday", "friday"], startDate="2026-11-04", startTime="01:00")
-    assert due(fortnight, "2026-11-01T00:00", 4) == ["2026-11-06T01:00", "2026-11-16T01:00", "2026-11-20T01:00", "2026-11-30T01:00"]
+    assert due(fortnight, "2026-11-01T00:00", 4) == [
+        "2026-11-06T01:00",
+        "2026-11-16T01:00",
+        "2026-11-20T01:00",
+        "2026-11-30T01:00",
+    ]
 
 
 def test_a_start_date_in_the_future_is_waited_for() -> None:
@@ -73,7 +87,9 @@ def test_what_can_not_be_is_refused(fields: dict) -> None:
         Schedule.model_validate(fields)
 
 
-ZONES = st.sampled_from(["UTC", "Europe/Amsterdam", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"])
+ZONES = st.sampled_from(
+    ["UTC", "Europe/Amsterdam", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
+)
 LIMIT = {Unit.MINUTES: 1440, Unit.HOURS: 168, Unit.DAYS: 60, Unit.WEEKS: 8}
 
 
@@ -94,7 +110,9 @@ def schedules(draw: st.DrawFn) -> Schedule:
 
 @settings(max_examples=300, deadline=None)
 @given(schedules(), st.datetimes(datetime(2025, 1, 1), datetime(2027, 12, 31)))
-def test_due_times_go_forward_and_do_not_depend_on_when_they_are_asked_for(schedule: Schedule, moment: datetime) -> None:
+def test_due_times_go_forward_and_do_not_depend_on_when_they_are_asked_for(
+    schedule: Schedule, moment: datetime
+) -> None:
     after = moment.replace(tzinfo=UTC)
     anchor = at("2025-06-01T00:00")
     first = next_due(schedule, after, anchor=anchor)

@@ -14,11 +14,15 @@ from shared.storage.wide import LIMIT, join, split
 def test_connection_strings_in_all_their_forms() -> None:
     local = from_connection_string("UseDevelopmentStorage=true")
     assert local.table_endpoint == "http://127.0.0.1:10002/devstoreaccount1"
-    real = from_connection_string("DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=a2V5;EndpointSuffix=core.chinacloudapi.cn")
+    real = from_connection_string(
+        "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=a2V5;EndpointSuffix=core.chinacloudapi.cn"
+    )
     assert real.table_endpoint == "https://acc.table.core.chinacloudapi.cn"
 
 
-@pytest.mark.parametrize("text", ["AccountName=acc", "AccountKey=a2V5", "nonsense", "AccountName=acc;AccountKey=*secret*"])
+@pytest.mark.parametrize(
+    "text", ["AccountName=acc", "AccountKey=a2V5", "nonsense", "AccountName=acc;AccountKey=*secret*"]
+)
 def test_a_bad_connection_string_is_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(Unavailable) as refused:
         from_connection_string(text)
@@ -26,7 +30,11 @@ def test_a_bad_connection_string_is_refused_without_being_quoted(text: str) -> N
 
 
 @settings(max_examples=60)
-@given(st.dictionaries(st.sampled_from(["A", "Body", "C"]), st.text(max_size=40) | st.integers() | st.booleans()), st.sampled_from(["x", "é", "😀", "名"]), st.integers(0, 3))
+@given(
+    st.dictionaries(st.sampled_from(["A", "Body", "C"]), st.text(max_size=40) | st.integers() | st.booleans()),
+    st.sampled_from(["x", "é", "😀", "名"]),
+    st.integers(0, 3),
+)
 def test_a_long_text_comes_back_whole(row: dict, character: str, times: int) -> None:
     row = {**row, "Long": character * (LIMIT * times // 2 + 7)}
     wide = split(row)

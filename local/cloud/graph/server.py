@@ -51,10 +51,10 @@ class GraphReply:
 
 
 class Graph:
-    """`expire_page_tokens` makes every page token that was given out so far useless."""
+    """`page_cap`: pages may hold fewer than $top asks for. `expire_page_tokens` makes every page token that was given out so far useless."""
 
-    def __init__(self, directory: Directory) -> None:
-        self.directory = directory
+    def __init__(self, directory: Directory, page_cap: int = 999) -> None:
+        self.directory, self._cap = directory, page_cap
         self._expired_before = 0.0
         self._delta_floor = 0
 
@@ -197,7 +197,7 @@ class Graph:
             raise GraphRefusal(
                 400, "Request_BadRequest", "Invalid page size specified: must be between 1 and 999 inclusive."
             )
-        return min(int(text), most)
+        return min(int(text), most, self._cap)
 
     def _token(self, kind: str, position: int) -> str:
         raw = json.dumps([kind, position, time.time()]).encode()
