@@ -181,7 +181,8 @@ class Tables:
         text = "PartitionKey ge @from and PartitionKey lt @to"
         parameters = {"from": partitions[0], "to": partitions[1]}
         if after:
-            text = "((PartitionKey eq @p and RowKey gt @r) or PartitionKey gt @p) and PartitionKey lt @to"
+            # azure-data-tables finds its parameters between blanks only
+            text = "( ( PartitionKey eq @p and RowKey gt @r ) or PartitionKey gt @p ) and PartitionKey lt @to"
             parameters = {"p": after[0], "r": after[1], "to": partitions[1]}
         return self._read(table, text, parameters, limit, select)
 
