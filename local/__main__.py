@@ -37,7 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("test", "run the tests"),
         ("check", "lint, types, architecture, requirements and all tests"),
-        ("bench", "measure"),
     ):
         commands.add_parser(name, help=text).add_argument("rest", nargs=argparse.REMAINDER)
     commands.add_parser("compile", help="write both requirements files from pyproject.toml")

@@ -1,4 +1,4 @@
-"""`test`, `check`, `bench` and `compile`: each prints what it runs; the first failure ends it."""
+"""`test`, `check` and `compile`: each prints what it runs; the first failure ends it."""
 
 import subprocess
 import sys
@@ -26,8 +26,6 @@ def run(command: str, rest: list[str]) -> int:
     python = str(PYTHON)
     if command == "test":
         return 0 if _step("tests", python, "-m", "pytest", *(rest or ["-m", "not slow"])) else 1
-    if command == "bench":
-        return 0 if _step("bench", python, "-m", "tests.bench", *rest) else 1
     if command == "compile":
         compile_requirements(APP, DEV)
         return 0

@@ -48,8 +48,8 @@ def identify(settings: Settings, headers: Mapping[str, str], url: str) -> Princi
     raise Unavailable(
         "App Service authentication is not switched on, so nobody can be told apart and every request is refused.",
         code="authentication-off",
-        remedy="Switch on App Service authentication with Microsoft as identity provider and 'require authentication'; "
-        "infra/main.bicep does it.",
+        remedy="Switch on App Service authentication with Microsoft as identity provider and 'require authentication' "
+        "(README, Deploy to Azure).",
     )
 
 

@@ -1,0 +1,73 @@
+"""What the README says is so."""
+
+import json
+import re
+
+from local.__main__ import _parser
+from local.bootstrap import ROOT
+from shared.settings import SETTINGS
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_settings_is_the_settings() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", README, re.MULTILINE))
+    assert rows == SETTINGS
+
+
+def test_every_command_that_is_shown_exists() -> None:
+    commands = set(re.findall(r"python3\.13 -m local ([a-z-]+)", README + (ROOT / "CONTRIBUTING.md").read_text()))
+    choices = next(action.choices for action in _parser()._actions if action.choices)
+    assert commands <= set(choices)
+    targets = set(re.findall(r"make (\w+)", README))
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"^[\w ]*\b{target}\b[\w ]*:", makefile, re.MULTILINE) for target in targets)
+    for arguments in (
+        ["up", "--people", "5000", "--persist", "x", "--plain"],
+        ["fault", "graph", "429", "--every", "5"],
+        ["tenant", "leave", "--count", "3"],
+    ):
+        _parser().parse_args(arguments)
+
+
+def test_the_transcript_is_what_the_demo_prints() -> None:
+    source = (ROOT / "local" / "demo.py").read_text()
+    transcript = re.search(r"```text\n(.*?)```", README, re.DOTALL)
+    assert transcript
+    for line in transcript.group(1).splitlines():
+        if line.startswith("  POST"):
+            assert line.split(None, 2)[2].split(", tenant")[0] in source
+    for phrase in (
+        "Starting the local stack with",
+        "Configuring, through the HTTP API:",
+        "Waiting for the timer to start the run ...",
+        "Three people, as stored:",
+        "Next due (UTC): ",
+    ):
+        assert phrase in source and phrase in transcript.group(1)
+
+
+def test_no_file_names_a_registry_or_this_machine() -> None:
+    import subprocess
+
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    forbidden = re.compile(r"pypi\.org|pythonhosted|registry\.npmjs|deb\.debian\.org|/root/|/work/")
+    named = [
+        f
+        for f in files
+        if f != "tests/contract/test_docs.py" and forbidden.search((ROOT / f).read_text(errors="replace"))
+    ]
+    assert named == []
+
+
+def test_the_deployed_app_holds_what_it_needs_and_no_more() -> None:
+    app = (ROOT / "requirements.txt").read_text()
+    for line in app.split():
+        assert re.fullmatch(r"[\w.\[\]-]+==[\w.]+", line), line
+    for package in ("azure-functions", "azure-identity", "msgraph-sdk", "azure-data-tables", "azure-keyvault-secrets"):
+        assert f"{package}==" in app
+    for package in ("pytest", "ruff", "croniter", "azure-functions-runtime", "trustme"):
+        assert f"{package}==" not in app
+    assert json.loads((ROOT / "local/azurite/package.json").read_text())["dependencies"] == {"azurite": "3.36.0"}
