@@ -10,6 +10,7 @@ from local.bootstrap import PYTHON, ROOT, VENV
 
 DEV = ROOT / "local" / "requirements-dev.txt"
 APP = ROOT / "requirements.txt"
+REQUESTS = ROOT / "tests" / "contract" / "test_graph_requests.py"
 _UV = [str(VENV / "bin" / "uv"), "pip", "compile", "--quiet", "--python-version", "3.13", "--no-header", "--no-annotate",
        "--no-emit-index-url", "--no-emit-find-links"]  # fmt: skip
 
@@ -23,9 +24,8 @@ def _step(name: str, *command: str) -> bool:
 
 
 def run(command: str, rest: list[str]) -> int:
-    python = str(PYTHON)
     if command == "test":
-        return 0 if _step("tests", python, "-m", "pytest", *(rest or ["-m", "not slow"])) else 1
+        return 0 if _tests("tests", rest or ["-m", "not slow"]) else 1
     if command == "compile":
         compile_requirements(APP, DEV)
         return 0
@@ -38,8 +38,15 @@ def run(command: str, rest: list[str]) -> int:
     )
     good = [_step(*step) for step in steps] == [True] * len(steps)  # all of them run, so that all failures show
     good = _in_step() and good
-    good = _step("all tests", python, "-m", "pytest", *rest) and good
+    good = _tests("all tests", rest) and good
     return 0 if good else 1
+
+
+def _tests(name: str, options: list[str]) -> bool:
+    """The tests in two processes, then a look at every request that they made to the simulated Graph."""
+    pytest = [str(PYTHON), "-m", "pytest", "-q"]
+    good = _step(name, *pytest, "-n", "2", "--dist", "worksteal", "--ignore", str(REQUESTS), *options)
+    return _step("requests to Graph", *pytest, "-s", str(REQUESTS), "--keep-journals") and good
 
 
 def compile_requirements(app: Path, dev: Path) -> None:

@@ -12,17 +12,16 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 JOURNALS = Path(__file__).resolve().parents[1] / ".local" / "graph-journals"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep-journals", action="store_true", help="look at the requests of the session before")
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Every simulated Graph of this session writes what it was asked here; a test looks at all of it at the end."""
-    if not hasattr(session.config, "workerinput"):
+    if not hasattr(session.config, "workerinput") and not session.config.getoption("--keep-journals"):
         JOURNALS.mkdir(parents=True, exist_ok=True)
         for old in JOURNALS.glob("*.jsonl"):
             old.unlink()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The check of all requests to Graph comes last, when all have been made."""
-    items.sort(key=lambda item: "test_every_request_to_graph" in item.nodeid)
 
 
 _numbers = iter(range(1_000_000))

@@ -1,8 +1,6 @@
-"""Against Microsoft's own description, where it is at hand (../shared); skipped, visibly, where it is not."""
+"""Against Microsoft's own description."""
 
-import importlib.util
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,33 +9,12 @@ from local.cloud.graph import description
 from shared.connectors import KINDS
 from shared.graph.listing import Listing
 from shared.mapping.compiled import selected
-from tests.conftest import JOURNALS, SHARED
-
-GRAPH = SHARED / "reference" / "graph"
-needs_shared = pytest.mark.skipif(not GRAPH.exists(), reason="Microsoft's description is not beside this checkout")
-
-
-def _spec() -> Any:
-    spec = importlib.util.spec_from_file_location("check_request", GRAPH / "check_request.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.GraphSpec(GRAPH / "openapi" / "graph-v1.0.trimmed.json")
+from tests.microsoft import GRAPH, load_spec, needs_shared
 
 
 @pytest.fixture(scope="module", name="spec")
 def _spec_fixture() -> Any:
-    if not GRAPH.exists():
-        pytest.skip("Microsoft's description is not beside this checkout")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("builtins.open", _closing_open)  # that checker leaves its file to the garbage collector
-        return _spec()
-
-
-def _closing_open(file: Any, *args: Any, **kwargs: Any) -> Any:
-    import io
-
-    return io.StringIO(Path(file).read_text()) if not args else open(file, *args, **kwargs)
+    return load_spec()
 
 
 @needs_shared
@@ -70,32 +47,3 @@ def test_the_simulated_permissions_are_microsofts(spec: Any) -> None:
     for path, collection in description.COLLECTIONS.items():
         permissions = spec.permissions("GET", f"https://graph.microsoft.com/v1.0/{path}")
         assert collection.permissions <= set(permissions["application"]["all"]), path
-
-
-def test_every_request_to_graph_is_one_that_microsoft_describes(spec: Any) -> None:
-    """All requests that this whole session made to the simulated Graph, each different one once."""
-    seen: set[str] = set()
-    problems = []
-    for file in JOURNALS.glob("*.jsonl"):
-        for line in file.read_text().splitlines():
-            entry = json.loads(line)
-            shape = json.dumps([entry["method"], _shape(entry["url"]), sorted(entry["headers"]), "body" in entry])
-            if shape in seen:
-                continue
-            seen.add(shape)
-            problems += [
-                f"{entry['method']} {entry['url']}: {problem}"
-                for problem in spec.problems(
-                    entry["method"], f"https://graph.microsoft.com{entry['url']}", entry["headers"], entry.get("body")
-                )
-            ]
-    print(f"\n{len(seen)} different requests to Graph were checked")
-    assert problems == []
-
-
-def _shape(url: str) -> str:
-    """The URL without what differs from page to page and object to object."""
-    import re
-
-    url = re.sub(r"(\$(?:skip|delta)token=)[^&]+", r"\1T", url)
-    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", url)
