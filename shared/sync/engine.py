@@ -107,6 +107,7 @@ class StreamReader:
                 except PageTokenExpired:
                     await self._start_again()
         except (SliceOver, Postponed):
+            await self._cut()  # also a slice that was all waiting leaves its pages durable, or it would never get on
             await self._settle()
             raise
         finally:
@@ -155,7 +156,6 @@ class StreamReader:
                 if self._flush_due():
                     await self._cut()
                 if self._control.time_left() <= 0:
-                    await self._cut()
                     raise SliceOver
         finally:
             if not fetch.done():

@@ -34,6 +34,7 @@ from shared.sync.scope import Scope
 
 _PROGRESS_EVERY = 2.0
 _MOST_ATTEMPTS = 3
+_MOST_TAKEOVERS = 10
 _log = logging.getLogger("rollcall.run")
 
 
@@ -102,6 +103,12 @@ class SliceWork:
         run.takeovers += taken_over
         try:
             await self._commit([])
+            if run.takeovers > _MOST_TAKEOVERS:
+                raise SourceProblem(
+                    f"{run.takeovers} workers in a row stopped in the middle of this run without a word.",
+                    code="worker-lost",
+                    remedy="Look at the function app's memory and log at the times of the run; nobody was removed.",
+                )
             if self._services.runs.cancel_asked(run):
                 raise Cancelled
             await self._streams()

@@ -1,5 +1,6 @@
 """Every fault of the simulated cloud and of storage, one request in ten: the run ends well or says why, nobody is lost."""
 
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -29,6 +30,13 @@ def small() -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def large() -> Iterator[Stack]:
     yield from _stack(LARGE)
+
+
+@pytest.fixture(scope="module")
+def large_ids(large: Stack) -> dict[str, str]:
+    ids = support.configure(large)
+    assert support.run_and_wait(large, ids["connector"], 300)["state"] == "succeeded"
+    return ids
 
 
 def _differences(stack: Stack, source: str) -> list[str]:
@@ -111,8 +119,11 @@ def test_a_fault_of_entra_or_the_vault_loses_nobody(small: Stack, target: str, k
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in GRAPH_FAULTS if kind != "delta-410"])
-def test_a_graph_fault_loses_nobody_at_ten_thousand(large: Stack, kind: str) -> None:
-    ids = support.configure(large)
+def test_a_graph_fault_loses_nobody_at_ten_thousand(large: Stack, large_ids: dict[str, str], kind: str) -> None:
+    """The whole tenant is read again, with hires and changes to write, while the fault is on."""
+    ids = large_ids
+    support.mutate(large, "rename", count=300, salt=zlib.crc32(kind.encode()))
+    support.mutate(large, "hire", count=20)
     _fault(large, "graph", kind)
     try:
         run = support.run_and_wait(large, ids["connector"], 300)
@@ -168,4 +179,21 @@ def test_a_wait_longer_than_the_slice_lets_the_run_wait_in_the_queue(own_stack: 
     assert run["state"] == "succeeded", run
     assert run["slice"] == 2
     assert run["waits"]["throttled"] == 1
+    assert _differences(own_stack, ids["source"]) == []
+
+
+@pytest.mark.parametrize(
+    "own_stack",
+    [{"people": 300, "devices": 10, "page_cap": 50, "settings": {"ROLLCALL_SLICE_SECONDS": "3"}}],
+    indirect=True,
+)
+def test_slices_that_are_nearly_all_waiting_still_get_on(own_stack: Stack) -> None:
+    """Every second page is throttled for longer than a slice: what was read before the wait must be durable."""
+    ids = support.configure(own_stack)
+    fault = {"target": "graph", "kind": "429", "every": 3, "seconds": 4, "match": r"GET /v1.0/users\?"}
+    own_stack.admin("POST", "/faults", fault)
+    run = support.run_and_wait(own_stack, ids["connector"])
+    assert run["state"] == "succeeded", run
+    assert run["slice"] >= 3
+    assert next(s for s in run["streams"] if s["name"] == "users")["pages"] == 6
     assert _differences(own_stack, ids["source"]) == []
