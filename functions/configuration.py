@@ -61,6 +61,7 @@ def _register(kind: ConfigKind) -> None:
     one = kind.path.replace("-", "_").removesuffix("s")
     many = kind.path.replace("-", "_")
     tag = kind.noun.capitalize() + "s"
+    noun = f"{'an' if kind.noun[0] in 'aeiou' else 'a'} {kind.noun}"
 
     def add(name: str, method: str, path: str, operation: str, summary: str, **options: object) -> None:
         role = Role.READ if method == "GET" else Role.CONFIGURE
@@ -82,18 +83,18 @@ def _register(kind: ConfigKind) -> None:
         "POST",
         kind.path,
         "create",
-        f"Create a {kind.noun}",
+        f"Create {noun}",
         body=kind.model,
         returns=kind.out,
         status=201,
     )
-    add(f"read_{one}", "GET", item, "read", f"Read a {kind.noun}", returns=kind.out)
+    add(f"read_{one}", "GET", item, "read", f"Read {noun}", returns=kind.out)
     add(
         f"replace_{one}",
         "PUT",
         item,
         "replace",
-        f"Replace a {kind.noun}",
+        f"Replace {noun}",
         body=kind.model,
         returns=kind.out,
         needs_if_match=True,
@@ -103,13 +104,13 @@ def _register(kind: ConfigKind) -> None:
         "PATCH",
         item,
         "patch",
-        f"Change fields of a {kind.noun}",
+        f"Change fields of {noun}",
         body=kind.model,
         merge_patch=True,
         returns=kind.out,
         needs_if_match=True,
     )
-    add(f"delete_{one}", "DELETE", item, "delete", f"Delete a {kind.noun}", status=204, needs_if_match=True)
+    add(f"delete_{one}", "DELETE", item, "delete", f"Delete {noun}", status=204, needs_if_match=True)
 
 
 for _kind in KINDS.values():

@@ -1,5 +1,6 @@
 """The API's description as one readable page: no scripts, nothing from another host."""
 
+import json
 from functools import cache
 from html import escape
 from typing import Any
@@ -35,7 +36,7 @@ def page() -> str:
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td><code>{escape(p['name'])}</code></td><td>{escape(p['in'])}{', required' if p['required'] else ''}</td>"
+        f"<tr><td><code>{escape(p['name'])}</code></td><td>{escape(p['in'])}{', required' if p['required'] else ''}{_default(p['schema'])}</td>"
         f"<td>{escape(p.get('description', ''))}</td></tr>"
         for p in operation["parameters"]
     )
@@ -59,13 +60,21 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
     required = schema.get("required", ())
     rows = "".join(
         f"<tr><td><code>{escape(field)}</code></td><td>{_type(value)}{', required' if field in required else ''}"
-        f"{f', default <code>{escape(str(value["default"]))}</code>' if 'default' in value else ''}</td>"
+        f"{_default(value)}</td>"
         f"<td>{escape(value.get('description', ''))}</td></tr>"
         for field, value in schema.get("properties", {}).items()
     )
     values = ", ".join(f"<code>{escape(str(v))}</code>" for v in schema.get("enum", ()))
     description = escape(schema.get("description", ""))
-    return f'<details id="{name}"><summary><code>{name}</code> {description}</summary>{values}<table>{rows}</table></details>'
+    # The anchor stands inside, so that following a link opens the box.
+    inside = f'<div id="{name}">{values}<table>{rows}</table></div>'
+    return f"<details><summary><code>{name}</code> {description}</summary>{inside}</details>"
+
+
+def _default(schema: dict[str, Any]) -> str:
+    if "default" not in schema or schema["default"] is None:
+        return ""
+    return f", default <code>{escape(json.dumps(schema['default']))}</code>"
 
 
 def _type(schema: dict[str, Any]) -> str:

@@ -36,9 +36,14 @@ def table_service(stack: Stack) -> TableServiceClient:
     )
 
 
-def rows(stack: Stack, table: str) -> list[dict[str, Any]]:
+def rows(stack: Stack, table: str, source: str | None = None) -> list[dict[str, Any]]:
+    """All rows of a table, or those whose partition begins with the source."""
     with table_service(stack) as service:
-        return [dict(entity) for entity in service.get_table_client(table).list_entities()]
+        client = service.get_table_client(table)
+        if source is None:
+            return [dict(entity) for entity in client.list_entities()]
+        text = f"PartitionKey ge '{source}|' and PartitionKey lt '{source}|~'"
+        return [dict(entity) for entity in client.query_entities(text)]
 
 
 def make(stack: Stack, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def large_ids(large: Stack) -> dict[str, str]:
 
 
 def _differences(stack: Stack, source: str) -> list[str]:
-    rows = [row for row in support.rows(stack, "Records") if row["PartitionKey"].startswith(source)]
+    rows = support.rows(stack, "Records", source)
     found = expected.differences("person", list(support.truth(stack, "users")), rows)
     return found + expected.differences("device", list(support.truth(stack, "devices")), rows)
 
