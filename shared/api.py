@@ -35,6 +35,7 @@ from shared.validation import field_errors
 
 PREFIX = "api/v1"
 MOST_BODY = 1024 * 1024
+_DEEPEST = 20
 _ETAG = re.compile(r'^"r(\d{1,9})"$')
 _log = logging.getLogger("rollcall.api")
 
@@ -213,6 +214,8 @@ def _body(entry: Route, headers: dict[str, str], raw: bytes) -> Any:
         raise BadRequest(
             f"The body is not JSON (line {error.lineno}, column {error.colno}).", code="malformed-json"
         ) from None
+    if _depth(data) > _DEEPEST:
+        raise BadRequest(f"The body is nested deeper than {_DEEPEST} levels.", code="too-deep")
     if not isinstance(data, dict):
         raise Invalid("The body must be a JSON object.", fields=(FieldError("(body)", "object", "must be an object"),))
     if entry.merge_patch:
@@ -221,6 +224,20 @@ def _body(entry: Route, headers: dict[str, str], raw: bytes) -> Any:
         return entry.body.model_validate(data)
     except ValidationError as error:
         raise Invalid("The body is not valid.", fields=field_errors(error)) from None
+
+
+def _depth(data: Any) -> int:
+    """Levels of nesting, counted without recursion."""
+    depth, level = 0, [data]
+    while level and depth <= _DEEPEST:
+        depth += 1
+        level = [
+            v
+            for item in level
+            if isinstance(item, dict | list)
+            for v in (item.values() if isinstance(item, dict) else item)
+        ]
+    return depth
 
 
 def _json(data: Any) -> bytes:

@@ -63,7 +63,7 @@ class App:
             TableServiceClient(
                 endpoint=connection.table_endpoint,
                 credential=credential,
-                retry_total=4,
+                retry_total=3,
                 retry_backoff_factor=0.3,
                 connection_timeout=5,
                 read_timeout=35,
@@ -171,7 +171,12 @@ class App:
             secret=secret,
         )
         return GraphClient(
-            f"{cloud.graph}/v1.0", lambda: credentials.build(sign_in), f"{cloud.resource}/.default", self.clock, waits
+            f"{cloud.graph}/v1.0",
+            lambda: credentials.build(sign_in),
+            f"{cloud.resource}/.default",
+            self.clock,
+            waits,
+            tenant_id,
         )
 
     @property

@@ -55,15 +55,18 @@ def write(vault: Vault, credential: str, prepared: tuple[str, Pin, str], expires
 def _public(pem: str) -> Pin:
     """The public facts of a PEM that holds certificate and private key. Raises Invalid, never quoting the PEM."""
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
     data = pem.encode()
     try:
         certificate = x509.load_pem_x509_certificate(data)
         key: Any = serialization.load_pem_private_key(data, password=None)
-        if key.public_key().public_numbers() != certificate.public_key().public_numbers():  # type: ignore[union-attr]
-            raise ValueError("the key is not the certificate's")
-    except (ValueError, TypeError, AttributeError) as error:
+        public = certificate.public_key()
+        if not isinstance(public, rsa.RSAPublicKey) or key.public_key().public_numbers() != public.public_numbers():
+            raise ValueError("not RSA, or the key is not the certificate's")
+    except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm) as error:
         raise Invalid(
             "The certificate can't be used.",
             fields=(
@@ -90,7 +93,9 @@ def make_certificate(name: str) -> str:
     from cryptography.x509.oid import NameOID
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Rollcall {name}"[:64])])
+    subject = x509.Name(
+        [x509.NameAttribute(NameOID.COMMON_NAME, f"Rollcall {name}".encode()[:60].decode(errors="ignore"))]
+    )
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()

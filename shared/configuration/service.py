@@ -143,6 +143,21 @@ class Configuration:
                     missing.append(FieldError(alias, "unknown", f"there is no {KINDS[target].noun} with this id"))
         if missing:
             raise Invalid("A reference does not exist.", fields=tuple(missing))
+        if kind.key == "source":
+            self._check_owner(document)
+
+    def _check_owner(self, source: Document) -> None:
+        """A credential that belongs to one organization serves that organization's sources only."""
+        group = self._store.get("sourceGroup", source.body["sourceGroupId"])
+        credential = self._store.get("credential", source.body["credentialId"])
+        owner = credential.body.get("organizationId") if credential else None
+        if owner and group and group.body["organizationId"] != owner:
+            raise Invalid(
+                "The credential belongs to another organization.",
+                fields=(
+                    FieldError("credentialId", "foreign", "belongs to another organization than the source group"),
+                ),
+            )
 
     def _with_secret(self, document: Document, model: Model, before: Document | None) -> tuple[Document, str | None]:
         """The document with its pin, and the version that was written for it (None: nothing was)."""
@@ -162,7 +177,8 @@ class Configuration:
     def _explained(self, kind: ConfigKind, document: Document, written: str | None) -> Iterator[None]:
         try:
             yield
-        except BaseException as error:
+        except (NameTaken, TargetGone, RowChanged) as error:
+            # Only a refusal: where the answer was lost the row may have been saved, and pin that very version.
             if written:
                 self._retire(document.id, written)
             if isinstance(error, NameTaken):
@@ -174,9 +190,7 @@ class Configuration:
                 ) from error
             if isinstance(error, TargetGone):
                 raise Conflict(f"{error.ref} was deleted meanwhile.", code="reference-gone") from error
-            if isinstance(error, RowChanged):
-                raise Changed(f"The {kind.noun} changed while it was being saved.") from error
-            raise
+            raise Changed(f"The {kind.noun} changed while it was being saved.") from error
 
     def _retire(self, credential: str, version: str) -> None:
         with contextlib.suppress(Unavailable):

@@ -54,7 +54,7 @@ _ID = re.compile(r"^[0-9a-z]{1,40}$")
 
 def is_id(text: str) -> bool:
     """Whether the text could be an id of ours; anything else is simply not found."""
-    return bool(_ID.match(text))
+    return bool(_ID.fullmatch(text))
 
 
 def new_id() -> str:

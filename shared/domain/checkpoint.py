@@ -11,6 +11,8 @@ class Checkpoint(Model):
     """State of one stream in the middle of one run. `next_link` is None before the first page."""
 
     run_id: str
+    fingerprint: str = ""
+    """Tenant, listing and source that the link belongs to: another one makes it useless."""
     next_link: str | None = None
     begun_at: str
     """When this enumeration began, ISO 8601."""
@@ -38,9 +40,16 @@ class StreamState(Model):
     """When the last complete read began: every value is at least as fresh as this."""
     completed_run: str | None = None
     records: int = 0
+    attributes: list[str] = []
+    """Those that the last complete read asked for: any other is unknown, not empty."""
+    unseen: list[str] = []
+    """Objects that it did not bring; they are kept, but their values are not as fresh as the rest."""
+    many_unseen: bool = False
+    """There were more than can be listed."""
     missing: dict[str, str] = {}
     """Attributes that this stream could not bring, with the reason, valid for all of its records."""
     checkpoint: Checkpoint | None = None
 
-    def for_run(self, run_id: str) -> Checkpoint | None:
-        return self.checkpoint if self.checkpoint and self.checkpoint.run_id == run_id else None
+    def for_run(self, run_id: str, fingerprint: str) -> Checkpoint | None:
+        found = self.checkpoint
+        return found if found and (found.run_id, found.fingerprint) == (run_id, fingerprint) else None

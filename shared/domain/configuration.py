@@ -2,7 +2,7 @@
 and times; secrets are write-only.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
@@ -78,7 +78,9 @@ class CredentialBase(Model):
     the app registration, without a secret; managed-identity: the function app's own identity, its own tenant only."""
     client_id: Guid | None = None
     """Application (client) ID. With managed-identity: the client id of a user-assigned identity, or empty."""
-    secret_expires_on: datetime | None = None
+    secret_expires_on: (
+        Annotated[datetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))] | None
+    ) = None
     """When the client secret ends, as Entra shows it; used for warnings. A certificate's end is read from it."""
 
 

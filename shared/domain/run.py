@@ -92,6 +92,8 @@ class Run(Model):
     """The slice that is due or going on, from 1."""
     takeovers: int = 0
     """How often another worker took the run over from one that had stopped."""
+    abandoned: int = 0
+    """How often its message failed for good; the third time closes the run."""
     created_at: datetime
     """UTC."""
     started_at: datetime | None = None

@@ -68,7 +68,7 @@ class Schedule(Model):
     """How often the connector gathers data; default every day."""
     start_time: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:00"
     """The time of day, HH:MM in timeZone, at which it starts; nights and weekends disturb least."""
-    start_date: date | None = None
+    start_date: Annotated[date, Field(ge=date(2000, 1, 1), le=date(2100, 12, 31))] | None = None
     """The first day, in timeZone. Default: the day on which the schedule is saved."""
     first_run: Literal["scheduled", "at-once"] = "scheduled"
     """scheduled: a new connector waits for its start time. at-once: its first run starts as soon as it is saved."""

@@ -47,10 +47,11 @@ class Write:
 
 class Head(NamedTuple):
     """What an index needs of a stored row. `changed_day`: days since 1970 of the last change seen, 0 for none;
-    `born_in`: the run that wrote the row first.
+    `born_in`: the run that wrote the row first; `left_in`: the run in which it left the owner's scope.
     """
 
     object_id: str
     digest: int
     changed_day: int
     born_in: str
+    left_in: str = ""

@@ -22,6 +22,7 @@ from shared.graph.answers import Postponed, parse_error, refusal, sign_in_proble
 _ATTEMPTS = 8
 _LONGEST_WAIT = 3600.0
 _NO_HEADER_WAIT = 5.0
+_STILL_THROTTLED_WAIT = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,15 @@ class GraphClient:
     """`budget` gives the seconds that this slice still has; `waits` is counted up for the run's report."""
 
     def __init__(
-        self, base_url: str, make_credential: Callable[[], Any], scope: str, clock: Clock, waits: Waits
+        self,
+        base_url: str,
+        make_credential: Callable[[], Any],
+        scope: str,
+        clock: Clock,
+        waits: Waits,
+        tenant_id: str = "",
     ) -> None:
+        self.tenant_id = tenant_id
         self.base_url = base_url.rstrip("/")
         self._host = urlsplit(self.base_url)[:2]
         self._make_credential, self._scope = make_credential, scope
@@ -94,6 +102,8 @@ class GraphClient:
                 await self._renew_token()
             elif answer.status == 429:
                 self.waits.throttled += 1
+                if attempt == _ATTEMPTS - 1:
+                    raise Postponed(_STILL_THROTTLED_WAIT)  # throttling is no failure: the run goes on later
                 await self._throttled(answer, attempt)
             elif answer.status >= 500 and answer.status != 501:
                 if answer.status == 503:

@@ -67,7 +67,10 @@ class DirectoryReader:
         for item in items:
             if len(item.get(name) or ()) >= _EXPAND_LIMIT:
                 url = f"{self._listing.path}/{item['id']}/{name}?$select=id"
-                item[name] = await read_all(self._client, url, self._listing.permission)
+                try:
+                    item[name] = await read_all(self._client, url, self._listing.permission)
+                except Missing:
+                    continue  # deleted since the page was made: the next read does not bring it
 
     async def count(self) -> int | None:
         """Graph's own count, None where it gives none."""

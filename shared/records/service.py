@@ -27,13 +27,14 @@ from shared.storage.tables import Row, Stamped, Tables
 
 NAME_LOOKUP = {"person": "name", "device": "device"}
 SEARCH_LOOKUPS = {"person": ("name", "address", "employee"), "device": ("device",)}
-_SEARCH_ROWS = 200
+_SEARCH_ROWS, _SEARCH_PAGES = 1000, 3  # three look-ups: at most nine requests
 _NAME_PAGES = 5
 
 
 def split_record_id(record_id: str) -> tuple[str, str] | None:
     source, _, object_id = record_id.partition("~")
-    return (source, object_id) if source.isalnum() and object_id and "|" not in object_id else None
+    good = source.isalnum() and len(record_id) <= 200 and object_id and not set(object_id) & set("|/\\#?")
+    return (source, object_id) if good and object_id.isprintable() else None
 
 
 def _streams(record_type: str) -> dict[str, Stream]:
@@ -65,14 +66,19 @@ class Records:
         cursor = (keys.record_partition(source, record_type, after), f"{after}|~") if after else None
         cards: list[Card] = []
         # An object has one row for each stream that describes it; rows of one object are neighbours.
-        rows = self._tables.scan(RECORDS, partitions, after=cursor, limit=limit * 2, select=("RowKey", *CARD_COLUMNS))
-        for stamped in rows:
-            object_id = stamped.row["RowKey"].split("|", 1)[0]
-            if not cards or cards[-1].id != f"{source}~{object_id}":
-                if len(cards) == limit:
-                    break
-                cards.append(_card(source, object_id, stamped.row))
-        return cards
+        while True:
+            rows = self._tables.scan(
+                RECORDS, partitions, after=cursor, limit=limit * 2, select=("PartitionKey", "RowKey", *CARD_COLUMNS)
+            )
+            for stamped in rows:
+                object_id = stamped.row["RowKey"].split("|", 1)[0]
+                if not cards or cards[-1].id != f"{source}~{object_id}":
+                    if len(cards) == limit:
+                        return cards
+                    cards.append(_card(source, object_id, stamped.row))
+            if len(rows) < limit * 2:
+                return cards
+            cursor = (rows[-1].row["PartitionKey"], rows[-1].row["RowKey"])
 
     def by_name(self, record_type: str, *, source: str | None, after: str | None, limit: int) -> Found:
         """Cards in the order of their folded display names: a documented scan of the look-up table."""
@@ -83,11 +89,12 @@ class Records:
             rows = self._tables.scan(LOOKUP, (f"{attribute}|", f"{attribute}|~"), after=cursor, limit=limit + 1)
             for number, stamped in enumerate(rows):
                 row = stamped.row
-                if source is None or row["Source"] == source:
-                    cards.append(_card(row["Source"], row["ObjectId"], row))
+                card = _card(row["Source"], row["ObjectId"], row)
+                if (source is None or row["Source"] == source) and (not cards or cards[-1].id != card.id):
+                    cards.append(card)
                 cursor = (row["PartitionKey"], row["RowKey"])
                 if len(cards) == limit:
-                    more = number + 1 < len(rows)
+                    more = number + 1 < len(rows) or len(rows) > limit
                     return Found(cards, _encode(*cursor) if more else None)
             if len(rows) <= limit:
                 return Found(cards, None)
@@ -101,11 +108,16 @@ class Records:
         found: dict[str, Card] = {}
         for attribute in SEARCH_LOOKUPS[record_type]:
             partition = keys.lookup_partition(attribute, folded)
-            for stamped in self._tables.query(LOOKUP, partition, keys.lookup_range(folded), limit=_SEARCH_ROWS):
-                row = stamped.row
-                if row["Value"].startswith(folded) and (source is None or row["Source"] == source):
-                    card = _card(row["Source"], row["ObjectId"], row)
-                    found.setdefault(card.id, card)
+            start, end = keys.lookup_range(folded)
+            for _ in range(_SEARCH_PAGES):
+                rows = self._tables.query(LOOKUP, partition, (start, end), limit=_SEARCH_ROWS)
+                for stamped in rows:
+                    card = _card(stamped.row["Source"], stamped.row["ObjectId"], stamped.row)
+                    if (source is None or stamped.row["Source"] == source) and _begins(card, folded):
+                        found.setdefault(card.id, card)
+                if len(rows) < _SEARCH_ROWS or len(found) >= limit:
+                    break
+                start = rows[-1].row["RowKey"] + "!"
         ordered = sorted(found.values(), key=lambda card: (keys.fold(card.display_name or ""), card.id))
         return Found(ordered[:limit], None)
 
@@ -151,11 +163,14 @@ class Records:
     def _values(self, stream: Stream, connector: str, row: Row) -> dict[str, Value]:
         state = self._runs.stream(connector, stream.name)
         as_of = _time(row["ChangedAt"])
-        if state.completed_at:
+        object_id = row["RowKey"].split("|", 1)[0]
+        if state.completed_at and not state.many_unseen and object_id not in state.unseen:
             as_of = max(as_of, parse_iso(state.completed_at))
         values = {}
         for attribute in stream.attributes:
             missing = attribute.missing or state.missing.get(attribute.name)
+            if not missing and state.attributes and attribute.name not in state.attributes:
+                missing = "not-requested"  # mapped since the last complete read
             values[attribute.name] = Value(
                 value=None if missing else _plain(row.get(attribute.column), attribute.type),
                 missing=missing,
@@ -173,6 +188,12 @@ def _card(source: str, object_id: str, row: Row) -> Card:
         id=f"{source}~{object_id}", display_name=row.get("DisplayName"), sign_in_name=row.get("SignInName"),
         mail=row.get("Mail"), employee_id=row.get("EmployeeId"), enabled=row.get("Enabled"),
     )  # fmt: skip
+
+
+def _begins(card: Card, folded: str) -> bool:
+    """Whether any of the searched values begins with the text: keys hold the first 60 bytes only."""
+    values = (card.display_name, card.sign_in_name, card.mail, card.employee_id)
+    return any(value and keys.fold(value).startswith(folded) for value in values)
 
 
 def _plain(value: Any, kind: Type) -> Any:

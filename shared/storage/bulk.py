@@ -9,7 +9,7 @@ import asyncio
 import random
 import re
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -38,6 +38,7 @@ MOST_ENTITY_BYTES = 1024 * 1024
 _PARTS = re.compile(rb"HTTP/1\.1 (\d{3})")
 _CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z]+)"')
 _ATTEMPTS = 7
+_TIMEOUTS = {"connection_timeout": 10, "read_timeout": 35}  # the service itself gives up after 30 s
 _HEADERS = {
     "Accept": "application/json;odata=nometadata",
     "DataServiceVersion": "3.0",
@@ -86,6 +87,8 @@ class BulkTables:
     ) -> None:
         self._client, self._endpoint, self._clock = client, endpoint, clock
         self._credential = credential
+        self.guard: Callable[[], None] = lambda: None
+        """Raises when this worker must not send another request: asked before each attempt."""
         self._slots = asyncio.Semaphore(concurrency)
         self._building = asyncio.Semaphore(concurrency + 2)
         self._creating = asyncio.Lock()
@@ -190,8 +193,9 @@ class BulkTables:
             if attempt:
                 await self._clock.sleep(min(20.0, 0.3 * 2**attempt) * (0.5 + random.random()))  # noqa: S311 - jitter
             async with self._slots:
+                self.guard()
                 try:
-                    response = await self._client.send_request(request, stream=False)
+                    response = await self._client.send_request(request, stream=False, **_TIMEOUTS)
                     await response.read()
                 except ClientAuthenticationError as error:
                     raise Unavailable(

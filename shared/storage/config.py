@@ -12,6 +12,7 @@ from shared.storage import keys
 from shared.storage.tables import Delete, Insert, Operation, Put, Row, RowChanged, RowExists, Tables, Touch
 
 CONFIG = "Config"
+_TOUCHES = 3
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,21 @@ class ConfigStore:
         self._commit(operations, document)
 
     def replace(self, document: Document, before: Document) -> None:
-        """Writes a new revision of `before`. Raises RowChanged where it changed meanwhile, NameTaken, TargetGone."""
+        """Writes a new revision of `before`. Raises RowChanged where it changed meanwhile, NameTaken, TargetGone.
+        Being referred to touches a row without changing it: then the new ETag is taken and the same done again.
+        """
+        for attempt in range(_TOUCHES + 1):
+            try:
+                self._replace(document, before)
+            except RowChanged:
+                found = self.get(document.kind, document.id)
+                if attempt == _TOUCHES or found is None or found.revision != before.revision:
+                    raise
+                before = found
+            else:
+                return
+
+    def _replace(self, document: Document, before: Document) -> None:
         operations: list[Operation] = [Put(document.row(), before.etag)]
         new_name, old_name = _name_key(document), _name_key(before)
         if new_name != old_name:

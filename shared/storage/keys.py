@@ -9,7 +9,7 @@ CONFIG_PARTITION = "config"
 SCHEDULE_PARTITION = "schedule"
 _HEX2 = re.compile(r"^[0-9a-f]{2}")
 _END = "~"  # sorts after every character that our keys use
-LOOKUP_HEX_LIMIT = 40
+LOOKUP_HEX_LIMIT = 120
 
 
 def config_row(kind: str, object_id: str) -> str:
@@ -67,11 +67,14 @@ def lookup_partition(attribute: str, folded: str) -> str:
     return f"{attribute}|{folded[:2].encode().hex()}"
 
 
-def lookup_row(folded: str, source: str, object_id: str) -> str:
-    return f"{folded.encode().hex()[:LOOKUP_HEX_LIMIT]}|{source}|{object_id}"
+def lookup_row(folded: str, source: str, object_id: str, connector: str) -> str:
+    """The mark ! sorts before every digit, so that Jan comes before Janssen. Each connector has its own rows: what one
+    leaves out of its scope another may hold.
+    """
+    return f"{folded.encode().hex()[:LOOKUP_HEX_LIMIT]}!{source}!{object_id}!{connector}"
 
 
 def lookup_range(folded_prefix: str) -> tuple[str, str]:
-    """Row keys of values that begin with the prefix (or with its first 20 bytes: compare the card's value too)."""
+    """Row keys of values that begin with the prefix (or with its first 60 bytes: compare the card too)."""
     digits = folded_prefix.encode().hex()[:LOOKUP_HEX_LIMIT]
     return digits, digits + _END

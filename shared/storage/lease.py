@@ -5,6 +5,7 @@ a full term on the taker's own monotonic clock. No wall clock decides. A writer 
 that nothing it sent lands after another has taken over.
 """
 
+import asyncio
 import logging
 import threading
 import uuid
@@ -37,23 +38,24 @@ class Lease:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lost = False
+        self._released = False
 
     async def acquire(self) -> bool:
         """Whether this worker has the lease now. Watches a foreign lease for a full term before it takes it; False as
         soon as its holder shows a sign of life. The second value of `taken_over` tells which it was.
         """
-        found = self._tables.get(STATE, self._connector, LEASE_ROW)
+        found = await asyncio.to_thread(self._tables.get, STATE, self._connector, LEASE_ROW)
         self.taken_over = False
         if found and found.row.get("Owner"):
             began = self._clock.monotonic()
             while self._clock.monotonic() - began < TERM:
                 await self._clock.sleep(_WATCH_EVERY)
-                again = self._tables.get(STATE, self._connector, LEASE_ROW)
+                again = await asyncio.to_thread(self._tables.get, STATE, self._connector, LEASE_ROW)
                 if again is None or again.etag != found.etag:
                     return False
             self.taken_over = True
         try:
-            self._write([], self._owner, found.etag if found else None)
+            await asyncio.to_thread(self._write, [], self._owner, found.etag if found else None)
         except (LeaseLost, RowExists):
             return False
         return True
@@ -70,15 +72,16 @@ class Lease:
 
     def guard(self) -> None:
         """Raises LeaseLost when this worker must not send another write."""
-        if self._lost or self._clock.monotonic() > self._deadline - MARGIN:
+        if self._lost or self._released or self._clock.monotonic() > self._deadline - MARGIN:
             raise LeaseLost(self._run)
 
     def commit(self, operations: Sequence[Operation], *, release: bool = False) -> None:
         """Writes control rows of the connector's partition and renews (or gives back) the lease, all or nothing."""
         with self._lock:
-            if self._lost:
+            if self._lost or self._released:
                 raise LeaseLost(self._run)
             self._write(operations, "" if release else self._owner, self._etag)
+            self._released = release  # a renewal that comes now must not take it back
 
     def _write(self, operations: Sequence[Operation], owner: str, etag: str | None) -> None:
         stamp = uuid.uuid4().hex

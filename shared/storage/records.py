@@ -27,7 +27,7 @@ LookupKey = tuple[str, str]
 
 
 def lookup_cards(
-    rules: Sequence[LookupRule], source: str, object_id: str, columns: dict[str, Any]
+    rules: Sequence[LookupRule], source: str, object_id: str, connector: str, columns: dict[str, Any]
 ) -> dict[LookupKey, bytes]:
     """The look-up rows of a record: keys to the JSON of the covering card."""
     cards: dict[LookupKey, bytes] = {}
@@ -37,10 +37,13 @@ def lookup_cards(
             folded = keys.fold(str(columns.get(column) or ""))
             if not folded:
                 continue
-            partition, row = keys.lookup_partition(rule.attribute, folded), keys.lookup_row(folded, source, object_id)
+            partition, row = (
+                keys.lookup_partition(rule.attribute, folded),
+                keys.lookup_row(folded, source, object_id, connector),
+            )
             entity = {
                 "PartitionKey": partition, "RowKey": row, "V": SCHEMA_VERSION,
-                "Source": source, "ObjectId": object_id, "Value": folded[:1000], **card,
+                "Source": source, "ObjectId": object_id, **card,
             }  # fmt: skip
             cards[partition, row] = kept_json(entity)
     return cards
@@ -68,7 +71,7 @@ class RecordStore:
     async def heads(self, table: str = RECORDS) -> AsyncIterator[list[Head]]:
         """What is stored of this stream, in id order (a documented scan)."""
         partitions = keys.record_partitions(self._home.source, self._home.record_type)
-        select = ("RowKey", "Digest", "ChangedAt", "FirstSeenAt", "FirstSeenRun")
+        select = ("RowKey", "Digest", "ChangedAt", "FirstSeenAt", "FirstSeenRun", "LeftRun")
         async for page in self._bulk.scan(table, partitions, select):
             yield [self._head(row) for row in page if row["RowKey"].endswith(self._suffix)]
 
@@ -76,7 +79,7 @@ class RecordStore:
         changed, first = row.get("ChangedAt", ""), row.get("FirstSeenAt", "")
         day = int(parse_iso(changed).timestamp() // 86400) if changed and changed != first else 0
         object_id = row["RowKey"][: -len(self._suffix)]
-        return Head(object_id, int(row["Digest"], 16), day, row.get("FirstSeenRun", ""))
+        return Head(object_id, int(row["Digest"], 16), day, row.get("FirstSeenRun", ""), row.get("LeftRun", ""))
 
     async def write(self, writes: Sequence[Write]) -> int:
         """Does all of it, each in its crash-safe order; gives how many records were written. A CHANGE whose stored
@@ -136,7 +139,7 @@ class RecordStore:
         )
 
     def _cards(self, object_id: str, columns: dict[str, Any]) -> dict[LookupKey, bytes]:
-        return lookup_cards(self._home.lookups, self._home.source, object_id, columns)
+        return lookup_cards(self._home.lookups, self._home.source, object_id, self._home.connector, columns)
 
     def _record(self, write: Write, old: dict[str, Any] | None, now: datetime) -> Entity:
         partition, row = self._key(write.object_id)
@@ -169,6 +172,7 @@ class RecordStore:
             "Reason": write.reason, "Since": stamp, "Since@odata.type": "Edm.DateTime",
             "ChangedAt": changed, "ChangedAt@odata.type": "Edm.DateTime",
             "FirstSeenAt": first, "FirstSeenAt@odata.type": "Edm.DateTime", "FirstSeenRun": self._run,
+            "LeftRun": self._run if write.act is Act.LEAVE else "",
         }  # fmt: skip
         return Entity(partition, row, kept_json(stub))
 

@@ -7,6 +7,8 @@ from shared.storage.lease import Lease
 from shared.storage.runs import put_run
 from shared.sync.runner import Services
 
+_CHANCES = 3  # a storage outage of minutes poisons a message; the run itself may be quite well
+
 
 async def abandon(services: Services, message: dict[str, Any]) -> str:
     """Closes the run as failed if its lease can be had; gives what came of it."""
@@ -17,14 +19,18 @@ async def abandon(services: Services, message: dict[str, Any]) -> str:
     if not await lease.acquire():
         return "another worker has the run"
     run = services.runs.get(run.id) or run
-    if run.state.closed:
+    if run.state.closed or message.get("slice") != run.slice:
         lease.commit([], release=True)
-        return "closed meanwhile"
+        return "going on, or closed meanwhile"
+    run.abandoned += 1
+    if run.abandoned < _CHANCES:
+        lease.commit([put_run(run)], release=True)
+        return "left to the tick, which sends it again"
     run.state, run.finished_at = RunState.FAILED, services.clock.now()
     run.problems.append(
         Problem(
             code="worker-failed",
-            message="The worker failed five times in a row before it could report.",
+            message="The worker failed five times in a row, three times over, before it could report.",
             remedy="Look at the log of run_slice; the next run tries again by itself. Nobody was removed.",
         )
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.clock import Clock, iso, parse_iso
+from shared.domain.configuration import CLOUD_SERVER_ID
 from shared.domain.run import Run
 from shared.errors import Conflict, NotFound
 from shared.scheduling import Scheduling
@@ -70,6 +71,8 @@ class Dispatch:
         return run_id
 
     def _crawled(self, document: Document) -> bool:
+        if document.body["connectorServerId"] != CLOUD_SERVER_ID:
+            return False  # its own server takes the work; this one must not
         source = self._config.get("source", document.body["sourceId"])
         return bool(source and source.body["crawl"])
 
@@ -78,6 +81,12 @@ class Dispatch:
         document = self._config.get("connector", connector)
         if document is None:
             raise NotFound(f"There is no connector with the id {connector}.")
+        if document.body["connectorServerId"] != CLOUD_SERVER_ID:
+            raise Conflict(
+                "This connector belongs to another connector server; the function app does not run it.",
+                code="other-server",
+                remedy="Choose the connector server cloud, or run it from its own server.",
+            )
         if not self._crawled(document):
             raise Conflict(
                 "Collection from this source is switched off.",

@@ -70,10 +70,11 @@ class StreamReader:
         control: Control,
         run_id: str,
         checkpoint: Checkpoint | None,
+        fingerprint: str = "",
     ) -> None:
         self._stream, self._pages, self._store = stream, pages, store
         self._scope, self._control, self._run_id = scope, control, run_id
-        self._resumed = checkpoint
+        self._resumed, self._fingerprint = checkpoint, fingerprint
         self._mapper = compile_mapping(stream.attributes)
         self._records, self._stubs, self._born = Index(), Index(), IdSet()
         self._pending: dict[str, Write] = {}
@@ -88,7 +89,12 @@ class StreamReader:
         return self.checkpoint.progress
 
     def _fresh(self, progress: StreamProgress) -> Checkpoint:
-        return Checkpoint(run_id=self._run_id, begun_at=iso(self._control.clock.now()), progress=progress)
+        begun = iso(self._control.clock.now())
+        return Checkpoint(run_id=self._run_id, fingerprint=self._fingerprint, begun_at=begun, progress=progress)
+
+    def unseen(self, most: int) -> list[str]:
+        """Ids of stored objects that the read did not bring, at most so many."""
+        return self._records.unseen(most)
 
     async def read(self) -> Checkpoint:
         """Reads to the end; the returned checkpoint holds the counts. Raises SliceOver, Postponed, SourceProblem, and
@@ -111,8 +117,7 @@ class StreamReader:
             await self._settle()
             raise
         finally:
-            if self._writing:
-                self._writing.cancel()
+            if self._writing:  # a write that was begun is ended: cutting it would leave look-ups without their record
                 await asyncio.gather(self._writing, return_exceptions=True)
         self.progress.phase = "done"
         self.progress.not_seen = len(self._records) - self._records.seen_count
@@ -127,6 +132,8 @@ class StreamReader:
         if self._stream.by_domain or self._stream.by_group or self._stream.last_seen:
             async for page in self._store.heads("OutOfScope"):
                 self._stubs.load((h.object_id, h.digest, h.changed_day) for h in page)
+                # What left in an earlier slice keeps its place, or the bitmap would point to the wrong records.
+                self._records.load((h.object_id, h.digest, h.changed_day) for h in page if h.left_in == self._run_id)
         self._records.start(self.checkpoint.seen_bits())
         self._stubs.start()
         self.progress.new = len(self._born)

@@ -116,6 +116,17 @@ class Index:
             place += 1
         return -1
 
+    def unseen(self, most: int) -> list[str]:
+        """Ids (as GUIDs) of records that this run has not seen, at most so many."""
+        found: list[str] = []
+        for place in range(len(self)):
+            if not self.seen[place >> 3] & 1 << (place & 7):
+                digits = f"{self._high[place]:016x}{self._low[place]:016x}"
+                found.append(f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}")
+                if len(found) == most:
+                    break
+        return found
+
     def digest(self, place: int) -> int:
         return self._digest[place]
 

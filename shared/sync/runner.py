@@ -35,6 +35,7 @@ from shared.sync.scope import Scope
 _PROGRESS_EVERY = 2.0
 _MOST_ATTEMPTS = 3
 _MOST_TAKEOVERS = 10
+_MOST_UNSEEN = 1000
 _log = logging.getLogger("rollcall.run")
 
 
@@ -58,15 +59,15 @@ class Services:
 
 async def run_slice(services: Services, message: dict[str, Any]) -> str:
     """Works on one message; gives what came of it, for the log. Raises Unavailable where storage can't be used."""
-    run = services.runs.get(str(message.get("run")))
+    run = await asyncio.to_thread(services.runs.get, str(message.get("run")))
     if run is None or run.state.closed or message.get("slice") != run.slice:
         return "dropped: the run is closed, or the message is old"
     lease = Lease(services.tables, run.connector_id, run.id, services.clock)
     if not await lease.acquire():
         return "dropped: another worker has the run"
-    run = services.runs.get(run.id) or run
+    run = await asyncio.to_thread(services.runs.get, run.id) or run
     if run.state.closed or message.get("slice") != run.slice:
-        lease.commit([], release=True)
+        await asyncio.to_thread(lease.commit, [], release=True)
         return "dropped: another worker was faster"
     work = SliceWork(services, lease, run)
     lease.start()
@@ -77,7 +78,7 @@ async def run_slice(services: Services, message: dict[str, Any]) -> str:
     except Unavailable:
         # The message comes again: whoever gets it should not have to watch a lease that nobody holds.
         with contextlib.suppress(Unavailable, LeaseLost):
-            lease.commit([], release=True)
+            await asyncio.to_thread(lease.commit, [], release=True)
         raise
     finally:
         lease.stop()
@@ -109,7 +110,7 @@ class SliceWork:
                     code="worker-lost",
                     remedy="Look at the function app's memory and log at the times of the run; nobody was removed.",
                 )
-            if self._services.runs.cancel_asked(run):
+            if await asyncio.to_thread(self._services.runs.cancel_asked, run):
                 raise Cancelled
             await self._streams()
         except Cancelled:
@@ -131,11 +132,11 @@ class SliceWork:
         return await self._close(RunState.FAILED if failed else RunState.SUCCEEDED)
 
     async def _streams(self) -> None:
-        document = self._services.config.get("connector", self.run.connector_id)
+        document = await asyncio.to_thread(self._services.config.get, "connector", self.run.connector_id)
         if document is None:
             raise Cancelled
         connector = ConnectorIn.model_validate(document.body)
-        source_document = self._services.config.get("source", connector.source_id)
+        source_document = await asyncio.to_thread(self._services.config.get, "source", connector.source_id)
         if source_document is None:
             raise Cancelled
         source = SourceIn.model_validate({k: v for k, v in source_document.body.items() if k != "pin"})
@@ -148,6 +149,7 @@ class SliceWork:
         graph = await asyncio.to_thread(self._graph, source)
         graph.budget = self._time_left
         bulk = self._services.bulk()
+        bulk.guard = self._lease.guard
         try:
             roles = token_roles(await graph.token())
             excluded = await self._excluded(graph, kind, source)
@@ -201,6 +203,7 @@ class SliceWork:
             stream.follow,
             stream.page_size,
         )
+        mark = fingerprint(listing.first, connector.source_id, graph.tenant_id, graph.base_url)
         home = Home(connector.source_id, run.connector_id, stream.name, stream.record_type, stream.lookups)
         store = RecordStore(bulk, home, run.id, self._clock, self._lease.guard)
 
@@ -213,8 +216,9 @@ class SliceWork:
         try:
             if not stream.permission.granted(roles):
                 raise _not_granted(stream)
+            resumed = state.for_run(run.id, mark)
             reader = StreamReader(
-                stream, DirectoryReader(graph, listing), store, scope, control, run.id, state.for_run(run.id)
+                stream, DirectoryReader(graph, listing), store, scope, control, run.id, resumed, fingerprint=mark
             )
             checkpoint = await reader.read()
         except Denied as denied:
@@ -226,6 +230,9 @@ class SliceWork:
         state.fingerprint = fingerprint(listing.first, stream.attributes, sorted(scope.domains), scope.threshold_days)
         state.completed_at, state.completed_run, state.checkpoint = checkpoint.begun_at, run.id, None
         state.records = checkpoint.progress.new + checkpoint.progress.changed + checkpoint.progress.unchanged
+        state.attributes = [a.name for a in stream.attributes if a.source]
+        state.unseen = reader.unseen(_MOST_UNSEEN)
+        state.many_unseen = len(state.unseen) == _MOST_UNSEEN
         state.missing = {a.name: a.missing for a in stream.attributes if a.missing}
         self._show(checkpoint.progress)
         await self._commit([put_stream(run.connector_id, stream.name, state)])

@@ -309,3 +309,72 @@ def test_the_api_describes_itself(stack: Stack) -> None:
     status, page = stack.api("GET", "docs")
     assert status == 200 and "<!doctype html>" in page
     assert "http://" not in page and "https://" not in page and "<script" not in page
+
+
+def test_sign_in_name_and_mail_that_begin_alike_are_both_found(stack: Stack) -> None:
+    ids = support.configure(stack)
+    person = next(user["id"] for user in support.truth(stack, "users"))
+    long = "maximiliana.vandenberg-hohenzollern.of.the.northern.office"
+    changed = {"userPrincipalName": f"{long}@contoso.onmicrosoft.example", "mail": f"{long}@contoso.example"}
+    support.mutate(stack, "set", ids=[person], properties=changed)
+    support.run_and_wait(stack, ids["connector"])
+    for address in changed.values():
+        _, found = stack.api("GET", f"people/search?text={address}&source={ids['source']}")
+        assert [item["id"].split("~")[1] for item in found["items"]] == [person]
+
+
+def test_a_body_that_is_nested_too_deep_is_refused(stack: Stack) -> None:
+    body = b'{"a":' * 500 + b"1" + b"}" * 500
+    _problem(_raw(stack, "PATCH", "organizations/0a", body, {**JSON, "If-Match": "*"}), 400, "too-deep")
+
+
+def test_ids_that_can_not_be_are_not_found(stack: Stack) -> None:
+    for path in (
+        "people/" + "a" * 3000,
+        "people/a~" + "b" * 500,
+        "people/a~b%2Fc",
+        "people/a~%00",
+        "runs/x",
+        "runs/a~b~c",
+        "connectors/%0A",
+    ):
+        assert stack.api("GET", path)[0] == 404, path
+
+
+def test_a_credential_of_another_organization_is_refused(stack: Stack) -> None:
+    ids = support.configure(stack)
+    other = support.make(stack, "organizations", {"name": "Somebody else"})["id"]
+    credential = {"name": "Theirs", "organizationId": other, "clientId": GUID, "clientSecret": "x"}
+    theirs = support.make(stack, "credentials", credential)["id"]
+    status, problem = stack.api("PATCH", f"sources/{ids['source']}", {"credentialId": theirs}, {"If-Match": "*"})
+    assert (status, problem["errors"][0]["code"]) == (422, "foreign")
+
+
+def test_a_connector_of_another_server_is_not_run_here(stack: Stack) -> None:
+    server = support.make(stack, "connector-servers", {"name": "Basement"})["id"]
+    ids = support.configure(stack, connector={"connectorServerId": server, "schedule": {"firstRun": "at-once"}})
+    assert stack.api("POST", f"connectors/{ids['connector']}/runs")[1]["code"] == "other-server"
+    assert stack.api("GET", f"connectors/{ids['connector']}/runs")[1]["items"] == []
+
+
+def test_two_connectors_of_one_source_do_not_take_each_others_look_ups(stack: Stack) -> None:
+    ids = support.configure(stack, connector={"options": {"collectUsers": False}})
+    other = support.make(
+        stack, "connectors", {"name": "All", "sourceId": ids["source"], "options": {"collectUsers": False}}
+    )["id"]
+    for connector in (ids["connector"], other):
+        support.run_and_wait(stack, connector)
+    change = {"options": {"deviceThresholdDays": 90}}
+    stack.api("PATCH", f"connectors/{ids['connector']}", change, {"If-Match": "*"})
+    run = support.run_and_wait(stack, ids["connector"])
+    assert run["streams"][0]["outOfScope"] > 0
+    found, after = [], ""
+    while after is not None:
+        _, page = stack.api(
+            "GET", f"devices?source={ids['source']}&orderBy=name&limit=100" + (f"&after={after}" if after else "")
+        )
+        found += [item["id"] for item in page["items"]]
+        after = page["next"]
+    assert len(set(found)) == 240
+    _, listed = stack.api("GET", f"devices?source={ids['source']}&limit=500")
+    assert len(listed["items"]) == 240

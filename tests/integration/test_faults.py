@@ -197,3 +197,28 @@ def test_slices_that_are_nearly_all_waiting_still_get_on(own_stack: Stack) -> No
     assert run["slice"] >= 3
     assert next(s for s in run["streams"] if s["name"] == "users")["pages"] == 6
     assert _differences(own_stack, ids["source"]) == []
+
+
+@pytest.mark.parametrize(
+    "own_stack",
+    [{"people": 300, "devices": 10, "page_cap": 40, "settings": {"ROLLCALL_SLICE_SECONDS": "1"}}],
+    indirect=True,
+)
+def test_objects_that_leave_the_scope_do_not_confuse_a_run_of_many_slices(own_stack: Stack) -> None:
+    ids = support.configure(own_stack)
+    assert support.run_and_wait(own_stack, ids["connector"])["state"] == "succeeded"
+    gone = support.mutate(own_stack, "leave", count=4, salt=3)
+    own_stack.api("PATCH", f"sources/{ids['source']}", {"domains": ["fabrikam.example"]}, {"If-Match": "*"})
+    own_stack.admin("POST", "/slow", {"seconds": 0.4})
+    run = support.run_and_wait(own_stack, ids["connector"])
+    users = next(s for s in run["streams"] if s["name"] == "users")
+    stored = {row["RowKey"].split("|")[0] for row in support.rows(own_stack, "Records", f"{ids['source']}|person")}
+    wanted = {
+        user["id"]
+        for user in support.truth(own_stack, "users")
+        if any((user[field] or "").endswith("@fabrikam.example") for field in ("mail", "userPrincipalName"))
+    }
+    assert run["slice"] >= 2
+    assert stored == wanted | set(gone)
+    assert users["notSeen"] == 4
+    assert users["outOfScope"] + users["unchanged"] == 296

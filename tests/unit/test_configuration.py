@@ -68,3 +68,7 @@ def test_a_certificate_is_made_or_taken_and_its_facts_are_read() -> None:
         with pytest.raises(Invalid) as refused:
             secrets.prepare(broken, has_pin=False, type_changed=False)
         assert refused.value.fields[0].field == "certificate"
+
+
+def test_a_certificate_can_be_made_for_any_name() -> None:
+    assert "CERTIFICATE" in secrets.make_certificate("Ж" * 120)

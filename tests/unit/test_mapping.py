@@ -66,3 +66,8 @@ def test_select_is_derived_and_a_fingerprint_names_the_mapping() -> None:
     assert selected(PEOPLE).count("passwordPolicies") == 1
     assert fingerprint("a", PEOPLE) != fingerprint("a", PEOPLE[:-1])
     assert fingerprint("a", PEOPLE) == fingerprint("a", PEOPLE)
+
+
+def test_a_year_that_table_storage_does_not_know_is_kept_as_text() -> None:
+    mapper = compile_mapping((Attribute("time", "", Type.TIME, ("t",)),))
+    assert mapper({"t": "0202-05-01T00:00:00Z"}) == {"Time": "0202-05-01T00:00:00Z"}

@@ -80,6 +80,8 @@ def test_a_start_date_in_the_future_is_waited_for() -> None:
         {"timeZone": "Amsterdam"},
         {"timeZone": "../etc/passwd"},
         {"startDate": "2026-02-30"},
+        {"startDate": "9999-12-31"},
+        {"startDate": "0001-01-01"},
     ],
 )
 def test_what_can_not_be_is_refused(fields: dict) -> None:
