@@ -6,7 +6,7 @@ from functions.models import PageQuery
 from shared.api import PREFIX, Call, Reply, Route, add_route
 from shared.configuration.kinds import KINDS, ConfigKind
 from shared.domain.base import Model, is_id
-from shared.errors import NotFound
+from shared.errors import NotFound, foreign_cursor
 from shared.principal import Role
 from shared.wiring import app
 
@@ -27,6 +27,8 @@ def _id(kind: ConfigKind, call: Call) -> str:
 def _handlers(kind: ConfigKind) -> dict[str, Handler]:
     def read_list(call: Call) -> Reply:
         query: PageQuery = call.query
+        if query.after and not is_id(query.after):
+            raise foreign_cursor()
         items = app().configuration.page(kind, after=query.after, limit=query.limit + 1)
         more = len(items) > query.limit
         items = items[: query.limit]

@@ -3,8 +3,8 @@
 from functions.models import PageQuery
 from shared.api import PREFIX, Call, Reply, route
 from shared.domain.base import is_id
-from shared.domain.run import Run
-from shared.errors import NotFound
+from shared.domain.run import Run, split_run_id
+from shared.errors import NotFound, foreign_cursor
 from shared.principal import Role
 from shared.wiring import app
 
@@ -43,6 +43,8 @@ def run_connector(call: Call) -> Reply:
 )
 def list_runs(call: Call) -> Reply:
     query: PageQuery = call.query
+    if query.after and split_run_id(query.after) is None:
+        raise foreign_cursor()
     runs = app().runs.newest(_connector(call), after=query.after, limit=query.limit + 1)
     more = len(runs) > query.limit
     runs = runs[: query.limit]

@@ -148,3 +148,9 @@ class SourceProblem(RollcallError):
     def __init__(self, detail: str, *, code: str, remedy: str, transient: bool = False) -> None:
         super().__init__(detail, code=code, remedy=remedy)
         self.transient = transient
+
+
+def foreign_cursor() -> Invalid:
+    """A list was asked to go on after something that is no `next` of ours."""
+    fields = (FieldError("after", "foreign", "is no cursor of this list"),)
+    return Invalid("The cursor is none of ours.", remedy="Start the list again without after.", fields=fields)

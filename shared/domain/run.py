@@ -112,3 +112,10 @@ class Run(Model):
     """Objects read a second since the start."""
     problems: list[Problem] = []
     """What is missing or failed, with remedies."""
+
+
+def split_run_id(run_id: str) -> tuple[str, str] | None:
+    """Connector and key of a run's id; None for what can't be one."""
+    connector, _, key = run_id.partition("~")
+    good = connector.isalnum() and key.isalnum() and run_id.replace("~", "").isascii() and len(run_id) <= 100
+    return (connector, key) if good else None

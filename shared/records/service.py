@@ -17,7 +17,7 @@ from shared.connectors import KINDS
 from shared.connectors.base import Stream
 from shared.domain.records import Card, Found, Record, Related, Value
 from shared.domain.write import CARD_COLUMNS
-from shared.errors import Invalid, NotFound
+from shared.errors import Invalid, NotFound, foreign_cursor
 from shared.mapping.attribute import Type
 from shared.storage import keys
 from shared.storage.config import ConfigStore
@@ -217,4 +217,4 @@ def _decode(cursor: str) -> tuple[str, str]:
         first, second = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return str(first), str(second)
     except (ValueError, TypeError, binascii.Error) as error:
-        raise Invalid("The cursor is none of ours.", remedy="Start the list again without a cursor.") from error
+        raise foreign_cursor() from error

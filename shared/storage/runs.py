@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.domain.checkpoint import StreamState
-from shared.domain.run import Run
+from shared.domain.run import Run, split_run_id
 from shared.storage import keys
 from shared.storage.lease import LEASE_ROW, STATE
 from shared.storage.tables import Put, RowExists, Tables
@@ -13,11 +13,6 @@ from shared.storage.tables import Put, RowExists, Tables
 def new_run_id(connector: str, moment: datetime, salt: str) -> str:
     """Newest first by key; names its connector, so that one read finds it."""
     return f"{connector}~{keys.inverted(moment)}{salt}"
-
-
-def split_run_id(run_id: str) -> tuple[str, str] | None:
-    connector, _, key = run_id.partition("~")
-    return (connector, key) if connector.isalnum() and key.isalnum() else None
 
 
 def run_row(run: Run) -> dict[str, Any]:
