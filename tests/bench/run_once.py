@@ -1,0 +1,183 @@
+"""`python -m tests.bench.run_once`: one connector's users stream, once, through the real engine in this process.
+
+Without host, vault and sign-in, against any loopback Graph and table endpoint; the tables may be empty or hold an earlier
+run's state. Prints counts, operations by table, requests, waits, CPU seconds and peak memory as JSON.
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from azure.core.credentials import AccessToken, AzureNamedKeyCredential
+from azure.data.tables import TableServiceClient
+
+from shared.clock import Clock, iso
+from shared.connectors.entra_id import USERS
+from shared.domain.base import new_id
+from shared.domain.run import Run, Waits
+from shared.graph.client import GraphClient
+from shared.settings import is_loopback
+from shared.storage.bulk import BulkTables, Entity, build_client
+from shared.storage.config import ConfigStore, Document
+from shared.storage.connection import StorageConnection, from_connection_string
+from shared.storage.runs import Runs, new_run_id
+from shared.storage.tables import Tables
+from shared.sync.runner import Services, run_slice
+
+EMULATOR = from_connection_string("UseDevelopmentStorage=true")
+
+
+class StaticToken:
+    """The token that was given, for every scope."""
+
+    def __init__(self, text: str) -> None:
+        self._token = AccessToken(text, int(time.time()) + 86400)
+
+    async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
+        return self._token
+
+    async def close(self) -> None:
+        pass
+
+
+class BenchGraph(GraphClient):
+    """The token may be any text, so the roles that it would name are said here."""
+
+    async def token(self) -> str:
+        claims = base64.urlsafe_b64encode(json.dumps({"roles": [USERS.permission.name]}).encode()).decode().rstrip("=")
+        return f"x.{claims}.x"
+
+
+class CountingBulk(BulkTables):
+    """Counts entity operations by table."""
+
+    operations: Counter[str]
+
+    async def put(self, table: str, entities: Iterable[Entity]) -> None:
+        entities = list(entities)
+        self.operations[f"{table} put"] += len(entities)
+        await super().put(table, entities)
+
+    async def delete(self, table: str, keys: Iterable[tuple[str, str]]) -> None:
+        keys = list(keys)
+        self.operations[f"{table} delete"] += len(keys)
+        await super().delete(table, keys)
+
+
+class NoDispatch:
+    """Stands where the queue is: remembers that a slice ended."""
+
+    def next_slice(self, run: Run, delay_seconds: float) -> None:
+        time.sleep(delay_seconds)
+
+    def closed(self, run: Run) -> None:
+        pass
+
+
+def connection(text: str) -> StorageConnection:
+    """A connection string, or a table URL of the emulator's account with its well-known key."""
+    if text.startswith("http"):
+        return StorageConnection(text.rstrip("/"), "", EMULATOR.account, EMULATOR.account_key)
+    return from_connection_string(text)
+
+
+def _documents(config: ConfigStore, source: str) -> str:
+    """The configuration that the run reads; made on the first use of these tables. Gives the connector's id."""
+    connector = f"c{source}"
+    if config.get("connector", connector) is None:
+        now = iso(Clock().now())
+        bodies: dict[str, dict[str, Any]] = {
+            "credential": {"name": source, "type": "federated", "clientId": None},
+            "source": {
+                "name": source, "sourceGroupId": "0", "tenantId": "00000000-0000-0000-0000-000000000000", "cloud": "global",
+                "credentialId": source, "crawl": True, "domains": ["*"], "excludedGroups": [],
+            },
+            "connector": {
+                "name": source, "sourceId": source, "kind": "entra-id", "active": False,
+                "options": {"collectUsers": True, "collectDevices": False},
+            },
+        }  # fmt: skip
+        for kind, body in bodies.items():
+            config.create(
+                Document(kind, connector if kind == "connector" else source, 1, now, now, source, "", (), body)
+            )
+    return connector
+
+
+async def drive(options: argparse.Namespace) -> dict[str, Any]:
+    """Runs to the end, however many slices that takes."""
+    storage, clock, operations = connection(options.tables), Clock(), Counter[str]()
+    key = AzureNamedKeyCredential(storage.account, storage.account_key or "")
+    with TableServiceClient(storage.table_endpoint, credential=key) as service:
+        tables = Tables(service)
+        config, runs = ConfigStore(tables), Runs(tables)
+        connector = await asyncio.to_thread(_documents, config, options.source)
+        now = clock.now()
+        run = Run(
+            id=new_run_id(connector, now, new_id()[-8:]),
+            connector_id=connector,
+            trigger="manual",
+            created_at=now,
+            updated_at=now,
+        )
+        runs.create(run)
+
+        def bulk() -> BulkTables:
+            made = CountingBulk(build_client(storage, None), storage.table_endpoint, clock)
+            made.operations = operations
+            return made
+
+        def graph(_credential: Document, _cloud: Any, tenant: str, waits: Waits) -> GraphClient:
+            return BenchGraph(
+                f"{options.graph.rstrip('/')}/v1.0",
+                lambda: StaticToken(options.token),
+                "bench/.default",
+                clock,
+                waits,
+                tenant,
+            )
+
+        services = Services(tables, config, runs, NoDispatch(), clock, options.slice_seconds, bulk, graph)  # type: ignore[arg-type]
+        began, cpu = time.monotonic(), time.process_time()
+        while not run.state.closed:
+            await run_slice(services, {"run": run.id, "connector": connector, "slice": run.slice})
+            run = runs.get(run.id) or run
+    return {
+        "run": run.model_dump(mode="json", by_alias=True, include={"id", "state", "slice", "streams", "problems"}),
+        "operations": dict(operations),
+        "waits": run.waits.model_dump(mode="json", by_alias=True),
+        "wallSeconds": round(time.monotonic() - began, 3),
+        "cpuSeconds": round(time.process_time() - cpu, 3),
+        "peakMegabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.run_once", description=__doc__)
+    parser.add_argument("--graph", required=True, help="scheme, host and port, such as http://127.0.0.1:8080")
+    parser.add_argument("--tables", required=True, help="table endpoint of devstoreaccount1, or a connection string")
+    parser.add_argument("--token", required=True, help="sent to Graph as it is")
+    parser.add_argument(
+        "--mode", choices=("full", "auto"), default="auto", help="auto is full as long as there is no delta"
+    )
+    parser.add_argument(
+        "--source", default="bench", help="letters and digits; another source is another set of records"
+    )
+    parser.add_argument("--slice-seconds", type=float, default=480)
+    options = parser.parse_args()
+    if not is_loopback(options.graph) or not is_loopback(connection(options.tables).table_endpoint):
+        parser.error("both endpoints must be on this machine")
+    result = asyncio.run(drive(options))
+    print(json.dumps(result, indent=2))
+    return 0 if result["run"]["state"] == "succeeded" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
