@@ -89,7 +89,11 @@ class Admin:
 
     async def counters(self, _request: web.Request) -> web.Response:
         return web.json_response(
-            {"graph": self._web.requests, "storage": {name: dict(proxy.count) for name, proxy in self._proxies.items()}}
+            {
+                "graph": self._web.requests,
+                "storage": {name: dict(proxy.count) for name, proxy in self._proxies.items()},
+                "filters": dict(self._proxies["table"].filters) if "table" in self._proxies else {},
+            }
         )
 
     async def slow(self, request: web.Request) -> web.Response:

@@ -1,6 +1,7 @@
 """A proxy before the storage emulator: passes everything on, counts it, and can fail on purpose."""
 
 import asyncio
+import re
 import ssl
 from collections import Counter
 from typing import Any
@@ -27,6 +28,8 @@ class StorageProxy:
         self._upstream, self._faults = upstream, faults
         self._session: aiohttp.ClientSession | None = None
         self.count: Counter[str] = Counter()
+        self.filters: Counter[str] = Counter()
+        """Each different query: table and filter, with ? for the values."""
 
     async def start(self) -> None:
         context = ssl.create_default_context()
@@ -40,6 +43,10 @@ class StorageProxy:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.count[f"{request.method} {request.path}"] += 1
+        if "$filter" in request.query:
+            table = request.path.rpartition("/")[2].partition("(")[0]
+            shape = re.sub(r"'(?:[^']|'')*'", "?", request.query["$filter"])
+            self.filters[f"{table}: {shape}"] += 1
         fault = self._faults.hit("storage", f"{request.method} {request.raw_path}")
         kind = fault.kind if fault else ""
         if fault and kind == "reset":

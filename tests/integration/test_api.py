@@ -253,6 +253,44 @@ def test_a_search_costs_at_most_ten_table_requests(stack: Stack) -> None:
     assert min(counts) <= 10  # the timer's own requests fall into some of the three
 
 
+def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(own_stack: Stack) -> None:
+    """All queries as Azurite got them, after a run and every GET route; only the documented scans range over partitions."""
+    ids = support.configure(own_stack, source={"excludedGroups": ["Service accounts"]})
+    run = support.run_and_wait(own_stack, ids["connector"])
+    person = own_stack.api("GET", "people?limit=1")[1]["items"][0]["id"]
+    device = own_stack.api("GET", "devices?limit=1")[1]["items"][0]["id"]
+    known = {
+        "people/{id}": person, "devices/{id}": device, "runs/{id}": run["id"], "connectors/{id}/runs": ids["connector"],
+        "connector-servers/{id}": "cloud",
+    }  # fmt: skip
+    for path, operations in own_stack.api("GET", "openapi.json")[1]["paths"].items():
+        if "get" in operations:
+            short = path.removeprefix("/api/v1/")
+            kind = short.split("/")[0].rstrip("s").replace("source-group", "sourceGroup")
+            address = short.replace("{id}", known.get(short) or ids.get(kind, "0"))
+            status, answer = own_stack.api("GET", address + ("?text=an" if short.endswith("/search") else ""))
+            assert status == 200 or short.endswith("certificate"), (address, answer)
+    for order in ("name", "id"):
+        page = own_stack.api("GET", f"people?limit=5&orderBy={order}")[1]
+        own_stack.api("GET", f"people?limit=5&orderBy={order}&after={page['next']}")
+    exact = "PartitionKey eq ? and RowKey ge ? and RowKey lt ?"
+    scan = "PartitionKey ge ? and PartitionKey lt ?"
+    onward = "( ( PartitionKey eq ? and RowKey gt ? ) or PartitionKey gt ? ) and PartitionKey lt ?"
+    documented = {f"{table}: {shape}" for table in ("Records", "Lookup") for shape in (scan, onward)} | {
+        f"OutOfScope: {scan}"
+    }
+    shapes = set(own_stack.admin("GET", "/counters")["filters"])
+    assert {shape for shape in shapes if not shape.endswith(f": {exact}")} <= documented
+    assert {shape.split(":")[0] for shape in shapes} == {
+        "Config",
+        "Schedule",
+        "State",
+        "Records",
+        "Lookup",
+        "OutOfScope",
+    }
+
+
 def test_excluded_groups_leave_their_members_out_nested_ones_too(stack: Stack) -> None:
     ids = support.configure(stack, source={"excludedGroups": ["Service accounts", "Doubled name", "No such group"]})
     run = support.run_and_wait(stack, ids["connector"])
