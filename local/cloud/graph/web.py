@@ -28,14 +28,15 @@ class GraphWeb:
 
     def handler(self, cloud: str) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await self._handle(request, cloud)
+            body = await request.read()
+            response = await self._handle(request, cloud, body)
+            self._note(request, body, response.status)
+            return response
 
         return handle
 
-    async def _handle(self, request: web.Request, cloud: str) -> web.StreamResponse:
+    async def _handle(self, request: web.Request, cloud: str, body: bytes) -> web.StreamResponse:
         self.requests += 1
-        body = await request.read()
-        self._note(request, body)
         fault = self._faults.hit("graph", f"{request.method} {request.raw_path}")
         if self.slow_seconds:
             await asyncio.sleep(self.slow_seconds)
@@ -110,7 +111,7 @@ class GraphWeb:
             body["@odata.nextLink"] = body["@odata.nextLink"].replace(request.host, "graph.attacker.example")
         return GraphReply(reply.status, body, reply.content_type)
 
-    def _note(self, request: web.Request, body: bytes) -> None:
+    def _note(self, request: web.Request, body: bytes, status: int) -> None:
         if self._journal is None:
             return
         headers = {
@@ -119,6 +120,8 @@ class GraphWeb:
             if name.lower() in ("consistencylevel", "prefer", "content-type")
         }
         entry: dict[str, Any] = {"method": request.method, "url": request.raw_path, "headers": headers}
+        # The app marks each of its requests; whoever does not is a test that asks for something odd on purpose.
+        entry |= {"app": "client-request-id" in request.headers, "status": status}
         if body:
             try:
                 entry["body"] = json.loads(body)
