@@ -1,5 +1,6 @@
 """Closing a run whose message kept failing, once nobody works on it any more."""
 
+import asyncio
 from typing import Any
 
 from shared.domain.run import Problem, RunState
@@ -12,19 +13,19 @@ _CHANCES = 3  # a storage outage of minutes poisons a message; the run itself ma
 
 async def abandon(services: Services, message: dict[str, Any]) -> str:
     """Closes the run as failed if its lease can be had; gives what came of it."""
-    run = services.runs.get(str(message.get("run")))
+    run = await asyncio.to_thread(services.runs.get, str(message.get("run")))
     if run is None or run.state.closed or message.get("slice") != run.slice:
         return "nothing to close"
     lease = Lease(services.tables, run.connector_id, run.id, services.clock)
     if not await lease.acquire():
         return "another worker has the run"
-    run = services.runs.get(run.id) or run
+    run = await asyncio.to_thread(services.runs.get, run.id) or run
     if run.state.closed or message.get("slice") != run.slice:
-        lease.commit([], release=True)
+        await asyncio.to_thread(lease.commit, [], release=True)
         return "going on, or closed meanwhile"
     run.abandoned += 1
     if run.abandoned < _CHANCES:
-        lease.commit([put_run(run)], release=True)
+        await asyncio.to_thread(lease.commit, [put_run(run)], release=True)
         return "left to the tick, which sends it again"
     run.state, run.finished_at = RunState.FAILED, services.clock.now()
     run.problems.append(
@@ -34,6 +35,6 @@ async def abandon(services: Services, message: dict[str, Any]) -> str:
             remedy="Look at the log of run_slice; the next run tries again by itself. Nobody was removed.",
         )
     )
-    lease.commit([put_run(run)], release=True)
-    services.dispatch.closed(run)
+    await asyncio.to_thread(lease.commit, [put_run(run)], release=True)
+    await asyncio.to_thread(services.dispatch.closed, run)
     return "closed as failed"

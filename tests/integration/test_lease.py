@@ -2,14 +2,20 @@
 
 import asyncio
 import uuid
+from typing import Any
 
 import pytest
 
 from local.stack import Stack
 from shared.clock import Clock
+from shared.domain.run import Run
 from shared.storage.lease import STATE, Lease, LeaseLost
+from shared.storage.runs import Runs, new_run_id
 from shared.storage.tables import Put, Tables
+from shared.sync.abandon import abandon
+from shared.sync.runner import Services
 from tests import support
+from tests.bench.run_once import NoDispatch
 
 
 class Watch(Clock):
@@ -67,3 +73,34 @@ def test_a_writer_stops_before_its_own_deadline(stack: Stack) -> None:
         clock.seconds += 2
         with pytest.raises(LeaseLost):
             lease.guard()
+
+
+def test_a_message_that_keeps_failing_closes_its_run_the_third_time_only(stack: Stack) -> None:
+    """A storage outage of minutes poisons a message; the run itself may go on once the tick sends it again."""
+    ids = support.configure(stack)
+    connector = ids["connector"]
+    with support.table_service(stack) as service:
+        tables, clock = Tables(service), Clock()
+        runs = Runs(tables)
+        now = clock.now()
+        run = Run(
+            id=new_run_id(connector, now, "ab"),
+            connector_id=connector,
+            trigger="manual",
+            created_at=now,
+            updated_at=now,
+        )
+        runs.create(run)
+        nothing: Any = None
+        services = Services(tables, nothing, runs, NoDispatch(), clock, 60, nothing, nothing)  # type: ignore[arg-type]
+        message = {"run": run.id, "connector": connector, "slice": 1}
+        for _ in range(2):
+            assert "left to the tick" in asyncio.run(abandon(services, message))
+            assert not runs.get(run.id).state.closed  # type: ignore[union-attr]
+        assert asyncio.run(abandon(services, {**message, "slice": 7})) == "nothing to close"
+        assert asyncio.run(abandon(services, message)) == "closed as failed"
+        closed = runs.get(run.id)
+        assert (
+            closed and closed.state == "failed" and [problem.code for problem in closed.problems] == ["worker-failed"]
+        )
+        assert asyncio.run(abandon(services, message)) == "nothing to close"
