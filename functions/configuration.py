@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from functions.models import PageQuery
+from functions.models import DeleteConnectorQuery, PageQuery
 from shared.api import PREFIX, Call, Reply, Route, add_route
 from shared.configuration.kinds import KINDS, ConfigKind
 from shared.domain.base import Model, is_id
@@ -52,10 +52,19 @@ def _handlers(kind: ConfigKind) -> dict[str, Handler]:
         return Reply(saved, headers=_etag(saved))
 
     def delete(call: Call) -> Reply:
+        if call.query and call.query.records:
+            return _delete_with_records(_id(kind, call), call)
         app().configuration.delete(kind, _id(kind, call), call.revision())
         return Reply(status=204)
 
     return {"list": read_list, "create": create, "read": read, "replace": replace, "patch": patch, "delete": delete}
+
+
+def _delete_with_records(connector: str, call: Call) -> Reply:
+    """Answers with the run that removes them; the connector shows `deleting` until its end."""
+    document = app().configuration.mark_deleting(connector, call.revision())
+    run = app().dispatch.delete_records(document, call.principal.name)
+    return Reply(run, 202, {"Location": f"/{PREFIX}/runs/{run.id}"} if run else {})
 
 
 def _register(kind: ConfigKind) -> None:
@@ -112,7 +121,8 @@ def _register(kind: ConfigKind) -> None:
         returns=kind.out,
         needs_if_match=True,
     )
-    add(f"delete_{one}", "DELETE", item, "delete", f"Delete {noun}", status=204, needs_if_match=True)
+    query = DeleteConnectorQuery if kind.key == "connector" else None
+    add(f"delete_{one}", "DELETE", item, "delete", f"Delete {noun}", status=204, needs_if_match=True, query=query)
 
 
 for _kind in KINDS.values():

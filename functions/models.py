@@ -1,5 +1,6 @@
 """Query models that several families share."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -14,6 +15,54 @@ class PageQuery(Model):
     """How many items a page holds at most."""
     after: Annotated[str, StringConstraints(max_length=500)] | None = None
     """The `next` of the page before."""
+
+
+class ChangesQuery(PageQuery):
+    """The journal by time."""
+
+    since: datetime
+    """From this time on, UTC."""
+    source: Id | None = None
+    """Only of this source."""
+
+
+class TombstonesQuery(PageQuery):
+    """Objects that are gone."""
+
+    since: datetime = datetime(2020, 1, 1, tzinfo=UTC)
+    """Removed on this day or later."""
+    source: Id | None = None
+    """Only of this source."""
+
+
+class RunNowQuery(Model):
+    """What to run."""
+
+    task: Literal["directory", "sign-ins"] = "directory"
+    """directory: people and devices. sign-ins: when people last signed in."""
+    full: bool = False
+    """Read everything, also where asking for the changes would do."""
+
+
+class RunsQuery(PageQuery):
+    """Runs of a connector."""
+
+    task: Literal["directory", "sign-ins", "delete"] = "directory"
+    """Which of its runs."""
+
+
+class DeleteConnectorQuery(Model):
+    """What goes with a connector."""
+
+    records: bool = False
+    """Remove everything it collected too, in a run of its own."""
+
+
+class Decision(Model):
+    """What a person decided about held removals."""
+
+    ids: Annotated[list[Annotated[str, StringConstraints(max_length=200)]], Field(max_length=1000)] = []
+    """Only these, by record id; empty: all that wait."""
 
 
 class RecordsQuery(PageQuery):

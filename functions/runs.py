@@ -1,9 +1,10 @@
 """Runs: start one now, follow it, cancel it."""
 
-from functions.models import PageQuery
+from functions.models import RunNowQuery, RunsQuery
 from shared.api import PREFIX, Call, Reply, route
 from shared.domain.base import is_id
-from shared.domain.run import Run, split_run_id
+from shared.domain.receipt import Receipt
+from shared.domain.run import Run, split_run_id, track_of
 from shared.errors import NotFound, foreign_cursor
 from shared.principal import Role
 from shared.wiring import app
@@ -22,12 +23,14 @@ def _connector(call: Call) -> str:
     role=Role.OPERATE,
     summary="Run a connector now",
     tag="Runs",
+    query=RunNowQuery,
     returns=Run,
     status=202,
 )
 def run_connector(call: Call) -> Reply:
-    """During a run the answer is that run, with status 200."""
-    run, new = app().dispatch.run_now(_connector(call), call.principal.name)
+    """During a run the answer is that run, with status 200; a full read asked for during a delta round follows it."""
+    query: RunNowQuery = call.query
+    run, new = app().dispatch.run_now(_connector(call), call.principal.name, task=query.task, full=query.full)
     return Reply(run, 202 if new else 200, {"Location": f"/{PREFIX}/runs/{run.id}"})
 
 
@@ -37,15 +40,16 @@ def run_connector(call: Call) -> Reply:
     role=Role.READ,
     summary="List the runs of a connector, newest first",
     tag="Runs",
-    query=PageQuery,
+    query=RunsQuery,
     returns=Run,
     returns_list=True,
 )
 def list_runs(call: Call) -> Reply:
-    query: PageQuery = call.query
+    query: RunsQuery = call.query
     if query.after and split_run_id(query.after) is None:
         raise foreign_cursor()
-    runs = app().runs.newest(_connector(call), after=query.after, limit=query.limit + 1)
+    track = track_of(_connector(call), query.task)
+    runs = app().runs.newest(track, after=query.after, limit=query.limit + 1)
     more = len(runs) > query.limit
     runs = runs[: query.limit]
     return Reply({"items": runs, "next": runs[-1].id if more else None})
@@ -57,6 +61,25 @@ def read_run(call: Call) -> Reply:
     if run is None:
         raise NotFound(f"There is no run with the id {call.path['id']}.")
     return Reply(run)
+
+
+@route(
+    "GET",
+    "runs/{id}/receipt",
+    role=Role.READ,
+    summary="Read what a run can prove: counts, permissions, subscriptions, what is missing and why",
+    tag="Runs",
+    returns=Receipt,
+)
+def read_receipt(call: Call) -> Reply:
+    run = app().runs.get(call.path["id"])
+    receipt = app().runs.receipt(run) if run else None
+    if receipt is None:
+        raise NotFound(
+            f"The run {call.path['id']} has no receipt.",
+            remedy="A run has one from the end of its first stream on; runs that remove rows have none.",
+        )
+    return Reply(receipt)
 
 
 @route(

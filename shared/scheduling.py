@@ -1,25 +1,31 @@
 """A connector's row in the table Schedule: kept in step with its configuration, claimed for runs."""
 
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from shared.clock import Clock, iso, parse_iso
-from shared.domain.configuration import ConnectorIn
+from shared.domain.configuration import Quarantine
 from shared.domain.schedule import Schedule, next_due, next_times
-from shared.errors import Conflict
 from shared.storage.config import Document
 from shared.storage.schedules import ScheduleRow, Schedules
 
 _TRIES = 5
+OFF_AFTER = timedelta(weeks=4)
+"""A connector that was quarantined so long runs no more by itself."""
+
+
+def quarantine_of(row: ScheduleRow | None, now: datetime) -> Quarantine | None:
+    """What the API shows of a connector that kept failing."""
+    if row is None or not row.quarantined_at:
+        return None
+    since = parse_iso(row.quarantined_at)
+    state: Literal["slowed", "off"] = "off" if now - since >= OFF_AFTER else "slowed"
+    return Quarantine(since=since, state=state, code=row.failure_code, failures=row.failures)
 
 
 def schedule_of(document: Document) -> Schedule:
     return Schedule.model_validate(document.body["schedule"])
-
-
-def connector_model(document: Document) -> ConnectorIn:
-    return ConnectorIn.model_validate(document.body)
 
 
 class Scheduling:
@@ -48,18 +54,6 @@ class Scheduling:
                 return
         # Somebody else keeps changing the row: the next tick compares revisions and does this again.
 
-    def remove(self, connector: str) -> None:
-        self._schedules.remove(connector)
-
-    def refuse_while_running(self, connector: str) -> None:
-        row = self._schedules.get(connector)
-        if row and row.run:
-            raise Conflict(
-                f"The run {row.run} of this connector is going on.",
-                code="run-going-on",
-                remedy=f"Cancel it first: POST /api/v1/runs/{row.run}/cancel.",
-            )
-
     def describe(self, document: Document) -> dict[str, Any]:
         """What the API shows of a connector beside its configuration."""
         row = self._schedules.get(document.id)
@@ -68,7 +62,11 @@ class Scheduling:
             first = parse_iso(row.next_due)
             following = next_times(schedule_of(document), first, anchor=parse_iso(row.anchor), count=4)
             due = [iso(moment) for moment in (first, *following)]
-        return {"nextDue": due, "currentRunId": (row.run or None) if row else None}
+        return {
+            "nextDue": due,
+            "currentRunId": (row.run or None) if row else None,
+            "quarantine": quarantine_of(row, self._clock.now()),
+        }
 
     def due_after(self, document: Document, row: ScheduleRow, moment: datetime) -> str:
         return iso(next_due(schedule_of(document), moment, anchor=parse_iso(row.anchor)))

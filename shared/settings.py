@@ -17,6 +17,10 @@ SETTINGS: dict[str, str] = {
     "ROLLCALL_VAULT_URI": "The Key Vault that holds every secret.",
     "ROLLCALL_TICK": "NCRONTAB of the timer that looks for due connectors. In Azure 0 */5 * * * *.",
     "ROLLCALL_SLICE_SECONDS": "Time budget of one invocation of a run. Default 480.",
+    "ROLLCALL_KEEP_RUNS_DAYS": "Runs and their receipts are kept so long. Default 90.",
+    "ROLLCALL_KEEP_TOMBSTONES_DAYS": "So are the tombstones of objects that are gone. Default 365.",
+    "ROLLCALL_KEEP_HOLDS_DAYS": "And removals that nobody decided about; the next full read then looks again. Default 90.",
+    "ROLLCALL_KEEP_JOURNAL_DAYS": "And the journal of changes, by whole months. Default 400.",
     "ROLLCALL_CLOUD_ENDPOINTS": "Loopback addresses in place of Microsoft's, for the local stack only.",
     "ROLLCALL_DEVELOPMENT_PRINCIPAL": "App roles of whoever calls from this machine; ignored in Azure.",
 }
@@ -45,6 +49,7 @@ class Settings:
     queue_service_uri: str | None
     vault_uri: str | None
     slice_seconds: float
+    keep_days: dict[str, int]
     platform_auth: bool
     development_roles: tuple[str, ...]
     in_azure: bool
@@ -69,24 +74,33 @@ def _clouds(text: str | None) -> tuple[dict[CloudName, Cloud], bool]:
     return clouds, True
 
 
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        number = float(env.get(name) or default)
+    except ValueError:
+        number = 0
+    if number <= 0:
+        raise Unavailable(
+            f"{name} is not a number above 0.", code="setting-invalid", remedy=f"Set a number, such as {default:g}."
+        )
+    return number
+
+
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process. Raises Unavailable for one that can't be used."""
     env = os.environ if environment is None else environment
     in_azure = any(env.get(mark) for mark in _AZURE_MARKS)
     development = env.get("ROLLCALL_DEVELOPMENT_PRINCIPAL", "")
     clouds, overridden = _clouds(env.get("ROLLCALL_CLOUD_ENDPOINTS"))
-    try:
-        slice_seconds = float(env.get("ROLLCALL_SLICE_SECONDS") or 480)
-    except ValueError as error:
-        raise Unavailable(
-            "ROLLCALL_SLICE_SECONDS is not a number.", code="setting-invalid", remedy="Set seconds, such as 480."
-        ) from error
+    slice_seconds = _number(env, "ROLLCALL_SLICE_SECONDS", 480)
+    keep = {"runs": 90, "tombstones": 365, "holds": 90, "journal": 400}
     return Settings(
         storage_connection_string=env.get(STORAGE) or None,
         table_service_uri=env.get(f"{STORAGE}__tableServiceUri") or None,
         queue_service_uri=env.get(f"{STORAGE}__queueServiceUri") or None,
         vault_uri=env.get("ROLLCALL_VAULT_URI") or None,
         slice_seconds=slice_seconds,
+        keep_days={what: int(_number(env, f"ROLLCALL_KEEP_{what.upper()}_DAYS", days)) for what, days in keep.items()},
         platform_auth=env.get("WEBSITE_AUTH_ENABLED", "").lower() == "true",
         development_roles=() if in_azure else tuple(r.strip() for r in development.split(",") if r.strip()),
         in_azure=in_azure,

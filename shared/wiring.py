@@ -11,8 +11,10 @@ from shared.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
     from shared.configuration.service import Configuration
-    from shared.domain.run import Waits
+    from shared.domain.run import Run, Waits
     from shared.graph.client import GraphClient
+    from shared.records.journal import Journal
+    from shared.records.removals import Removals
     from shared.records.service import Records
     from shared.scheduling import Scheduling
     from shared.storage.bulk import BulkTables
@@ -127,7 +129,10 @@ class App:
     def configuration(self) -> "Configuration":
         from shared.configuration.service import Configuration
 
-        return Configuration(self.config, lambda: self.vault, self.scheduling, self.clock)
+        def halt(connector: str, who: str) -> None:
+            self.dispatch.halt(connector, who)
+
+        return Configuration(self.config, lambda: self.vault, self.scheduling, self.clock, halt)
 
     @cached_property
     def dispatch(self) -> "Dispatch":
@@ -140,6 +145,21 @@ class App:
         from shared.records.service import Records
 
         return Records(self.tables, self.config, self.runs)
+
+    @cached_property
+    def journal(self) -> "Journal":
+        from shared.records.journal import Journal
+
+        return Journal(self.tables, self.config)
+
+    @cached_property
+    def removals(self) -> "Removals":
+        from shared.records.removals import Removals
+
+        def run_now(connector: str, who: str) -> "Run":
+            return self.dispatch.run_now(connector, who)[0]
+
+        return Removals(self.tables, self.config, self.runs, self.schedules, run_now, self.clock)
 
     def bulk(self) -> "BulkTables":
         """A bulk client for one slice; the caller closes it."""
@@ -181,7 +201,7 @@ class App:
 
     @property
     def run_services(self) -> "Services":
-        from shared.sync.runner import Services
+        from shared.sync.runner import Retention, Services
 
         return Services(
             tables=self.tables,
@@ -192,6 +212,7 @@ class App:
             slice_seconds=self.settings.slice_seconds,
             bulk=self.bulk,
             graph=self.graph,
+            keep=Retention(**{f"{what}_days": days for what, days in self.settings.keep_days.items()}),
         )
 
 

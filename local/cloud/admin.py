@@ -129,6 +129,11 @@ def _mutate(graph: Graph, change: dict[str, Any]) -> dict[str, Any]:
         case "set":
             for index in indexes:
                 directory.change(kind, index, change["properties"])
+        case "members":
+            group = directory.index_of("groups", change["group"])
+            if group is None:
+                raise ValueError("no such group")
+            directory.set_members(group, indexes)
         case "premium":
             directory.premium = bool(change["on"])
         case unknown:

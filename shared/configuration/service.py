@@ -29,8 +29,16 @@ _PIN = "pin"
 class Configuration:
     """`vault` is made on first use: most requests need none."""
 
-    def __init__(self, store: ConfigStore, vault: Callable[[], Vault], scheduling: Scheduling, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: ConfigStore,
+        vault: Callable[[], Vault],
+        scheduling: Scheduling,
+        clock: Clock,
+        halt: Callable[[str, str], None],
+    ) -> None:
         self._store, self._make_vault, self._scheduling, self._clock = store, vault, scheduling, clock
+        self._halt = halt
 
     @property
     def _vault(self) -> Vault:
@@ -68,6 +76,7 @@ class Configuration:
         """`revision`: the one that the caller read; None overwrites whatever is there."""
         before = self._document(kind, object_id)
         self._check_revision(before, revision)
+        _refuse_deleting(before)
         if object_id == CLOUD_SERVER_ID and getattr(model, "name", "") != before.name:
             raise _built_in()
         document = self._make(kind, object_id, before.revision + 1, before.created_at, iso(self._clock.now()), model)
@@ -76,6 +85,7 @@ class Configuration:
         with self._explained(kind, document, written):
             self._store.replace(document, before)
         self._in_step(kind, document)
+        self._stop_if_off(kind, document)
         old = before.body.get(_PIN, {}).get("version")
         if old and old != document.body.get(_PIN, {}).get("version"):
             self._retire(object_id, old)
@@ -84,7 +94,7 @@ class Configuration:
     def patch(self, kind: ConfigKind, object_id: str, change: dict[str, Any], revision: int | None) -> Model:
         """Merges the change (RFC 7396) into the object and replaces it."""
         before = self._document(kind, object_id)
-        merged = merge({key: value for key, value in before.body.items() if key != _PIN}, change)
+        merged = merge({key: value for key, value in before.body.items() if key not in (_PIN, "deleting")}, change)
         try:
             model = kind.model.model_validate(merged)
         except ValidationError as error:
@@ -96,8 +106,9 @@ class Configuration:
         self._check_revision(before, revision)
         if object_id == CLOUD_SERVER_ID:
             raise _built_in()
+        _refuse_deleting(before)
         if kind.key == "connector":
-            self._scheduling.refuse_while_running(object_id)
+            self._halt(object_id, "deletion of the connector")
         try:
             self._store.delete(before)
         except InUse as error:
@@ -109,11 +120,23 @@ class Configuration:
             ) from error
         except RowChanged as error:
             raise Changed(f"The {kind.noun} changed while it was being deleted.") from error
-        if kind.key == "connector":
-            self._scheduling.remove(object_id)
         if before.body.get(_PIN):
             with contextlib.suppress(Unavailable):  # unused from here on; the vault's own expiry and a retry clean up
                 self._vault.delete(secrets.secret_name(object_id))
+
+    def mark_deleting(self, object_id: str, revision: int | None) -> Document:
+        """Takes a connector out of use; its records are removed by a run, and with the last one it goes itself."""
+        kind = KINDS["connector"]
+        before = self._document(kind, object_id)
+        self._check_revision(before, revision)
+        if before.body.get("deleting"):
+            return before
+        body = {**before.body, "deleting": True, "active": False}
+        document = replace(before, body=body, revision=before.revision + 1, updated_at=iso(self._clock.now()))
+        with self._explained(kind, document, None):
+            self._store.replace(document, before)
+        self._in_step(kind, document)
+        return document
 
     def certificate_pem(self, object_id: str) -> str:
         """The public certificate of a credential, to be uploaded to its app registration."""
@@ -200,6 +223,15 @@ class Configuration:
         if kind.key == "connector":
             self._scheduling.put(document)
 
+    def _stop_if_off(self, kind: ConfigKind, document: Document) -> None:
+        """What was switched off does not go on reading."""
+        if kind.key == "connector" and not document.body["active"]:
+            self._halt(document.id, "deactivation of the connector")
+        if kind.key == "source" and not document.body["crawl"]:
+            for user_kind, _, user in self._store.users_of(document.ref):
+                if user_kind == "connector":
+                    self._halt(user, "crawl switched off at the source")
+
     def _check_revision(self, before: Document, revision: int | None) -> None:
         if revision is not None and revision != before.revision:
             raise Changed(f"You read revision {revision}; it is at revision {before.revision} now.")
@@ -237,6 +269,15 @@ def merge(target: Any, change: Any) -> Any:
         else:
             merged[key] = merge(merged.get(key), value)
     return merged
+
+
+def _refuse_deleting(document: Document) -> None:
+    if document.body.get("deleting"):
+        raise Conflict(
+            f"The connector {document.name!r} and its records are being deleted.",
+            code="deleting",
+            remedy="Wait until it is gone.",
+        )
 
 
 def _built_in() -> Forbidden:

@@ -36,9 +36,21 @@ class Stream:
     created: str | None = None
     last_seen: str | None = None
     lookups: tuple[LookupRule, ...] = ()
+    delta_links: tuple[str, ...] = ()
+    """Navigation properties of `expand` that delta reports; the others are asked for object by object."""
+    deleted_items: bool = False
+    """Deleted objects can be asked for."""
     by_domain: bool = False
     by_group: bool = False
     page_size: int = 999
+    activity_stream: str = ""
+    """The stream that tells when an object was last seen, where this one does not."""
+    not_in_delta: tuple[str, ...] = ()
+    """Attributes whose change alone no delta reports: as fresh as the last full read."""
+
+    def column_of(self, source: str) -> str:
+        """The column that an attribute of the source goes to."""
+        return next(a.column for a in self.attributes if a.source == (source,))
 
 
 @dataclass(frozen=True)
@@ -51,3 +63,5 @@ class Kind:
     streams_of: Callable[[Any], list[Stream]]
     threshold_of: Callable[[Any, str], int]
     group_permission: Permission | None = None
+    sign_ins: Stream | None = None
+    """Read in runs of its own."""

@@ -1,45 +1,104 @@
-"""How far a stream's enumeration is durable: what the next slice, or another worker, needs to go on."""
+"""How far a stream is durable: what the next slice, or another worker, needs to go on."""
 
 import base64
 import zlib
+from enum import StrEnum
+from typing import Any
+
+import orjson
 
 from shared.domain.base import Model
 from shared.domain.run import StreamProgress
 
 
+class Phase(StrEnum):
+    """The parts of a read, in order. A full read goes through all, a delta round begins at CHANGES."""
+
+    LISTING = "listing"
+    ENUMERATING = "enumerating"
+    """The whole collection through delta's own pages, whose tokens live seven days: after the list's died twice."""
+    CHANGES = "changes"
+    ABSENT = "absent"
+    REMOVALS = "removals"
+    DONE = "done"
+
+
+def packed(value: Any) -> str:
+    """JSON, zlib, base64: lists in a row's text."""
+    return base64.b64encode(zlib.compress(orjson.dumps(value), 1)).decode() if value else ""
+
+
+def unpacked(text: str) -> Any:
+    return orjson.loads(zlib.decompress(base64.b64decode(text))) if text else []
+
+
 class Checkpoint(Model):
-    """State of one stream in the middle of one run. `next_link` is None before the first page."""
+    """State of one stream in the middle of one run."""
 
     run_id: str
     fingerprint: str = ""
-    """Tenant, listing and source that the link belongs to: another one makes it useless."""
+    """Tenant, listing and source that the links belong to: another one makes them useless."""
+    phase: Phase = Phase.LISTING
     next_link: str | None = None
+    """Of the phase's next page; None: its first."""
+    delta_link: str | None = None
+    """Where the next delta round begins: taken before the list, then the one that ended the round."""
     begun_at: str
-    """When this enumeration began, ISO 8601."""
+    """When this read began, ISO 8601: the time that everything written by it carries."""
     progress: StreamProgress
+    stored: int = 0
+    """Records that were there when the read began: the bitmap fits an index of this length only."""
     seen: str = ""
     """The bitmap of records seen, zlib and base64."""
     best_pages: int = 0
     """Pages of the longest enumeration so far: passing it is progress."""
     stuck: int = 0
     """Restarts in a row that did not get beyond `best_pages`."""
+    asked: int = 0
+    """How many absent objects were asked for."""
+    candidates: str = ""
+    """Objects that may have to be removed: id, cause, digest (packed)."""
+    decision: str = ""
+    """What was decided for the candidates: remove or hold."""
+    approved: str = ""
+    """Held removals that a person confirmed and Graph confirmed again (packed)."""
+    judged: str = ""
+    """Held ones that a person lets leave the scope, if they are still outside (packed)."""
+    released: str = ""
+    """Held ones that are there again (packed)."""
+    held: int = 0
+    """Removals that wait, all in all."""
+    outside: int = 0
+    """Different objects that were out of scope and not stored before."""
 
     def seen_bits(self) -> bytes | None:
         return zlib.decompress(base64.b64decode(self.seen)) if self.seen else None
 
-    def with_seen(self, bits: bytes) -> "Checkpoint":
-        return self.model_copy(update={"seen": base64.b64encode(zlib.compress(bits, 1)).decode()})
+    def with_seen(self, bits: bytes) -> str:
+        return base64.b64encode(zlib.compress(bits, 1)).decode()
 
 
 class StreamState(Model):
     """What is kept of a stream between runs."""
 
-    fingerprint: str = ""
-    """Endpoint, select, scope and mapping of the last complete read."""
     completed_at: str | None = None
-    """When the last complete read began: every value is at least as fresh as this."""
-    completed_run: str | None = None
+    """When the last complete read or delta round began: every value is at least as fresh as this."""
+    full_at: str | None = None
+    """When the last complete full read began."""
     records: int = 0
+    outside: int = 0
+    """Stubs of objects that the owner's scope leaves out."""
+    delta_link: str = ""
+    delta_mark: str = ""
+    """Endpoint, select, scope and mapping that the delta link was made with."""
+    delta_at: str = ""
+    """When it was made: Microsoft forgets it after seven days."""
+    mapping: dict[str, str] = {}
+    """Attribute to a digest of its definition, of the last complete read."""
+    scope: dict[str, Any] = {}
+    """Domains, excluded groups and threshold of the last complete read."""
+    excluded: str = ""
+    """Names the members of the excluded groups at the last complete read."""
     attributes: list[str] = []
     """Those that the last complete read asked for: any other is unknown, not empty."""
     unseen: list[str] = []
@@ -48,6 +107,16 @@ class StreamState(Model):
     """There were more than can be listed."""
     missing: dict[str, str] = {}
     """Attributes that this stream could not bring, with the reason, valid for all of its records."""
+    held: int = 0
+    """Removals that wait for a person, or that a person refused."""
+    removals: list[tuple[str, int]] = []
+    """When and how many were removed lately."""
+    refused: int = 0
+    """Runs in a row that a licence or permission kept from reading."""
+    unfinished: list[str] = []
+    """Runs that wrote records and did not come to their end since the last full read."""
+    intent: str = ""
+    """Objects whose look-up rows were about to change (packed): settled by whoever comes next."""
     checkpoint: Checkpoint | None = None
 
     def for_run(self, run_id: str, fingerprint: str) -> Checkpoint | None:

@@ -127,12 +127,24 @@ class EntraIdOptions(Model):
     """Read people."""
     collect_devices: bool = True
     """Read devices and their owners."""
+    collect_sign_ins: bool = True
+    """Read when people last signed in, in runs of its own; needs AuditLog.Read.All and Entra ID P1 or P2. Without them
+    the rest is collected and the value says why it is missing."""
 
     @model_validator(mode="after")
     def _something(self) -> "EntraIdOptions":
         if not (self.collect_users or self.collect_devices):
             raise ValueError("at least one of collectUsers and collectDevices must be on")
         return self
+
+
+class RemovalLimit(Model):
+    """How many removals of one stream within 24 hours need no person's word: the lower of the two, but at least 10."""
+
+    count: Annotated[int, Field(ge=0, le=5000)] = 500
+    """So many. 0: every removal waits for a person."""
+    percent: Annotated[int, Field(ge=0, le=100)] = 20
+    """This part of the stream's records. 0: every removal waits for a person."""
 
 
 class ConnectorIn(Model):
@@ -150,6 +162,10 @@ class ConnectorIn(Model):
     """Whether it runs on its schedule. Off: it gathers nothing until it is switched on again."""
     schedule: Schedule = Schedule()
     """Repeats, start time and time zone."""
+    full_every_hours: Annotated[int, Field(ge=1, le=144)] = 24
+    """Everything is read again after so many hours; runs in between ask only for what changed (delta)."""
+    removal_limit: RemovalLimit = RemovalLimit()
+    """More removals than this are held until a person confirms them."""
     options: EntraIdOptions = EntraIdOptions()
     """Options of its kind."""
     action_credential_id: Id | None = None
@@ -199,6 +215,21 @@ class CredentialOut(CredentialBase, Stored):
     """The public facts of its certificate."""
 
 
+class Quarantine(Model):
+    """A connector that kept failing: slowed to once a day, switched off by itself after four weeks. `active` stays as it
+    is; a success or a changed credential ends it at once.
+    """
+
+    since: datetime
+    """UTC."""
+    state: Literal["slowed", "off"]
+    """slowed: once a day. off: no scheduled runs any more."""
+    code: str
+    """What its last run failed with."""
+    failures: int
+    """Runs in a row that failed."""
+
+
 class ConnectorOut(ConnectorIn, Stored):
     """A connector as stored, with its state."""
 
@@ -206,6 +237,10 @@ class ConnectorOut(ConnectorIn, Stored):
     """The next five due times, UTC; empty while it is not active."""
     current_run_id: str | None = None
     """The run that is going on."""
+    quarantine: Quarantine | None = None
+    """Why it runs less often than its schedule says."""
+    deleting: bool = False
+    """It and its records are being deleted."""
 
 
 class ConnectorServerOut(ConnectorServerIn, Stored):

@@ -83,3 +83,95 @@ class Found:
 
     items: list[Card]
     next: str | None
+
+
+class FieldChange(Model):
+    """One value before and after; null: empty at the source."""
+
+    before: Any = None
+    after: Any = None
+
+
+class Change(Model):
+    """One entry of the journal."""
+
+    id: str | None
+    """`{source}~{object id}`; none where the entry is about the configuration."""
+    source_id: str
+    record_type: str
+    """person or device."""
+    kind: str
+    """hired, changed, returned, removed, left-scope, or configuration (the owner changed scope or mapping)."""
+    at: datetime
+    """When the run began that saw it."""
+    run_id: str
+    connector_id: str
+    stream: str
+    name: str | None = None
+    """Display name, or what the configuration change was about."""
+    reason: str | None = None
+    """Why it is gone or left the scope."""
+    fields: dict[str, FieldChange] = {}
+    """By target attribute."""
+
+
+class Hold(Model):
+    """Removals of one stream that wait for a person."""
+
+    id: str
+    """`{connector}~{stream}`."""
+    connector_id: str
+    source_id: str
+    stream: str
+    waiting: int
+    """Undecided."""
+    confirmed: int
+    """Confirmed, to be asked for once more and removed by the next run."""
+    rejected: int
+    """Kept because a person said so."""
+    since: datetime
+    """Of the oldest."""
+    causes: dict[str, int]
+    """Undecided ones by cause."""
+    explanation: str
+    """The same in words."""
+    run_ids: list[str]
+    """The runs that held them; their receipts say what they could prove."""
+
+
+class HoldItem(Model):
+    """One removal that waits."""
+
+    id: str
+    """`{source}~{object id}`."""
+    display_name: str | None = None
+    sign_in_name: str | None = None
+    mail: str | None = None
+    cause: str
+    """deleted, gone, domain, excluded-group, threshold, not-confirmed or not-asked."""
+    explanation: str
+    since: datetime
+    run_id: str
+    decision: str | None = None
+    """confirmed or rejected."""
+    decided_by: str | None = None
+
+
+class Tombstone(Model):
+    """What is kept of an object that is gone."""
+
+    id: str
+    """`{source}~{object id}`."""
+    record_type: str
+    display_name: str | None = None
+    sign_in_name: str | None = None
+    mail: str | None = None
+    employee_id: str | None = None
+    reason: str
+    """deleted (restorable in Entra for 30 days) or gone."""
+    removed_at: datetime
+    """When the run began that proved it."""
+    first_seen_at: datetime
+    run_id: str
+    """Its receipt says what it could prove."""
+    connector_id: str

@@ -40,22 +40,51 @@ class StreamProgress(Model):
     """users, devices."""
     phase: str = "pending"
     """pending, reading, done or failed."""
+    mode: str = "full"
+    """full: the whole collection was listed. delta: only what Microsoft reported as changed."""
+    reason: str = ""
+    """Why it was read whole: first-read, asked, full-due, scope-changed, mapping-changed, source-changed, delta-expired,
+    delta-page-token-expired, delta-link-old, excluded-groups-changed, or no-delta."""
     pages: int = 0
     """Pages of Graph that were read and are durable, those read again after a restart included."""
     read: int = 0
     """Objects read."""
     expected: int | None = None
     """Graph's own count before the read."""
+    counted_after: int | None = None
+    """Graph's own count after the read."""
+    ids: int = 0
+    """Different objects that the list brought."""
+    reported_present: int = 0
+    """Objects that Graph reported as new or changed since the read began (full), or since the last round (delta)."""
+    reported_removed: int = 0
+    """Objects that it reported as removed."""
     new: int = 0
     """Records written for the first time."""
+    returned: int = 0
+    """Records written again for objects that had left."""
     changed: int = 0
     """Records written because a value differs."""
     unchanged: int = 0
     """Records that cost no write."""
     out_of_scope: int = 0
     """Objects left out by domain, excluded group or threshold."""
+    left_scope: int = 0
+    """Records that left the owner's scope and became stubs."""
+    removed: int = 0
+    """Records of objects that are gone; each has a tombstone."""
+    held: int = 0
+    """Removals that now wait for a person."""
+    held_causes: dict[str, int] = {}
+    """Those by cause."""
+    counted_removals: int = 0
+    """Removals that count towards the limit of 24 hours."""
+    released: int = 0
+    """Objects that were held and are there again."""
+    drift: int = 0
+    """Records whose object the list did not bring although it is there."""
     not_seen: int = 0
-    """Records whose object the read did not bring. They are kept: absence is not proof."""
+    """Records whose object the read did not bring and that are kept: absence alone is no proof."""
     restarts: int = 0
     """How often the enumeration began again because Graph dropped its page token."""
 
@@ -84,8 +113,12 @@ class Run(Model):
     """Whose."""
     state: RunState = RunState.QUEUED
     """queued, running, waiting, succeeded, failed, held or cancelled."""
+    task: str = "directory"
+    """directory, sign-ins, delete (of a connector and its records) or purge (of what is old)."""
+    full: bool = False
+    """Whether a full read was asked for."""
     trigger: str
-    """schedule or manual."""
+    """schedule, manual or system."""
     requested_by: str | None = None
     """Who asked for a manual run."""
     slice: int = 1
@@ -106,6 +139,10 @@ class Run(Model):
     """While waiting: when it goes on."""
     streams: list[StreamProgress] = []
     """In the order in which they are read."""
+    deleted_rows: int = 0
+    """delete and purge: rows removed so far."""
+    working_on: str = ""
+    """delete and purge: the table at hand."""
     waits: Waits = Waits()
     """What it waited for."""
     records_per_second: float = 0
@@ -113,9 +150,18 @@ class Run(Model):
     problems: list[Problem] = []
     """What is missing or failed, with remedies."""
 
+    @property
+    def track(self) -> str:
+        """What can run at one time only: the connector's directory streams, its sign-in activity, its deletion."""
+        return self.id.partition("~")[0]
+
+
+def track_of(connector: str, task: str) -> str:
+    return connector if task == "directory" else f"{connector}-{task}"
+
 
 def split_run_id(run_id: str) -> tuple[str, str] | None:
-    """Connector and key of a run's id; None for what can't be one."""
-    connector, _, key = run_id.partition("~")
-    good = connector.isalnum() and key.isalnum() and run_id.replace("~", "").isascii() and len(run_id) <= 100
-    return (connector, key) if good else None
+    """Track and key of a run's id; None for what can't be one."""
+    track, _, key = run_id.partition("~")
+    good = track.replace("-", "").isalnum() and key.isalnum() and run_id.isascii() and len(run_id) <= 120
+    return (track, key) if good else None

@@ -26,13 +26,16 @@ class Act(Enum):
     """Out of the owner's scope: keep a stub, drop the record."""
     OUTSIDE = "outside"
     """Was never in scope: write or renew the stub."""
+    REMOVE = "remove"
+    """Gone at the source: keep a tombstone, drop the record."""
 
 
 @dataclass(slots=True)
 class Write:
     """`card`: the columns that look-ups need, `body`: the JSON of all, `digest` its 64-bit digest. Thousands wait for
-    their batch at a time, so nothing is kept twice. `reason`: why it is out of scope.
-    `had_stub`: a stub is to be dropped once the record is there. `changed`: a value differs from what we knew.
+    their batch at a time, so nothing is kept twice. `reason`: why it is out of scope, or gone.
+    `had_stub`: a stub is there. `changed`: a value differs from what we knew. `again`: the record was written by an
+    attempt that may have died before its look-up rows. `stored`, `stub`: rows that were read already.
     """
 
     object_id: str
@@ -43,15 +46,31 @@ class Write:
     reason: str | None = None
     had_stub: bool = False
     changed: bool = False
+    again: bool = False
+    stored: dict[str, Any] | None = None
+    stub: dict[str, Any] | None = None
 
 
 class Head(NamedTuple):
     """What an index needs of a stored row. `changed_day`: days since 1970 of the last change seen, 0 for none;
-    `born_in`: the run that wrote the row first; `left_in`: the run in which it left the owner's scope.
+    `written_as`, `written_by`: new, changed or returned, and the run that did it; `left_in`: the run in which it left
+    the owner's scope.
     """
 
     object_id: str
     digest: int
     changed_day: int
-    born_in: str
+    written_as: str
+    written_by: str
     left_in: str = ""
+
+
+class Known(NamedTuple):
+    """The stored rows of one object, None where there is none."""
+
+    row: dict[str, Any] | None
+    stub: dict[str, Any] | None
+
+
+Intent = list[tuple[str, list[tuple[str, str]]]]
+"""Objects whose look-up rows are about to change: object id, and the keys of the rows that it has now."""

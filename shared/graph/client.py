@@ -204,6 +204,11 @@ class GraphClient:
             raise _unavailable(f"answered {status}" if status else "broke the connection") from cause
         await self._wait(min(60.0, 0.5 * 2**attempt) * (0.5 + random.random()), retry=True)  # noqa: S311 - jitter
 
+    async def wait_throttled(self, seconds: float) -> None:
+        """Waits as Graph asked for inside an answer (the parts of a batch are throttled one by one)."""
+        self.waits.throttled += 1
+        await self._wait(seconds, retry=False)
+
     async def _wait(self, seconds: float, *, retry: bool) -> None:
         """Waits within the slice, or postpones the run."""
         seconds = min(seconds, _LONGEST_WAIT)

@@ -1,4 +1,4 @@
-"""Listings of the directory: addresses, pages and counts."""
+"""Listings of the directory: addresses, pages, counts, and what changed since (delta)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.errors import SourceProblem
-from shared.graph.answers import Denied, Missing
+from shared.graph import batch
+from shared.graph.answers import Denied, Missing, PageTokenExpired, ResyncNeeded
 from shared.graph.client import GraphClient
 
 _EXPAND_LIMIT = 20  # $expand on directory objects gives 20 entries at most and no link to the rest
@@ -15,15 +16,18 @@ _COUNT = {"ConsistencyLevel": "eventual", "Accept": "text/plain"}
 
 @dataclass(frozen=True)
 class Page:
-    """Objects and the link to the next page; None behind the last."""
+    """Objects and the link to the next page; None behind the last. A delta round ends with `delta_link`."""
 
     items: list[dict[str, Any]]
     next_link: str | None
+    delta_link: str | None = None
 
 
 @dataclass(frozen=True)
 class Listing:
-    """One collection of the directory as it is asked for."""
+    """One collection of the directory as it is asked for. `expand`: navigation properties; those in `delta_links` delta
+    reports by itself, the others are asked for object by object. `deleted`: deleted objects can be asked for.
+    """
 
     path: str
     select: Sequence[str]
@@ -31,14 +35,33 @@ class Listing:
     expand: Sequence[str] = ()
     follow: str | None = None
     page_size: int = 999
+    delta_links: Sequence[str] = ()
+    deleted: bool = False
+    filter: str = ""
+
+    @property
+    def _plain(self) -> list[str]:
+        return [name for name in self.select if name not in self.expand]
 
     @property
     def first(self) -> str:
-        plain = [name for name in self.select if name not in self.expand]
-        query = f"$select=id,{','.join(plain)}&$top={self.page_size}"
+        query = f"$select=id,{','.join(self._plain)}&$top={self.page_size}"
         if self.expand:
             query += "&$expand=" + ",".join(f"{name}($select=id)" for name in self.expand)
+        if self.filter:
+            query += f"&$filter={quote(self.filter, safe='/:')}"
         return f"{self.path}?{query}"
+
+    @property
+    def delta(self) -> str:
+        return f"{self.path}/delta?$select=id,{','.join([*self._plain, *self.delta_links])}"
+
+    def one(self, object_id: str) -> str:
+        """A single object, with everything that the listing asks for."""
+        query = f"$select=id,{','.join(self._plain)}"
+        if self.expand:
+            query += "&$expand=" + ",".join(f"{name}($select=id)" for name in self.expand)
+        return f"{self.path}/{object_id}?{query}"
 
 
 class DirectoryReader:
@@ -50,7 +73,77 @@ class DirectoryReader:
     async def page(self, link: str | None) -> Page:
         """The page behind a link, or the first. Raises PageTokenExpired, Postponed, SourceProblem."""
         listing = self._listing
-        body = await self._client.get_json(link or listing.first, listing.permission)
+        page = await self._page(link or listing.first)
+        if listing.follow:
+            await self._complete(page.items, listing.follow)
+        return page
+
+    async def enumerate(self, link: str | None) -> Page:
+        """The whole collection through delta's own pages, the last of which has a delta link."""
+        page = await self._page(link or self._listing.delta)
+        await self._link(page.items)
+        return page
+
+    async def changes(self, link: str) -> Page:
+        """A page of what changed. Items hold `@removed`, or all selected properties. Raises ResyncNeeded where the link
+        is of no use any more.
+        """
+        try:
+            page = await self._page(link)
+        except (Missing, PageTokenExpired):
+            raise
+        except SourceProblem as problem:
+            if problem.code == "graph-refused":  # any 400 on a stored link means: begin again
+                raise ResyncNeeded from problem
+            raise
+        await self._link(page.items)
+        return page
+
+    async def latest(self) -> str | None:
+        """A link from now on; None where this tenant has no delta (B2C)."""
+        try:
+            body = await self._client.get_json(f"{self._listing.delta}&$deltatoken=latest", self._listing.permission)
+        except Denied:
+            raise
+        except SourceProblem as problem:
+            if problem.code == "graph-refused":
+                return None
+            raise
+        link = body.get("@odata.deltaLink")
+        return link if isinstance(link, str) else None
+
+    async def ask(self, object_ids: Sequence[str]) -> dict[str, str]:
+        """Whether objects are there: there, deleted (restorable), gone, or unknown where Graph gave no clear answer."""
+        path, permission = self._listing.path, self._listing.permission
+        urls = {f"{n}": f"{path}/{object_id}?$select=id" for n, object_id in enumerate(object_ids)}
+        if self._listing.deleted:
+            urls |= {
+                f"d{n}": f"/directory/deletedItems/{object_id}?$select=id" for n, object_id in enumerate(object_ids)
+            }
+        answers = await batch.get(self._client, urls, permission)
+        found: dict[str, str] = {}
+        for n, object_id in enumerate(object_ids):
+            there, deleted = answers[f"{n}"].status, answers[f"d{n}"].status if self._listing.deleted else 404
+            if there == 200:
+                found[object_id] = "there"
+            elif there == 404 and deleted in (200, 404):
+                found[object_id] = "deleted" if deleted == 200 else "gone"
+            else:
+                found[object_id] = "unknown"
+        return found
+
+    async def fetch(self, object_ids: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+        """Whole objects by id, None for one that is gone; one without a clear answer is left out."""
+        urls = {object_id: self._listing.one(object_id) for object_id in object_ids}
+        answers = await batch.get(self._client, urls, self._listing.permission)
+        return {
+            object_id: answer.body if answer.status == 200 else None
+            for object_id, answer in answers.items()
+            if answer.status in (200, 404)
+        }
+
+    async def _page(self, url: str) -> Page:
+        body = await self._client.get_json(url, self._listing.permission)
         items = body.get("value")
         if not isinstance(items, list):
             raise SourceProblem(
@@ -59,9 +152,7 @@ class DirectoryReader:
                 remedy="The next run tries again by itself.",
                 transient=True,
             )
-        if listing.follow:
-            await self._complete(items, listing.follow)
-        return Page(items, body.get("@odata.nextLink"))
+        return Page(items, body.get("@odata.nextLink"), body.get("@odata.deltaLink"))
 
     async def _complete(self, items: list[dict[str, Any]], name: str) -> None:
         for item in items:
@@ -71,6 +162,24 @@ class DirectoryReader:
                     item[name] = await read_all(self._client, url, self._listing.permission)
                 except Missing:
                     continue  # deleted since the page was made: the next read does not bring it
+
+    async def _link(self, items: list[dict[str, Any]]) -> None:
+        """Gives delta's items the navigation properties that the list's $expand would have brought."""
+        for name in self._listing.delta_links:
+            for item in items:
+                if f"{name}@delta" in item:
+                    item[name] = item.pop(f"{name}@delta")
+        asked = [name for name in self._listing.expand if name not in self._listing.delta_links]
+        present = {item["id"]: item for item in items if "@removed" not in item}
+        for name in asked:
+            urls = {object_id: f"{self._listing.path}/{object_id}/{name}?$select=id" for object_id in present}
+            for object_id, answer in (await batch.get(self._client, urls, self._listing.permission)).items():
+                if answer.status == 200:
+                    present[object_id][name] = answer.body["value"]
+                    if answer.body.get("@odata.nextLink"):
+                        present[object_id][name] += await read_all(
+                            self._client, answer.body["@odata.nextLink"], self._listing.permission
+                        )
 
     async def count(self) -> int | None:
         """Graph's own count, None where it gives none."""
@@ -110,3 +219,28 @@ async def members_of(client: GraphClient, group: str, permission: str) -> list[s
         return [member["id"] for member in await read_all(client, url, permission)]
     except Missing:
         return None
+
+
+async def group_changes(client: GraphClient, link: str | None, permission: str) -> tuple[bool, str]:
+    """Whether any group changed since the link, and the link from here on. Without a link: from now on."""
+    changed = False
+    following: str | None = link or "/groups/delta?$select=id,displayName,members&$deltatoken=latest"
+    while following:
+        body = await client.get_json(following, permission)
+        changed = changed or bool(body["value"])
+        following = body.get("@odata.nextLink")
+    return changed, str(body["@odata.deltaLink"])
+
+
+async def subscriptions(client: GraphClient) -> list[dict[str, Any]]:
+    """What the tenant has subscribed to: part number, state, units. Raises Denied without Organization.Read.All."""
+    skus = await read_all(client, "/subscribedSkus", "Organization.Read.All")
+    return [
+        {
+            "skuPartNumber": sku.get("skuPartNumber"),
+            "capabilityStatus": sku.get("capabilityStatus"),
+            "enabled": (sku.get("prepaidUnits") or {}).get("enabled"),
+            "consumed": sku.get("consumedUnits"),
+        }
+        for sku in skus
+    ]

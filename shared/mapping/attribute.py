@@ -35,6 +35,6 @@ class Attribute:
 
 
 RESERVED = frozenset(
-    ("PartitionKey", "RowKey", "Timestamp", "V", "Digest", "ChangedAt", "FirstSeenAt", "FirstSeenRun", "Missing")
+    ("PartitionKey", "RowKey", "Timestamp", "V", "Digest", "ChangedAt", "FirstSeenAt", "ChangedBy", "Missing")
 )
 """Columns of ours: no attribute may have one of these names."""

@@ -51,6 +51,30 @@ def any_value(structure: Any) -> dict[str, Any] | None:
     return {key: value for key, value in sorted(structure.items()) if value is not None and "@" not in key} or None
 
 
+def last_successful_sign_in(activity: Any) -> str | None:
+    return (activity or {}).get("lastSuccessfulSignInDateTime")
+
+
+def last_sign_in_attempt(activity: Any) -> str | None:
+    return (activity or {}).get("lastSignInDateTime")
+
+
+def last_non_interactive_sign_in(activity: Any) -> str | None:
+    return (activity or {}).get("lastNonInteractiveSignInDateTime")
+
+
+def last_logon(activity: Any) -> str | None:
+    """The last success; without one the later of the two attempts. Graph's times have one form, so text compares."""
+    attempts = (last_sign_in_attempt(activity), last_non_interactive_sign_in(activity))
+    return last_successful_sign_in(activity) or max((at for at in attempts if at), default=None)
+
+
+def last_logon_kind(activity: Any) -> str | None:
+    if last_successful_sign_in(activity):
+        return "successful"
+    return "attempt" if last_logon(activity) else None
+
+
 TRANSFORMS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
@@ -62,5 +86,10 @@ TRANSFORMS: dict[str, Callable[..., Any]] = {
         password_flag_never_expires,
         password_flag_weak_allowed,
         any_value,
+        last_successful_sign_in,
+        last_sign_in_attempt,
+        last_non_interactive_sign_in,
+        last_logon,
+        last_logon_kind,
     )
 }

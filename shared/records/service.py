@@ -4,8 +4,6 @@ Lists in id order are a documented scan of one source's partitions; lists by nam
 and single records read exact partitions and row ranges.
 """
 
-import base64
-import binascii
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -16,11 +14,14 @@ from shared.clock import parse_iso
 from shared.connectors import KINDS
 from shared.connectors.base import Stream
 from shared.domain.records import Card, Found, Record, Related, Value
+from shared.domain.run import track_of
 from shared.domain.write import CARD_COLUMNS
-from shared.errors import Invalid, NotFound, foreign_cursor
+from shared.errors import Invalid, NotFound
 from shared.mapping.attribute import Type
+from shared.records.cursors import decode, encode
 from shared.storage import keys
 from shared.storage.config import ConfigStore
+from shared.storage.journal import CHANGES
 from shared.storage.records import LOOKUP, RECORDS
 from shared.storage.runs import Runs
 from shared.storage.tables import Row, Stamped, Tables
@@ -48,7 +49,7 @@ class Records:
     def by_id(self, record_type: str, *, source: str | None, after: str | None, limit: int) -> Found:
         """Cards in id order, of one source or of all."""
         sources = [source] if source else [document.id for document in self._config.all("source")]
-        cursor = _decode(after) if after else None
+        cursor = decode(after) if after else None
         cards: list[Card] = []
         for candidate in sources:
             if cursor and candidate < cursor[0]:
@@ -59,7 +60,7 @@ class Records:
                 break
         more = len(cards) > limit
         cards = cards[:limit]
-        return Found(cards, _encode(*cards[-1].id.split("~", 1)) if more else None)
+        return Found(cards, encode(*cards[-1].id.split("~", 1)) if more else None)
 
     def _of_source(self, record_type: str, source: str, after: str | None, limit: int) -> list[Card]:
         partitions = keys.record_partitions(source, record_type)
@@ -83,7 +84,7 @@ class Records:
     def by_name(self, record_type: str, *, source: str | None, after: str | None, limit: int) -> Found:
         """Cards in the order of their folded display names: a documented scan of the look-up table."""
         attribute = NAME_LOOKUP[record_type]
-        cursor = _decode(after) if after else None
+        cursor = decode(after) if after else None
         cards: list[Card] = []
         for _ in range(_NAME_PAGES):
             rows = self._tables.scan(LOOKUP, (f"{attribute}|", f"{attribute}|~"), after=cursor, limit=limit + 1)
@@ -95,10 +96,10 @@ class Records:
                 cursor = (row["PartitionKey"], row["RowKey"])
                 if len(cards) == limit:
                     more = number + 1 < len(rows) or len(rows) > limit
-                    return Found(cards, _encode(*cursor) if more else None)
+                    return Found(cards, encode(*cursor) if more else None)
             if len(rows) <= limit:
                 return Found(cards, None)
-        return Found(cards, _encode(*cursor) if cursor else None)
+        return Found(cards, encode(*cursor) if cursor else None)
 
     def search(self, record_type: str, text: str, *, source: str | None, limit: int) -> Found:
         """Cards whose display name, sign-in name, mail or employee id begins with the text: one request a look-up."""
@@ -127,7 +128,7 @@ class Records:
         parts = split_record_id(record_id)
         rows = self._rows(record_type, *parts) if parts else []
         if not parts or not rows:
-            raise NotFound(f"There is no {noun} with the id {record_id} in the copy.")
+            raise self._not_there(record_type, noun, record_id, parts)
         streams = _streams(record_type)
         values: dict[str, Value] = {}
         for stamped in rows:
@@ -143,11 +144,59 @@ class Records:
             changed_at=max(_time(stamped.row["ChangedAt"]) for stamped in rows),
             first_seen_at=min(_time(stamped.row["FirstSeenAt"]) for stamped in rows),
         )  # fmt: skip
+        if record_type == "person":
+            values |= self._sign_ins(parts, rows[0].row)
         if record_type == "person" and (manager := values.get("managerId")) and manager.value:
             record.manager = self._related(parts[0], manager.value)
         if record_type == "device" and (owners := values.get("ownerIds")):
             record.owners = [self._related(parts[0], owner) for owner in (owners.value or [])[:20]]
         return record
+
+    def _not_there(self, record_type: str, noun: str, record_id: str, parts: tuple[str, str] | None) -> NotFound:
+        """Somebody who was in the copy is told apart from somebody who never was."""
+        if parts:
+            partition = keys.record_partition(parts[0], record_type, parts[1])
+            last = self._tables.query(CHANGES, partition, keys.prefix_range(f"{parts[1]}|"), limit=1)
+            if last and last[0].row["Kind"] in ("removed", "left-scope"):
+                row = last[0].row
+                what = "is gone" if row["Kind"] == "removed" else "left the collected scope"
+                return NotFound(
+                    f"The {noun} {row.get('Name') or record_id} {what} since {_time(row['At']):%Y-%m-%d %H:%M} UTC "
+                    f"({row.get('Reason')}).",
+                    code="gone" if row["Kind"] == "removed" else "out-of-scope",
+                    remedy="Its changes are still listed under /changes; tombstones are under /tombstones.",
+                )
+        return NotFound(f"There is no {noun} with the id {record_id} in the copy.")
+
+    def _sign_ins(self, parts: tuple[str, str], person: Row) -> dict[str, Value]:
+        """The activity of a person: a stream of its own, with its own times and its own reasons."""
+        source, object_id = parts
+        _, connector, stream_name = person["RowKey"].split("|")
+        stream = next(
+            (k.sign_ins for k in KINDS.values() if k.sign_ins and stream_name in [s.name for s in k.streams]), None
+        )
+        if stream is None:
+            return {}
+        state = self._runs.stream(track_of(connector, stream.name), stream.name)
+        key = keys.record_row(object_id, connector, stream.name)
+        found = self._tables.get(RECORDS, keys.record_partition(source, stream.record_type, object_id), key)
+        row = found.row if found else {}
+        full = parse_iso(state.full_at) if state.full_at else None
+        # A pass that began after we first saw the person and brought nothing: there is no sign-in to know of.
+        known = bool(row) or bool(full and full >= _time(person["FirstSeenAt"]))
+        missing = None if row else state.missing.get("lastLogonAt") or (None if known else "not-requested")
+        values = {}
+        for attribute in stream.attributes:
+            late = (
+                full if attribute.name in stream.not_in_delta else state.completed_at and parse_iso(state.completed_at)
+            )
+            times = [t for t in (_time(row["ChangedAt"]) if row else None, late or None) if t]
+            values[attribute.name] = Value(
+                value=None if missing else _plain(row.get(attribute.column), attribute.type), missing=missing,
+                note=_activity_note(attribute.name, row, missing), attribute=attribute.source[0], connector_id=connector,
+                stream=stream.name, as_of=max(times) if times and not missing else None,
+            )  # fmt: skip
+        return values
 
     def _rows(self, record_type: str, source: str, object_id: str, select: Sequence[str] = ()) -> list[Stamped]:
         partition = keys.record_partition(source, record_type, object_id)
@@ -162,10 +211,11 @@ class Records:
 
     def _values(self, stream: Stream, connector: str, row: Row) -> dict[str, Value]:
         state = self._runs.stream(connector, stream.name)
-        as_of = _time(row["ChangedAt"])
+        changed = as_of = late = _time(row["ChangedAt"])
         object_id = row["RowKey"].split("|", 1)[0]
         if state.completed_at and not state.many_unseen and object_id not in state.unseen:
-            as_of = max(as_of, parse_iso(state.completed_at))
+            as_of = max(changed, parse_iso(state.completed_at))
+            late = max(changed, parse_iso(state.full_at)) if state.full_at else changed
         values = {}
         for attribute in stream.attributes:
             missing = attribute.missing or state.missing.get(attribute.name)
@@ -178,9 +228,19 @@ class Records:
                 attribute=attribute.source[0] if attribute.source else None,
                 connector_id=connector,
                 stream=stream.name,
-                as_of=None if missing else as_of,
+                as_of=None if missing else late if attribute.name in stream.not_in_delta else as_of,
             )
         return values
+
+
+def _activity_note(name: str, row: Row, missing: str | None) -> str | None:
+    if missing == "not-requested":
+        return "Sign-in activity has not been read yet: it has runs of its own."
+    if missing:
+        return "Microsoft Graph denied sign-in activity; the next run asks again."
+    if name == "lastLogonAt" and row.get("LastLogonKind") == "attempt":
+        return "A sign-in attempt, which may have failed: no successful sign-in is known."
+    return None
 
 
 def _card(source: str, object_id: str, row: Row) -> Card:
@@ -206,15 +266,3 @@ def _plain(value: Any, kind: Type) -> Any:
 
 def _time(value: Any) -> datetime:
     return value if isinstance(value, datetime) else parse_iso(str(value))
-
-
-def _encode(first: str, second: str) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([first, second])).decode().rstrip("=")
-
-
-def _decode(cursor: str) -> tuple[str, str]:
-    try:
-        first, second = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return str(first), str(second)
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise foreign_cursor() from error

@@ -107,7 +107,14 @@ class BulkTables:
 
     async def delete(self, table: str, keys: Iterable[tuple[str, str]]) -> None:
         """Removes rows that are there; others are fine."""
-        await together(self._delete(table, partition, key) for partition, key in keys)
+        partitions: dict[str, list[str]] = {}
+        for partition, key in keys:
+            partitions.setdefault(partition, []).append(key)
+        await together(
+            self._delete_some(table, partition, rows[start : start + MOST_OPERATIONS])
+            for partition, rows in partitions.items()
+            for start in range(0, len(rows), MOST_OPERATIONS)
+        )
 
     async def rows(
         self, table: str, partition: str, keys: tuple[str, str], select: Sequence[str] = ()
@@ -171,6 +178,31 @@ class BulkTables:
             worst = max([response.status_code, *statuses])
             raise Refused(worst if worst >= 400 else 500, code)
         raise Refused(404, "TableNotFound")
+
+    async def _delete_some(self, table: str, partition: str, keys: Sequence[str]) -> None:
+        """One batch; where a row is not there the whole batch is refused, and each is removed for itself."""
+        async with self._building:
+            if len(keys) > 1 and await self._delete_batch(table, partition, keys):
+                return
+            await together(self._delete(table, partition, key) for key in keys)
+
+    async def _delete_batch(self, table: str, partition: str, keys: Sequence[str]) -> bool:
+        boundary = uuid.uuid4().hex
+        lead = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+        parts = "".join(
+            f"--changeset_{boundary}\r\n{lead}DELETE {self._endpoint}/{table}({_address(partition, key)}) HTTP/1.1\r\n"
+            "If-Match: *\r\nAccept: application/json;odata=minimalmetadata\r\n\r\n\r\n"
+            for key in keys
+        )
+        head = f"--batch_{boundary}\r\nContent-Type: multipart/mixed; boundary=changeset_{boundary}\r\n\r\n"
+        body = f"{head}{parts}--changeset_{boundary}--\r\n--batch_{boundary}--\r\n".encode()
+        headers = {**_HEADERS, "Content-Type": f"multipart/mixed; boundary=batch_{boundary}"}
+        response = await self._send(HttpRequest("POST", f"{self._endpoint}/$batch", headers=headers, content=body))
+        statuses = [int(status) for status in _PARTS.findall(response.content)]
+        worst = max([response.status_code, *statuses])
+        if worst >= 400 and worst != 404:
+            raise Refused(worst, _code(response))
+        return worst < 400 and bool(statuses)
 
     async def _delete(self, table: str, partition: str, key: str) -> None:
         url = f"{self._endpoint}/{table}({_address(partition, key)})"

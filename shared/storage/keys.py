@@ -55,6 +55,43 @@ def inverted(moment: datetime) -> str:
     return f"{9_999_999_999_999 - int(moment.astimezone(UTC).timestamp() * 1000):013d}"
 
 
+def change_row(object_id: str, moment: datetime, run_key: str, tail: str) -> str:
+    """An object's journal: newest first."""
+    return f"{object_id}|{inverted(moment)}|{run_key}|{tail}"
+
+
+def change_hour(source: str, moment: datetime, object_id: str) -> str:
+    """The journal by time: an hour of a source in sixteen parts, so that a mass change has room."""
+    return f"{source}|{moment.astimezone(UTC):%Y%m%d%H}|{shard(object_id)[0]}"
+
+
+def change_moment(moment: datetime, object_id: str, run_key: str, tail: str) -> str:
+    return f"{moment.astimezone(UTC):%M%S%f}"[:7] + f"|{object_id}|{run_key}|{tail}"
+
+
+def change_hours(source: str, since: datetime) -> tuple[str, str]:
+    """The partition range of one source from an hour on, within a month's table."""
+    return f"{source}|{since.astimezone(UTC):%Y%m%d%H}|", f"{source}|{_END}"
+
+
+def tombstone_day(source: str, moment: datetime) -> str:
+    return f"{source}|{moment.astimezone(UTC):%Y%m%d}"
+
+
+def tombstone_days(source: str, first: str, last: str) -> tuple[str, str]:
+    """The partition range of a source's days (YYYYMMDD), the last one included."""
+    return f"{source}|{first}", f"{source}|{last}{_END}"
+
+
+def holds(connector: str, stream: str) -> str:
+    return f"{connector}|{stream}"
+
+
+def source_range(source: str) -> tuple[str, str]:
+    """Everything of one source in a table whose partitions begin with it."""
+    return f"{source}|", f"{source}|{_END}"
+
+
 def fold(text: str) -> str:
     """The form in which names are compared: no case, no accents, single blanks."""
     decomposed = unicodedata.normalize("NFKD", text).casefold()

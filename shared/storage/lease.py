@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.clock import Clock, iso
-from shared.storage.tables import Insert, Operation, Put, Row, RowChanged, RowExists, Tables
+from shared.storage.tables import Insert, Operation, Put, Row, RowChanged, RowExists, Stamped, Tables
 
 STATE = "State"
 LEASE_ROW = "lease"
@@ -27,10 +27,10 @@ class LeaseLost(Exception):
 
 
 class Lease:
-    """Held on one connector for one run."""
+    """Held on one track (what can run once at a time) for one run."""
 
-    def __init__(self, tables: Tables, connector: str, run: str, clock: Clock) -> None:
-        self._tables, self._connector, self._run, self._clock = tables, connector, run, clock
+    def __init__(self, tables: Tables, track: str, run: str, clock: Clock) -> None:
+        self._tables, self._track, self._run, self._clock = tables, track, run, clock
         self._owner = uuid.uuid4().hex
         self._etag: str | None = None
         self._deadline = 0.0
@@ -39,30 +39,50 @@ class Lease:
         self._thread: threading.Thread | None = None
         self._lost = False
         self._released = False
-
-    async def acquire(self) -> bool:
-        """Whether this worker has the lease now. Watches a foreign lease for a full term before it takes it; False as
-        soon as its holder shows a sign of life. The second value of `taken_over` tells which it was.
-        """
-        found = await asyncio.to_thread(self._tables.get, STATE, self._connector, LEASE_ROW)
+        self._looked = False
+        self._found: Stamped | None = None
         self.taken_over = False
+
+    async def look(self) -> list[Row]:
+        """The rows beside the lease that sort before it: requests to cancel. Reads the lease with the same query."""
+        found = await asyncio.to_thread(self._tables.query, STATE, self._track, ("cancel|", LEASE_ROW + "~"))
+        self._found = next((stamped for stamped in found if stamped.row["RowKey"] == LEASE_ROW), None)
+        self._looked = True
+        return [stamped.row for stamped in found if stamped.row["RowKey"] != LEASE_ROW]
+
+    async def watch(self) -> bool:
+        """Whether the lease may be taken: at once where nobody holds it, after a full term without a sign of life
+        otherwise (then `taken_over` says so). False as soon as its holder shows one.
+        """
+        if not self._looked:
+            await self.look()
+        found = self._found
         if found and found.row.get("Owner"):
             began = self._clock.monotonic()
             while self._clock.monotonic() - began < TERM:
                 await self._clock.sleep(_WATCH_EVERY)
-                again = await asyncio.to_thread(self._tables.get, STATE, self._connector, LEASE_ROW)
+                again = await asyncio.to_thread(self._tables.get, STATE, self._track, LEASE_ROW)
                 if again is None or again.etag != found.etag:
                     return False
             self.taken_over = True
+        return True
+
+    async def take(self, operations: Sequence[Operation] = ()) -> bool:
+        """Takes the lease and does the operations with it, all or nothing; False where somebody was faster."""
+        etag = self._found.etag if self._found else None
         try:
-            await asyncio.to_thread(self._write, [], self._owner, found.etag if found else None)
+            await asyncio.to_thread(self._write, operations, self._owner, etag)
         except (LeaseLost, RowExists):
             return False
         return True
 
+    async def acquire(self) -> bool:
+        """Watches, then takes."""
+        return await self.watch() and await self.take()
+
     def start(self) -> None:
         """Renews from a thread of its own, so that a busy event loop can't lose the lease."""
-        self._thread = threading.Thread(target=self._renew, name=f"lease-{self._connector}", daemon=True)
+        self._thread = threading.Thread(target=self._renew, name=f"lease-{self._track}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -76,7 +96,7 @@ class Lease:
             raise LeaseLost(self._run)
 
     def commit(self, operations: Sequence[Operation], *, release: bool = False) -> None:
-        """Writes control rows of the connector's partition and renews (or gives back) the lease, all or nothing."""
+        """Writes control rows of the track's partition and renews (or gives back) the lease, all or nothing."""
         with self._lock:
             if self._lost or self._released:
                 raise LeaseLost(self._run)
@@ -87,7 +107,7 @@ class Lease:
         stamp = uuid.uuid4().hex
         sent = self._clock.monotonic()
         row: Row = {
-            "PartitionKey": self._connector, "RowKey": LEASE_ROW, "Owner": owner, "Run": self._run, "Stamp": stamp,
+            "PartitionKey": self._track, "RowKey": LEASE_ROW, "Owner": owner, "Run": self._run, "Stamp": stamp,
             "RenewedAt": iso(self._clock.now()),
         }  # fmt: skip
         first: Operation = Put(row, etag) if etag else Insert(row)
@@ -95,7 +115,7 @@ class Lease:
             self._etag = self._tables.transaction(STATE, [first, *operations])[0]
         except (RowChanged, RowExists) as error:
             # The transaction may have been done by an attempt whose answer was lost: the stamp tells.
-            found = self._tables.get(STATE, self._connector, LEASE_ROW)
+            found = self._tables.get(STATE, self._track, LEASE_ROW)
             if not found or found.row.get("Stamp") != stamp:
                 self._lost = True
                 raise LeaseLost(self._run) from error
@@ -109,7 +129,7 @@ class Lease:
             except LeaseLost:
                 return
             except Exception as error:  # noqa: BLE001 - a failed renewal is tried again until the deadline
-                _log.warning("the lease of %s could not be renewed: %s", self._connector, type(error).__name__)
+                _log.warning("the lease of %s could not be renewed: %s", self._track, type(error).__name__)
 
 
 def suspicious(row: dict[str, Any] | None, run: str) -> bool:

@@ -1,28 +1,29 @@
 """Mapped records of one connector's streams, their look-up rows, and the stubs of what the owner leaves out.
 
-Order of the writes of one change, so that a crash between any two is mended by doing the change again: new look-up rows,
-old look-up rows away, the record last, because it is the record's digest that says whether there is anything left to do.
+Order of the writes of one change, so that a crash between any two is mended by what comes next: journal, tombstone and
+stub, a note of the look-up rows that are about to change, the record, its look-up rows. The record's digest says whether
+there is anything left to do; the note says whose look-up rows may lag behind it.
 """
 
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from shared.clock import Clock, iso, parse_iso
+from shared.clock import iso, parse_iso
 from shared.compact import kept_json
-from shared.domain.write import CARD_COLUMNS, Act, Head, LookupRule, Write
-from shared.storage import keys
+from shared.domain.write import CARD_COLUMNS, Act, Head, Intent, Known, LookupRule, Write
+from shared.storage import journal, keys
 from shared.storage.bulk import BulkTables, Entity
 from shared.storage.tables import SCHEMA_VERSION
 from shared.storage.wide import LIMIT, split
 from shared.tasks import together
 
-RECORDS, LOOKUP, OUT_OF_SCOPE = "Records", "Lookup", "OutOfScope"
-_RANGE_READ_FROM = 12  # this many changed rows in one partition are read as one range rather than one by one
+RECORDS, LOOKUP, OUT_OF_SCOPE, TOMBSTONES = "Records", "Lookup", "OutOfScope", "Tombstones"
+_RANGE_READ_FROM = 12  # this many rows of one partition are read as one range rather than one by one
+_MOST_AT_ONCE = 1000  # changes whose old rows are held at a time
 LookupKey = tuple[str, str]
 
 
@@ -60,67 +61,222 @@ class Home:
     lookups: Sequence[LookupRule] = ()
 
 
-class RecordStore:
-    """Records of one stream of one connector. `guard` raises when this worker must not write any more."""
+@dataclass(frozen=True)
+class Authorship:
+    """The run that writes and its time, which every row of it carries. `journal`: whether changes are noted (the first
+    read of a stream notes none); `comparable`: columns whose mapping is what it was; `scope_changed`: the owner moved
+    the scope, which one entry says for all.
+    """
 
-    def __init__(self, bulk: BulkTables, home: Home, run: str, clock: Clock, guard: Callable[[], None]) -> None:
-        self._bulk, self._home = bulk, home
-        self._run, self._clock, self._guard = run, clock, guard
+    run: str
+    at: datetime
+    journal: bool = False
+    comparable: frozenset[str] | None = None
+    scope_changed: bool = False
+
+
+@dataclass
+class _Batch:
+    """What one round of writes comes to."""
+
+    tombstones: list[Entity] = field(default_factory=list)
+    changes: list[Entity] = field(default_factory=list)
+    months: list[Entity] = field(default_factory=list)
+    stubs: list[Entity] = field(default_factory=list)
+    records: list[Entity] = field(default_factory=list)
+    gone: list[LookupKey] = field(default_factory=list)
+    cards: dict[LookupKey, bytes] = field(default_factory=dict)
+    cards_gone: set[LookupKey] = field(default_factory=set)
+    stubs_gone: list[LookupKey] = field(default_factory=list)
+    intent: Intent = field(default_factory=list)
+
+
+async def _no_intent(_intent: Intent) -> None:
+    """Where nothing can crash between: nothing to note."""
+
+
+class RecordStore:
+    """Records of one stream of one connector. `guard` raises when this worker must not write any more; `intend` makes
+    durable whose look-up rows are about to change.
+    """
+
+    def __init__(
+        self,
+        bulk: BulkTables,
+        home: Home,
+        author: Authorship,
+        guard: Callable[[], None],
+        intend: Callable[[Intent], Awaitable[None]] = _no_intent,
+    ) -> None:
+        self._bulk, self._home, self.author, self._guard = bulk, home, author, guard
+        self._intend = intend
         self._suffix = f"|{home.connector}|{home.stream}"
+        self._stamp = iso(author.at)
 
     async def heads(self, table: str = RECORDS) -> AsyncIterator[list[Head]]:
         """What is stored of this stream, in id order (a documented scan)."""
         partitions = keys.record_partitions(self._home.source, self._home.record_type)
-        select = ("RowKey", "Digest", "ChangedAt", "FirstSeenAt", "FirstSeenRun", "LeftRun")
+        select = ("RowKey", "Digest", "ChangedAt", "FirstSeenAt", "ChangedBy", "LeftRun")
         async for page in self._bulk.scan(table, partitions, select):
             yield [self._head(row) for row in page if row["RowKey"].endswith(self._suffix)]
 
     def _head(self, row: dict[str, Any]) -> Head:
-        changed, first = row.get("ChangedAt", ""), row.get("FirstSeenAt", "")
-        day = int(parse_iso(changed).timestamp() // 86400) if changed and changed != first else 0
+        written_as, _, written_by = row.get("ChangedBy", "").partition("|")
         object_id = row["RowKey"][: -len(self._suffix)]
-        return Head(object_id, int(row["Digest"], 16), day, row.get("FirstSeenRun", ""), row.get("LeftRun", ""))
+        return Head(object_id, int(row["Digest"], 16), changed_day(row), written_as, written_by, row.get("LeftRun", ""))
+
+    async def find(self, object_ids: Iterable[str], *, stubs: bool) -> dict[str, Known]:
+        """The stored rows of some objects; `stubs`: those of objects out of scope too."""
+        wanted = list(dict.fromkeys(object_ids))
+        rows = await self._rows(RECORDS, wanted)
+        outside = await self._rows(OUT_OF_SCOPE, wanted) if stubs else {}
+        return {object_id: Known(rows.get(object_id), outside.get(object_id)) for object_id in wanted}
 
     async def write(self, writes: Sequence[Write]) -> int:
-        """Does all of it, each in its crash-safe order; gives how many records were written. A CHANGE whose stored
+        """Does all of it in its crash-safe order; gives how many records were written or removed. A CHANGE whose stored
         record turns out to be equal costs no write.
         """
-        old = await self._old_rows([write for write in writes if write.act in (Act.CHANGE, Act.LEAVE)])
-        now = self._clock.now()
-        records: list[Entity] = []
-        stubs: list[Entity] = []
-        put: dict[LookupKey, bytes] = {}
-        drop: set[LookupKey] = set()
-        gone: list[LookupKey] = []
-        stubs_gone: list[LookupKey] = []
+        new = [write for write in writes if write.act is Act.NEW and not write.had_stub]
+        others = [write for write in writes if not (write.act is Act.NEW and not write.had_stub)]
+        count = await self._round(new) if new else 0
+        for start in range(0, len(others), _MOST_AT_ONCE):
+            count += await self._round(others[start : start + _MOST_AT_ONCE])
+        return count
+
+    async def settle(self, intent: Intent) -> None:
+        """Brings the look-up rows of these objects in line with their records: an earlier attempt may have stopped
+        between the two.
+        """
+        batch = _Batch()
+        known = await self.find([object_id for object_id, _ in intent], stubs=False)
+        for object_id, before in intent:
+            row = known[object_id].row
+            after = self._cards(object_id, row) if row else {}
+            batch.cards |= after
+            batch.cards_gone |= {(partition, key) for partition, key in before} - after.keys()
+        await self._send(batch)
+
+    async def drop_stubs(self, object_ids: Iterable[str]) -> None:
+        await self._drop(OUT_OF_SCOPE, [self._key(object_id) for object_id in object_ids])
+
+    async def _round(self, writes: Sequence[Write]) -> int:
+        await self._read_rows(writes)
+        past = await self._past([w.object_id for w in writes if w.act is Act.NEW]) if self.author.journal else {}
+        batch = _Batch()
         for write in writes:
-            row = old.get(write.object_id)
-            key = self._key(write.object_id)
-            before = self._cards(write.object_id, row) if row else {}
-            if write.act in (Act.LEAVE, Act.OUTSIDE):
-                stubs.append(self._stub(write, row, now))
-                drop.update(before)
-                if write.act is Act.LEAVE:
-                    gone.append(key)
-                continue
-            if write.had_stub:
-                stubs_gone.append(key)
-            if row and int(row["Digest"], 16) == write.digest:
-                continue
-            after = self._cards(write.object_id, write.card)
-            put.update({k: card for k, card in after.items() if before.get(k) != card})
-            drop.update(before.keys() - after.keys())
-            records.append(self._record(write, row, now))
-        for step in (
-            self._put(OUT_OF_SCOPE, stubs),
-            self._put(LOOKUP, [Entity(p, r, body) for (p, r), body in put.items()]),
-            self._drop(LOOKUP, sorted(drop - put.keys())),
-            self._put(RECORDS, records),
-            self._drop(RECORDS, gone),
-            self._drop(OUT_OF_SCOPE, stubs_gone),
-        ):
-            await step
-        return len(records)
+            if write.act is Act.REMOVE:
+                self._remove(batch, write)
+            elif write.act in (Act.LEAVE, Act.OUTSIDE):
+                self._leave(batch, write)
+            else:
+                self._keep(batch, write, past.get(write.object_id, ""))
+        await self._send(batch)
+        return len(batch.records) + len(batch.gone)
+
+    async def _read_rows(self, writes: Sequence[Write]) -> None:
+        unread = [w.object_id for w in writes if w.act not in (Act.NEW, Act.OUTSIDE) and w.stored is None]
+        rows = await self._rows(RECORDS, unread)
+        stubs = await self._rows(OUT_OF_SCOPE, [w.object_id for w in writes if w.had_stub and w.stub is None])
+        for write in writes:
+            write.stored = write.stored or rows.get(write.object_id)
+            write.stub = write.stub or stubs.get(write.object_id)
+
+    def _keep(self, batch: _Batch, write: Write, past: str) -> None:
+        row = write.stored
+        if write.had_stub:
+            batch.stubs_gone.append(self._key(write.object_id))
+        after = self._cards(write.object_id, write.card)
+        if row and int(row["Digest"], 16) == write.digest:
+            if write.again:
+                batch.cards |= after
+            return
+        before = self._cards(write.object_id, row) if row else {}
+        batch.cards |= {key: card for key, card in after.items() if before.get(key) != card}
+        batch.cards_gone |= before.keys() - after.keys()
+        if row and before != after:
+            batch.intent.append((write.object_id, list(before)))
+        written_as = "changed" if row else "returned" if write.stub or past in ("removed", "left-scope") else "new"
+        if row and row.get("ChangedBy", "").endswith(f"|{self.author.run}"):
+            written_as = row["ChangedBy"].partition("|")[0]
+        self._note(batch, write, "hired" if written_as == "new" else written_as)
+        batch.records.append(self._record(write, written_as))
+
+    def _leave(self, batch: _Batch, write: Write) -> None:
+        row = write.stored
+        if row or not write.had_stub or write.act is Act.OUTSIDE:
+            batch.stubs.append(self._stub(write))
+        if write.act is Act.LEAVE:
+            self._take_away(batch, write, "left-scope")
+
+    def _remove(self, batch: _Batch, write: Write) -> None:
+        if write.stored and write.reason:
+            batch.tombstones.append(self._tombstone(write, write.stored))
+        self._take_away(batch, write, "removed")
+
+    def _take_away(self, batch: _Batch, write: Write, kind: str) -> None:
+        row = write.stored
+        if not row:
+            return
+        before = self._cards(write.object_id, row)
+        batch.cards_gone |= before.keys()
+        batch.intent.append((write.object_id, list(before)))
+        batch.gone.append(self._key(write.object_id))
+        self._note(batch, write, kind)
+
+    def _note(self, batch: _Batch, write: Write, kind: str) -> None:
+        """An entry of the journal, unless it would say what one entry says for all."""
+        author, home, row = self.author, self._home, write.stored
+        if not author.journal:
+            return
+        fields: dict[str, tuple[Any, Any]] = {}
+        if kind == "changed":
+            fields = journal.differing(row or {}, orjson.loads(write.body), author.comparable)
+            if not fields:
+                return
+        elif author.scope_changed and (kind == "left-scope" or (kind == "returned" and write.stub)):
+            return
+        before = int((row or write.stub or {}).get("Digest", "0"), 16)
+        after = 0 if kind in ("removed", "left-scope") else write.digest
+        name = str((write.card or row or {}).get("DisplayName") or "")
+        entry = journal.Entry(kind, write.object_id, before, after, fields, name, write.reason or "")
+        by = journal.Author(home.source, home.record_type, home.connector, home.stream, author.run, author.at)
+        one, other = journal.rows(by, entry)
+        batch.changes.append(one)
+        batch.months.append(other)
+
+    async def _past(self, object_ids: Sequence[str]) -> dict[str, str]:
+        """What the journal last said of objects that seem new: someone who returns is no hire."""
+        found: dict[str, str] = {}
+        run_key = self.author.run.partition("~")[2]
+
+        async def read(object_id: str) -> None:
+            partition = keys.record_partition(self._home.source, self._home.record_type, object_id)
+            span = keys.prefix_range(f"{object_id}|")
+            for row in await self._bulk.rows(journal.CHANGES, partition, span, ("RowKey", "Kind", "Stream")):
+                if row["Stream"] == self._home.stream and f"|{run_key}|" not in row["RowKey"]:
+                    found[object_id] = row["Kind"]
+                    return
+
+        await together(read(object_id) for object_id in object_ids)
+        return found
+
+    async def _send(self, batch: _Batch) -> None:
+        await together(
+            (
+                self._put(TOMBSTONES, batch.tombstones),
+                self._put(journal.CHANGES, batch.changes),
+                self._put(journal.month_table(self.author.at), batch.months),
+                self._put(OUT_OF_SCOPE, batch.stubs),
+            )
+        )
+        if batch.intent:
+            self._guard()
+            await self._intend(batch.intent)
+        await together((self._put(RECORDS, batch.records), self._drop(RECORDS, batch.gone)))
+        cards, batch.records = [Entity(p, r, body) for (p, r), body in batch.cards.items()], []
+        await self._put(LOOKUP, cards)
+        await self._drop(LOOKUP, sorted(batch.cards_gone - batch.cards.keys()))
+        await self._drop(OUT_OF_SCOPE, batch.stubs_gone)
 
     async def _put(self, table: str, entities: list[Entity]) -> None:
         if entities:
@@ -141,18 +297,16 @@ class RecordStore:
     def _cards(self, object_id: str, columns: dict[str, Any]) -> dict[LookupKey, bytes]:
         return lookup_cards(self._home.lookups, self._home.source, object_id, self._home.connector, columns)
 
-    def _record(self, write: Write, old: dict[str, Any] | None, now: datetime) -> Entity:
+    def _record(self, write: Write, written_as: str) -> Entity:
         partition, row = self._key(write.object_id)
-        stamp = iso(now)
-        first = old["FirstSeenAt"] if old else stamp
-        # An object that returns from outside the scope because it changed: its change is later than its first sight.
-        if not old and write.changed:
-            first = iso(datetime.fromtimestamp(now.timestamp() - 1, now.tzinfo))
+        before = write.stored or write.stub
+        # One that comes back into scope unchanged keeps the time of its last change: thresholds look at it.
+        changed = before["ChangedAt"] if before and not write.stored and not write.changed else self._stamp
         system = {
             "PartitionKey": partition, "RowKey": row, "V": SCHEMA_VERSION, "Digest": f"{write.digest:016x}",
-            "ChangedAt": stamp, "ChangedAt@odata.type": "Edm.DateTime",
-            "FirstSeenAt": first, "FirstSeenAt@odata.type": "Edm.DateTime",
-            "FirstSeenRun": old.get("FirstSeenRun", "") if old else self._run,
+            "ChangedAt": changed, "ChangedAt@odata.type": "Edm.DateTime",
+            "FirstSeenAt": before["FirstSeenAt"] if before else self._stamp, "FirstSeenAt@odata.type": "Edm.DateTime",
+            "ChangedBy": f"{written_as}|{self.author.run}",
         }  # fmt: skip
         body, write.body = write.body, b""
         if len(body) > LIMIT // 2:
@@ -162,30 +316,43 @@ class RecordStore:
             whole = whole[:-1] + b"," + body[1:]
         return Entity(partition, row, whole)
 
-    def _stub(self, write: Write, old: dict[str, Any] | None, now: datetime) -> Entity:
+    def _stub(self, write: Write) -> Entity:
         partition, row = self._key(write.object_id)
-        stamp = iso(now)
-        first = old["FirstSeenAt"] if old else stamp
-        changed = stamp if write.changed else (old["ChangedAt"] if old else first)
+        before = write.stored or write.stub
+        first = before["FirstSeenAt"] if before else self._stamp
+        changed = self._stamp if write.changed else before["ChangedAt"] if before else first
         stub = {
             "PartitionKey": partition, "RowKey": row, "V": SCHEMA_VERSION, "Digest": f"{write.digest:016x}",
-            "Reason": write.reason, "Since": stamp, "Since@odata.type": "Edm.DateTime",
+            "Reason": write.reason, "Since": self._stamp, "Since@odata.type": "Edm.DateTime",
             "ChangedAt": changed, "ChangedAt@odata.type": "Edm.DateTime",
-            "FirstSeenAt": first, "FirstSeenAt@odata.type": "Edm.DateTime", "FirstSeenRun": self._run,
-            "LeftRun": self._run if write.act is Act.LEAVE else "",
+            "FirstSeenAt": first, "FirstSeenAt@odata.type": "Edm.DateTime",
+            "LeftRun": self.author.run if write.act is Act.LEAVE else "",
         }  # fmt: skip
         return Entity(partition, row, kept_json(stub))
 
-    async def _old_rows(self, writes: Sequence[Write]) -> dict[str, dict[str, Any]]:
+    def _tombstone(self, write: Write, stored: dict[str, Any]) -> Entity:
+        home, author = self._home, self.author
+        partition = keys.tombstone_day(home.source, author.at)
+        row = keys.record_row(write.object_id, home.connector, home.stream)
+        stone = {
+            "PartitionKey": partition, "RowKey": row, "V": SCHEMA_VERSION, "Reason": write.reason,
+            "At": self._stamp, "At@odata.type": "Edm.DateTime",
+            "FirstSeenAt": stored["FirstSeenAt"], "FirstSeenAt@odata.type": "Edm.DateTime",
+            "Run": author.run, "RecordType": home.record_type, "ObjectId": write.object_id, "Connector": home.connector,
+            **{name: stored[name] for name in CARD_COLUMNS if name in stored},
+        }  # fmt: skip
+        return Entity(partition, row, kept_json(stone))
+
+    async def _rows(self, table: str, object_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The stored rows of these objects, by object id."""
         partitions: dict[str, list[str]] = {}
-        for write in writes:
-            partition, row = self._key(write.object_id)
+        for object_id in object_ids:
+            partition, row = self._key(object_id)
             partitions.setdefault(partition, []).append(row)
         found: dict[str, dict[str, Any]] = {}
 
         async def read(partition: str, first: str, last: str, wanted: set[str]) -> None:
-            for row in await self._bulk.rows(RECORDS, partition, (first, last + "\x7f")):
+            for row in await self._bulk.rows(table, partition, (first, last + "\x7f")):
                 if row["RowKey"] in wanted:
                     found[row["RowKey"][: -len(self._suffix)]] = row
 
@@ -199,6 +366,8 @@ class RecordStore:
         await together(reads)
         return found
 
-    async def close(self) -> None:
-        with contextlib.suppress(Exception):
-            await self._bulk.close()
+
+def changed_day(row: dict[str, Any]) -> int:
+    """The day (since 1970) of the last change that we saw, 0 where we never saw one."""
+    changed, first = row.get("ChangedAt", ""), row.get("FirstSeenAt", "")
+    return int(parse_iso(changed).timestamp() // 86400) if changed and changed != first else 0

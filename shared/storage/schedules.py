@@ -1,6 +1,6 @@
-"""The table Schedule: one row a connector, in one partition. The row is the truth about what is due and what runs."""
+"""The table Schedule: one row a track, in one partition. The row is the truth about what is due and what runs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from shared.storage import keys
@@ -12,10 +12,12 @@ SCHEDULE = "Schedule"
 @dataclass(frozen=True)
 class ScheduleRow:
     """`next_due` ISO 8601 or empty; `run` the run that goes on or empty; `revision` of the connector it was made from;
-    `anchor`: when the schedule was saved, `fingerprint` what it said; `hinted_at`: when the run's message was last sent.
+    `anchor`: when the schedule was saved, `fingerprint` what it said; `hinted_at`: when the run's message was last sent;
+    `full`: the run reads everything, `want_full`: the next one shall; `failures`: runs in a row that failed,
+    `quarantined_at`: since when that slows the schedule down, `failed_with`: the credential it failed with.
     """
 
-    connector: str
+    track: str
     revision: int
     active: bool
     next_due: str
@@ -25,23 +27,30 @@ class ScheduleRow:
     trigger: str = ""
     requested_by: str = ""
     hinted_at: str = ""
+    full: bool = False
+    want_full: bool = False
+    failures: int = 0
+    failure_code: str = ""
+    failed_with: str = ""
+    quarantined_at: str = ""
     etag: str = ""
 
     def row(self) -> Row:
-        return {
-            "PartitionKey": keys.SCHEDULE_PARTITION, "RowKey": self.connector, "Revision": self.revision,
-            "Active": self.active, "NextDue": self.next_due, "Anchor": self.anchor,
-            "Fingerprint": self.fingerprint, "Run": self.run,
-            "Trigger": self.trigger, "RequestedBy": self.requested_by, "HintedAt": self.hinted_at,
-        }  # fmt: skip
+        return {"PartitionKey": keys.SCHEDULE_PARTITION, "RowKey": self.track} | {
+            column: getattr(self, name) for name, column in _COLUMNS.items()
+        }
+
+
+_COLUMNS = {
+    field.name: field.name.title().replace("_", "")
+    for field in fields(ScheduleRow)
+    if field.name not in ("track", "etag")
+}
 
 
 def _parse(row: dict[str, Any], etag: str) -> ScheduleRow:
-    return ScheduleRow(
-        connector=row["RowKey"], revision=row["Revision"], active=row["Active"], next_due=row["NextDue"],
-        anchor=row["Anchor"], fingerprint=row["Fingerprint"], run=row["Run"], trigger=row["Trigger"], requested_by=row["RequestedBy"],
-        hinted_at=row["HintedAt"], etag=etag,
-    )  # fmt: skip
+    values = {name: row[column] for name, column in _COLUMNS.items() if column in row}
+    return ScheduleRow(track=row["RowKey"], etag=etag, **values)
 
 
 class Schedules:
@@ -49,12 +58,12 @@ class Schedules:
         self._tables = tables
 
     def all(self) -> list[ScheduleRow]:
-        """Every connector's row: one partition."""
+        """Every track's row: one partition."""
         found = self._tables.query(SCHEDULE, keys.SCHEDULE_PARTITION, ("", "~"))
         return [_parse(stamped.row, stamped.etag) for stamped in found]
 
-    def get(self, connector: str) -> ScheduleRow | None:
-        found = self._tables.get(SCHEDULE, keys.SCHEDULE_PARTITION, connector)
+    def get(self, track: str) -> ScheduleRow | None:
+        found = self._tables.get(SCHEDULE, keys.SCHEDULE_PARTITION, track)
         return _parse(found.row, found.etag) if found else None
 
     def save(self, row: ScheduleRow) -> ScheduleRow | None:
@@ -66,5 +75,5 @@ class Schedules:
             return None
         return replace(row, etag=etag or "")
 
-    def remove(self, connector: str) -> None:
-        self._tables.delete(SCHEDULE, keys.SCHEDULE_PARTITION, connector)
+    def remove(self, track: str) -> None:
+        self._tables.delete(SCHEDULE, keys.SCHEDULE_PARTITION, track)

@@ -245,6 +245,19 @@ class Tables:
         with storage_errors(), contextlib.suppress(ResourceNotFoundError):
             self._client(table).delete_entity(partition, key)
 
+    def names(self, prefix: str) -> list[str]:
+        """Tables whose names begin so."""
+        with storage_errors():
+            found = self._service.query_tables(
+                "TableName ge @from and TableName lt @to", parameters={"from": prefix, "to": prefix + "~"}
+            )
+            return sorted(str(table.name) for table in found)
+
+    def drop(self, table: str) -> None:
+        """Removes a whole table if it is there."""
+        with storage_errors(), contextlib.suppress(ResourceNotFoundError):
+            self._service.delete_table(table)
+
     def transaction(self, table: str, operations: Sequence[Operation]) -> list[str | None]:
         """All or nothing, in one partition; the ETags, in order. Raises RowExists or RowChanged."""
         if len(operations) > 100:

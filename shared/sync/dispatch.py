@@ -3,13 +3,14 @@
 import logging
 import secrets
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from shared.clock import Clock, iso, parse_iso
 from shared.domain.configuration import CLOUD_SERVER_ID
-from shared.domain.run import Run
+from shared.domain.run import Run, RunState, track_of
 from shared.errors import Conflict, NotFound
-from shared.scheduling import Scheduling
+from shared.scheduling import Scheduling, quarantine_of
 from shared.storage.config import ConfigStore, Document
 from shared.storage.lease import suspicious
 from shared.storage.queues import Queues
@@ -17,7 +18,14 @@ from shared.storage.runs import Runs, new_run_id
 from shared.storage.schedules import ScheduleRow, Schedules
 
 QUEUE = "rollcall-cloud"
+INSTALLATION = "installation"
+"""Stands where a connector's id does, in runs that belong to none."""
+PURGE_EVERY = timedelta(days=1)
+QUARANTINE_AFTER = 3  # failed runs in a row
+SLOWED_TO = timedelta(days=1)
 _SILENT = 40.0  # seconds without a renewal (every 15) after which the message is sent again, as a hint
+_TRIES = 5
+_TASKS = ("directory", "sign-ins", "delete")
 _log = logging.getLogger("rollcall.dispatch")
 
 
@@ -39,35 +47,95 @@ class Dispatch:
         keep the others from their turn.
         """
         connectors = {document.id: document for document in self._config.all("connector")}
-        rows = {row.connector: row for row in self._schedules.all()}
-        started = []
-        for connector, document in connectors.items():
-            row = rows.get(connector)
-            try:
-                if row is None or row.revision < document.revision:
-                    self._scheduling.put(document)
-                elif row.run:
-                    self._mend(row)
-                elif row.active and row.next_due and parse_iso(row.next_due) <= self._clock.now():
-                    run = self._claim(document, row)
-                    started += [run] if run else []
-            except Exception:  # noqa: BLE001 - one connector must not keep the others from their turn
-                _log.exception("the tick could not look after connector %s", connector)
+        rows = {row.track: row for row in self._schedules.all()}
+        started: list[str] = []
+        for document in connectors.values():
+            self._guarded(f"connector {document.id}", lambda d=document: started.extend(self._look_after(d, rows)))
+        for track, row in rows.items():
+            if track.partition("-")[0] not in connectors:
+                self._guarded(f"track {track}", lambda r=row: self._left_over(r))
+        self._guarded("the purge", lambda: started.extend(self._purge(rows.get(track_of(INSTALLATION, "purge")))))
         return started
 
-    def _claim(self, document: Document, row: ScheduleRow) -> str | None:
+    def _guarded(self, what: str, call: Any) -> None:
+        try:
+            call()
+        except Exception:  # noqa: BLE001 - one connector must not keep the others from their turn
+            _log.exception("the tick could not look after %s", what)
+
+    def _look_after(self, document: Document, rows: dict[str, ScheduleRow]) -> list[str]:
+        row = rows.get(document.id)
+        if document.body.get("deleting"):
+            self.delete_records(document, "")
+            return [run for track in ("directory", "sign-ins") if (run := self._only_mend(rows, document.id, track))]
+        if row is None or row.revision < document.revision:
+            self._scheduling.put(document)
+            return []
+        started = [self._turn(document, row, "directory")]
+        if document.body["options"].get("collectSignIns", True):
+            track = track_of(document.id, "sign-ins")
+            own = self._in_step(rows.get(track) or _bare(track), row)
+            if own:
+                started.append(self._turn(document, own, "sign-ins"))
+        return [run for run in started if run]
+
+    def _in_step(self, own: ScheduleRow, main: ScheduleRow) -> ScheduleRow | None:
+        """Sign-ins are read on the connector's schedule, in runs of their own."""
+        if (own.fingerprint, own.active, own.anchor) == (main.fingerprint, main.active, main.anchor) and own.etag:
+            return own
+        return self._schedules.save(
+            replace(own, fingerprint=main.fingerprint, active=main.active, anchor=main.anchor, next_due=main.next_due)
+        )
+
+    def _only_mend(self, rows: dict[str, ScheduleRow], connector: str, task: str) -> str | None:
+        row = rows.get(track_of(connector, task))
+        if row and row.run:
+            self._mend(row)
+        return None
+
+    def _turn(self, document: Document, row: ScheduleRow, task: str) -> str | None:
+        if row.run:
+            self._mend(row)
+            return None
+        now = self._clock.now()
+        row = self._freed(document, row)
+        if row.want_full:
+            return self._claim(document, row, task)
+        if not (row.active and row.next_due and parse_iso(row.next_due) <= now):
+            return None
+        found = quarantine_of(row, now)
+        return None if found and found.state == "off" else self._claim(document, row, task)
+
+    def _freed(self, document: Document, row: ScheduleRow) -> ScheduleRow:
+        """A changed credential ends a quarantine at once."""
+        if not row.quarantined_at or row.failed_with == self._credential_mark(document):
+            return row
+        fresh = replace(
+            row, quarantined_at="", failures=0, failure_code="", failed_with="", next_due=iso(self._clock.now())
+        )
+        return self._schedules.save(fresh) or row
+
+    def _credential_mark(self, document: Document) -> str:
+        source = self._config.get("source", document.body["sourceId"])
+        credential = self._config.get("credential", source.body["credentialId"]) if source else None
+        return f"{credential.id}.{credential.revision}" if credential else ""
+
+    def _claim(self, document: Document, row: ScheduleRow, task: str) -> str | None:
         now = self._clock.now()
         due = self._scheduling.due_after(document, row, now)
         if not self._crawled(document):
-            self._schedules.save(replace(row, next_due=due))
+            self._schedules.save(replace(row, next_due=due, want_full=False))
             return None
-        run_id = new_run_id(document.id, now, secrets.token_hex(4))
-        claimed = self._schedules.save(
-            replace(row, next_due=due, run=run_id, trigger="schedule", requested_by="", hinted_at=iso(now))
-        )
+        run_id = new_run_id(row.track, now, secrets.token_hex(4))
+        asked = row.want_full  # a person's wish that came in during another run
+        next_row = replace(
+            row, next_due=due, run=run_id, trigger="manual" if asked else "schedule",
+            requested_by=row.requested_by if asked else "", hinted_at=iso(now), full=asked, want_full=False,
+        )  # fmt: skip
+        claimed = self._schedules.save(next_row)
         if claimed is None:
             return None
-        self._make(claimed)
+        self._make(claimed, task)
         return run_id
 
     def _crawled(self, document: Document) -> bool:
@@ -76,11 +144,56 @@ class Dispatch:
         source = self._config.get("source", document.body["sourceId"])
         return bool(source and source.body["crawl"])
 
-    def run_now(self, connector: str, who: str) -> tuple[Run, bool]:
-        """A run of the connector, and whether it is new: during a run it is that run."""
+    def run_now(self, connector: str, who: str, *, task: str = "directory", full: bool = False) -> tuple[Run, bool]:
+        """A run of the connector, and whether it is new: during a run it is that run. A full read that is asked for
+        during a delta round follows it, once.
+        """
         document = self._config.get("connector", connector)
         if document is None:
             raise NotFound(f"There is no connector with the id {connector}.")
+        self._refuse(document, task)
+        track = track_of(connector, task)
+        for _ in range(_TRIES):
+            row = self._schedules.get(track)
+            if row is None:
+                if task == "directory":
+                    self._scheduling.put(document)
+                else:
+                    self._schedules.save(_bare(track))
+                continue
+            if row.run:
+                run = self._runs.get(row.run)
+                if run and not run.state.closed:
+                    if (
+                        full
+                        and not row.full
+                        and not self._schedules.save(replace(row, want_full=True, requested_by=who))
+                    ):
+                        continue
+                    return run, False
+                self._mend(row)
+                continue
+            now = self._clock.now()
+            run_id = new_run_id(track, now, secrets.token_hex(4))
+            wanted = replace(
+                row, run=run_id, trigger="manual", requested_by=who, hinted_at=iso(now), full=full, want_full=False
+            )
+            claimed = self._schedules.save(wanted)
+            if claimed:
+                return self._make(claimed, task), True
+        raise Conflict("The connector's schedule keeps changing.", code="busy", remedy="Try again in a few seconds.")
+
+    def _refuse(self, document: Document, task: str) -> None:
+        if document.body.get("deleting"):
+            raise Conflict(
+                "The connector is being deleted.", code="deleting", remedy="Wait until it is gone, or look at its run."
+            )
+        if task == "sign-ins" and not document.body["options"].get("collectSignIns", True):
+            raise Conflict(
+                "This connector does not collect sign-ins.",
+                code="sign-ins-off",
+                remedy="Switch options.collectSignIns on, then run again.",
+            )
         if document.body["connectorServerId"] != CLOUD_SERVER_ID:
             raise Conflict(
                 "This connector belongs to another connector server; the function app does not run it.",
@@ -93,31 +206,70 @@ class Dispatch:
                 code="crawl-off",
                 remedy="Switch crawl on at the source, then run again.",
             )
-        for _ in range(5):
-            row = self._schedules.get(connector)
-            if row is None:
-                self._scheduling.put(document)
-                continue
-            if row.run:
-                run = self._runs.get(row.run)
-                if run and not run.state.closed:
-                    return run, False
-                self._mend(row)
-                continue
-            now = self._clock.now()
-            run_id = new_run_id(connector, now, secrets.token_hex(4))
-            wanted = replace(row, run=run_id, trigger="manual", requested_by=who, hinted_at=iso(now))
-            claimed = self._schedules.save(wanted)
-            if claimed:
-                return self._make(claimed), True
-        raise Conflict("The connector's schedule keeps changing.", code="busy", remedy="Try again in a few seconds.")
 
-    def _make(self, row: ScheduleRow) -> Run:
+    def delete_records(self, document: Document, who: str) -> Run | None:
+        """The run that deletes a connector with everything it collected; made once, mended by the tick."""
+        self.halt(document.id, who or "deletion")
+        track = track_of(document.id, "delete")
+        row = self._schedules.get(track) or self._schedules.save(_bare(track)) or self._schedules.get(track)
+        if row is None:
+            return None
+        if row.run:
+            self._mend(row)
+            row = self._schedules.get(track) or row
+            if row.run:
+                return self._runs.get(row.run)
+        now = self._clock.now()
+        run_id = new_run_id(track, now, secrets.token_hex(4))
+        claimed = self._schedules.save(
+            replace(row, run=run_id, trigger="manual" if who else "system", requested_by=who, hinted_at=iso(now))
+        )
+        return self._make(claimed, "delete") if claimed else None
+
+    def _purge(self, row: ScheduleRow | None) -> list[str]:
+        track, now = track_of(INSTALLATION, "purge"), self._clock.now()
+        if row is None:
+            self._schedules.save(replace(_bare(track), next_due=iso(now + PURGE_EVERY)))
+            return []
+        if row.run:
+            self._mend(row)
+            return []
+        if not row.next_due or parse_iso(row.next_due) > now:
+            return []
+        run_id = new_run_id(track, now, secrets.token_hex(4))
+        claimed = self._schedules.save(
+            replace(row, next_due=iso(now + PURGE_EVERY), run=run_id, trigger="system", hinted_at=iso(now))
+        )
+        if claimed is None:
+            return []
+        self._make(claimed, "purge")
+        return [run_id]
+
+    def _left_over(self, row: ScheduleRow) -> None:
+        """The row of a connector that is gone: its run ends, then it goes too."""
+        if row.track == track_of(INSTALLATION, "purge"):
+            return
+        run = self._runs.get(row.run) if row.run else None
+        if run is None or run.state.closed:
+            self._schedules.remove(row.track)
+        else:
+            self._mend(row)
+
+    def halt(self, connector: str, who: str) -> None:
+        """Asks whatever reads for this connector to stop."""
+        for task in ("directory", "sign-ins"):
+            row = self._schedules.get(track_of(connector, task))
+            run = self._runs.get(row.run) if row and row.run else None
+            if run and not run.state.closed:
+                self._runs.ask_to_cancel(run, who)
+                self._queues.send(QUEUE, message(run))
+
+    def _make(self, row: ScheduleRow, task: str) -> Run:
         """Run row and message of a claim; doing it twice is harmless."""
         now = self._clock.now()
         run = Run(
-            id=row.run, connector_id=row.connector, trigger=row.trigger, requested_by=row.requested_by or None,
-            created_at=now, updated_at=now,
+            id=row.run, connector_id=row.track.removesuffix(f"-{task}"), task=task, full=row.full, trigger=row.trigger,
+            requested_by=row.requested_by or None, created_at=now, updated_at=now,
         )  # fmt: skip
         self._runs.create(run)
         self._queues.send(QUEUE, message(run))
@@ -126,35 +278,62 @@ class Dispatch:
     def _mend(self, row: ScheduleRow) -> None:
         run = self._runs.get(row.run)
         if run is None:
-            self._make(row)
+            self._make(row, row.track.partition("-")[2] or "directory")
         elif run.state.closed:
-            self._schedules.save(replace(row, run="", trigger="", requested_by=""))
+            self.closed(run)
         elif self._needs_hint(row, run) and self._schedules.save(replace(row, hinted_at=iso(self._clock.now()))):
             self._queues.send(QUEUE, message(run))
 
     def _needs_hint(self, row: ScheduleRow, run: Run) -> bool:
         now = self._clock.now()
-        if (now - parse_iso(row.hinted_at)).total_seconds() < _SILENT:
+        if 0 <= (now - parse_iso(row.hinted_at)).total_seconds() < _SILENT:
             return False
-        if run.not_before and (now - run.not_before).total_seconds() < _SILENT:
+        if (
+            run.not_before
+            and (now - run.not_before).total_seconds() < _SILENT
+            and run.not_before - now < timedelta(hours=2)
+        ):
             return False
-        lease = self._runs.lease(row.connector)
+        lease = self._runs.lease(row.track)
         if suspicious(lease, run.id):
             return True
         assert lease is not None
-        return (now - parse_iso(lease["RenewedAt"])).total_seconds() >= _SILENT
+        return not 0 <= (now - parse_iso(lease["RenewedAt"])).total_seconds() < _SILENT
 
     def next_slice(self, run: Run, delay_seconds: float) -> None:
         self._queues.send(QUEUE, message(run), delay_seconds)
 
     def closed(self, run: Run) -> None:
-        """Frees the schedule row of a closed run; the tick does the same should this be missed."""
-        row = self._schedules.get(run.connector_id)
-        if row and row.run == run.id:
-            self._schedules.save(replace(row, run="", trigger="", requested_by=""))
+        """Frees the schedule row of a closed run and notes how it went; the tick does the same should this be missed."""
+        for _ in range(_TRIES):
+            row = self._schedules.get(run.track)
+            if row is None or row.run != run.id:
+                return
+            keep_asker = row.requested_by if row.want_full else ""
+            free = replace(row, run="", trigger="", requested_by=keep_asker, full=False)
+            if self._schedules.save(self._outcome(free, run)):
+                return
+
+    def _outcome(self, row: ScheduleRow, run: Run) -> ScheduleRow:
+        if run.state in (RunState.SUCCEEDED, RunState.HELD):
+            return replace(row, failures=0, failure_code="", failed_with="", quarantined_at="")
+        if run.state is not RunState.FAILED or run.task not in ("directory", "sign-ins"):
+            return row
+        now = self._clock.now()
+        document = self._config.get("connector", run.connector_id)
+        failed = replace(
+            row, failures=row.failures + 1, failure_code=run.problems[-1].code if run.problems else "",
+            failed_with=self._credential_mark(document) if document else "",
+        )  # fmt: skip
+        if failed.failures >= QUARANTINE_AFTER:
+            slowed = iso(now + SLOWED_TO)
+            failed = replace(
+                failed, quarantined_at=failed.quarantined_at or iso(now), next_due=max(row.next_due, slowed)
+            )
+        return failed
 
     def cancel(self, run_id: str, who: str) -> Run:
-        """Asks the run to stop; it does so within one page."""
+        """Asks the run to stop; it does so within a page, or a second."""
         run = self._runs.get(run_id)
         if run is None:
             raise NotFound(f"There is no run with the id {run_id}.")
@@ -165,6 +344,10 @@ class Dispatch:
         self._runs.ask_to_cancel(run, who)
         self._queues.send(QUEUE, message(run))  # a run that waits for its next slice is told at once
         return run
+
+
+def _bare(track: str) -> ScheduleRow:
+    return ScheduleRow(track, 0, active=True, next_due="", anchor="")
 
 
 def message(run: Run) -> dict[str, Any]:

@@ -1,49 +1,71 @@
-"""One stream, read whole: fetch -> map -> compare -> write -> checkpoint. Knows pages and records, no Azure.
+"""One stream, read to its end: fetch -> map -> compare -> write -> checkpoint. Knows pages and records, no Azure.
 
-While one page is worked on the next is being fetched and the last batch of rows is being written. A checkpoint names the
-last page of which every row is durable, so whatever kills this worker costs at most the pages behind it.
+A full read lists everything, catches up with what changed while it was listing, asks for whatever is absent, and only then
+removes. A delta round begins where the last one ended. While one page is worked on the next is being fetched and the last
+batch of rows is being written. A checkpoint names the last page of which every row is durable, so whatever kills this
+worker costs at most the pages behind it.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from shared.clock import Clock, iso
+from shared.clock import Clock, parse_iso
 from shared.compact import kept_json
 from shared.connectors.base import Stream
-from shared.domain.checkpoint import Checkpoint
+from shared.domain.checkpoint import Checkpoint, Phase
+from shared.domain.removal import Cause
 from shared.domain.run import StreamProgress
-from shared.domain.write import CARD_COLUMNS, Act, Head, Write
+from shared.domain.write import CARD_COLUMNS, Act, Head, Intent, Known, Write
 from shared.errors import SourceProblem
-from shared.graph.answers import PageTokenExpired, Postponed
+from shared.graph.answers import Missing, PageTokenExpired, Postponed, ResyncNeeded
 from shared.graph.listing import Page
 from shared.mapping.compiled import compile_mapping
 from shared.sync.index import IdSet, Index
+from shared.sync.removals import HeldRows, Leavers
 from shared.sync.scope import Scope
 
 FLUSH_PAGES, FLUSH_SECONDS, FLUSH_BYTES = 8, 20.0, 16 * 1024 * 1024
 _TURN = 250  # objects between two turns of the event loop: the next request must leave, the lease be renewed
 _MOST_STUCK = 3
+_ENOUGH_RESTARTS = 2  # the list's page token died so often: delta's own pages take over
 
 
 class SliceOver(Exception):
     """The time budget is used up; everything up to the checkpoint is durable."""
 
 
-class Pages(Protocol):
-    """A listing: pages by link, and the service's own count."""
+class StartOver(Exception):
+    """A delta round can't be had: read everything. `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Source(Protocol):
+    """A collection at the source."""
 
     async def page(self, link: str | None) -> Page: ...
+    async def enumerate(self, link: str | None) -> Page: ...
+    async def changes(self, link: str) -> Page: ...
+    async def latest(self) -> str | None: ...
     async def count(self) -> int | None: ...
+    async def ask(self, object_ids: Sequence[str]) -> dict[str, str]: ...
+    async def fetch(self, object_ids: Sequence[str]) -> dict[str, dict[str, Any] | None]: ...
 
 
 class Store(Protocol):
     """The records of one stream."""
 
     def heads(self, table: str = ...) -> AsyncIterator[list[Head]]: ...
+    async def find(self, object_ids: Iterable[str], *, stubs: bool) -> dict[str, Known]: ...
     async def write(self, writes: Sequence[Write]) -> int: ...
+    async def settle(self, intent: Intent) -> None: ...
+    async def drop_stubs(self, object_ids: Iterable[str]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -58,60 +80,95 @@ class Control:
     clock: Clock
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How the stream is read by this run. `full`: why everything is read; empty for a delta round from `delta_link`.
+    `records`, `stubs`: what is stored, as far as is known; `limit`: removals that need no person's word, `lately` those
+    of the last 24 hours; `scope_changed`: the owner moved the scope since the last complete read; `unfinished`: runs that
+    may have left records without their look-up rows; `fresh`: the checkpoint to begin with.
+    """
+
+    fresh: Checkpoint
+    full: str = ""
+    delta_link: str = ""
+    records: int = 0
+    stubs: int = 0
+    limit_count: int = 500
+    limit_percent: int = 20
+    lately: int = 0
+    scope_changed: bool = False
+    unfinished: frozenset[str] = field(default_factory=frozenset)
+
+
 class StreamReader:
     """Reads one stream for one run; made anew in every slice."""
 
     def __init__(
         self,
         stream: Stream,
-        pages: Pages,
+        source: Source,
         store: Store,
+        held: HeldRows,
         scope: Scope,
         control: Control,
-        run_id: str,
-        checkpoint: Checkpoint | None,
-        fingerprint: str = "",
+        plan: Plan,
+        resumed: Checkpoint | None,
     ) -> None:
-        self._stream, self._pages, self._store = stream, pages, store
-        self._scope, self._control, self._run_id = scope, control, run_id
-        self._resumed, self._fingerprint = checkpoint, fingerprint
+        self._stream, self._source, self._store = stream, source, store
+        self._scope, self._control, self._plan = scope, control, plan
         self._mapper = compile_mapping(stream.attributes)
-        self._records, self._stubs, self._born = Index(), Index(), IdSet()
+        self._records, self._stubs = Index(), Index()
+        self._born, self._back, self._touched = IdSet(), IdSet(), IdSet()  # written by this run: new, returned, changed
+        self._lagging, self._outside, self._told = IdSet(), IdSet(), IdSet()
         self._pending: dict[str, Write] = {}
         self._pending_bytes = 0
         self._pages_since = 0
-        self._flushed_at = control.clock.monotonic()
+        self._now_seconds = control.clock.monotonic
+        self._flushed_at = self._now_seconds()
         self._writing: asyncio.Task[None] | None = None
-        self.checkpoint = checkpoint or self._fresh(StreamProgress(name=stream.name))
+        self._unannounced: Checkpoint | None = None
+        self._loaded = False
+        self._fresh = resumed is None
+        self.checkpoint = resumed or plan.fresh
+        self._leavers = Leavers(source, store, held, plan, self.checkpoint)
+        self._day = int(parse_iso(self.checkpoint.begun_at).timestamp() // 86400)
 
     @property
     def progress(self) -> StreamProgress:
         return self.checkpoint.progress
 
-    def _fresh(self, progress: StreamProgress) -> Checkpoint:
-        begun = iso(self._control.clock.now())
-        return Checkpoint(run_id=self._run_id, fingerprint=self._fingerprint, begun_at=begun, progress=progress)
-
     def unseen(self, most: int) -> list[str]:
-        """Ids of stored objects that the read did not bring, at most so many."""
-        return self._records.unseen(most)
+        """Ids of stored objects that the read did not bring and that are still stored, at most so many."""
+        kept = dict.fromkeys(self._leavers.kept(most))
+        return list(kept | dict.fromkeys(itertools.islice(self._records.unseen(), most)))[:most]
+
+    @property
+    def stored_records(self) -> int:
+        """How many records there are now."""
+        p = self.progress
+        before = self.checkpoint.stored if self._plan.full else self._plan.records
+        return max(0, before + p.new + p.returned - p.left_scope - p.removed)
 
     async def read(self) -> Checkpoint:
-        """Reads to the end; the returned checkpoint holds the counts. Raises SliceOver, Postponed, SourceProblem, and
-        whatever `beat` raises; all that was read before is durable then.
+        """Reads to the end; the returned checkpoint holds the counts. Raises StartOver, SliceOver, Postponed,
+        SourceProblem, and whatever `beat` raises; all that was read before is durable then.
         """
-        await self._load()
+        await self._leavers.load()
+        if self._plan.full and self.checkpoint.phase not in (Phase.REMOVALS, Phase.DONE):
+            await self._load()
         self.progress.phase = "reading"
-        if self._resumed is None:
-            self.progress.expected = await self._pages.count()
-            await self._control.save(self.checkpoint)
+        if self._fresh:
+            await self._begin()
+        steps = {
+            Phase.LISTING: self._list,
+            Phase.ENUMERATING: self._list,
+            Phase.CHANGES: self._catch_up,
+            Phase.ABSENT: self._absent,
+            Phase.REMOVALS: self._remove,
+        }
         try:
-            while True:
-                try:
-                    await self._enumerate()
-                    break
-                except PageTokenExpired:
-                    await self._start_again()
+            while self.checkpoint.phase is not Phase.DONE:
+                await steps[self.checkpoint.phase]()
         except (SliceOver, Postponed):
             await self._cut()  # also a slice that was all waiting leaves its pages durable, or it would never get on
             await self._settle()
@@ -120,43 +177,88 @@ class StreamReader:
             if self._writing:  # a write that was begun is ended: cutting it would leave look-ups without their record
                 await asyncio.gather(self._writing, return_exceptions=True)
         self.progress.phase = "done"
-        self.progress.not_seen = len(self._records) - self._records.seen_count
         return self.checkpoint
 
+    async def _begin(self) -> None:
+        """Before the first page: a link to catch up from, and Graph's count."""
+        checkpoint = self.checkpoint
+        if self._plan.full:
+            checkpoint.phase = Phase.LISTING
+            checkpoint.delta_link = await self._source.latest()
+            checkpoint.stored = len(self._records)
+            self.progress.expected = await self._source.count()
+            await self._control.save(self._durable())
+        else:
+            # A round that brings nothing costs no checkpoint: the first batch of rows announces the run.
+            checkpoint.phase, checkpoint.delta_link = Phase.CHANGES, self._plan.delta_link
+            self._unannounced = self._durable()
+
     async def _load(self) -> None:
+        run = self.checkpoint.run_id
         async for page in self._store.heads():
-            self._records.load((h.object_id, h.digest, h.changed_day) for h in page if h.born_in != self._run_id)
+            old = []
             for head in page:
-                if head.born_in == self._run_id:
-                    self._born.add(head.object_id)
-        if self._stream.by_domain or self._stream.by_group or self._stream.last_seen:
+                if head.written_by == run and head.written_as != "changed":
+                    (self._born if head.written_as == "new" else self._back).add(head.object_id)
+                    continue
+                if head.written_by == run:
+                    self._touched.add(head.object_id)
+                elif head.written_by in self._plan.unfinished:
+                    self._lagging.add(head.object_id)  # its look-up rows may be missing
+                old.append((head.object_id, head.digest, head.changed_day))
+            self._records.load(old)
+        if self._plan.stubs or self._scoped:
             async for page in self._store.heads("OutOfScope"):
                 self._stubs.load((h.object_id, h.digest, h.changed_day) for h in page)
                 # What left in an earlier slice keeps its place, or the bitmap would point to the wrong records.
-                self._records.load((h.object_id, h.digest, h.changed_day) for h in page if h.left_in == self._run_id)
-        self._records.start(self.checkpoint.seen_bits())
+                self._records.load((h.object_id, h.digest, h.changed_day) for h in page if h.left_in == run)
+        bits = self.checkpoint.seen_bits()
+        if not self._fresh and self.checkpoint.stored != len(self._records):
+            self._from_page_one()
+            self.checkpoint.stored, bits = len(self._records), None
+        self._records.start(bits)
         self._stubs.start()
-        self.progress.new = len(self._born)
+        self._loaded = True
+        if not self._fresh:
+            self.progress.new, self.progress.returned = len(self._born), len(self._back)
+
+    @property
+    def _scoped(self) -> bool:
+        return self._scope.narrow
+
+    def _from_page_one(self) -> None:
+        """The bitmap does not fit what is stored: somebody else wrote. Everything is looked at again."""
+        fresh = self._plan.fresh.model_copy(deep=True)
+        fresh.delta_link = self.checkpoint.delta_link
+        fresh.progress.expected = self.progress.expected
+        self.checkpoint = fresh
+        self._leavers.checkpoint = fresh
+
+    # The list
+
+    async def _list(self) -> None:
+        try:
+            await self._enumerate()
+        except PageTokenExpired:
+            await self._start_again()
 
     async def _enumerate(self) -> None:
+        fetch_page = self._source.enumerate if self.checkpoint.phase is Phase.ENUMERATING else self._source.page
         link = self.checkpoint.next_link
-        fetch = asyncio.ensure_future(self._pages.page(link))
+        fetch = asyncio.ensure_future(fetch_page(link))
         try:
             while True:
                 page = await fetch
                 last = page.next_link is None
                 if not last:
-                    if page.next_link == link:
-                        raise SourceProblem(
-                            "Microsoft Graph sent a page that links to itself.",
-                            code="graph-page-loop", remedy="The next run tries again by itself.", transient=True,
-                        )  # fmt: skip
+                    _refuse_loop(page.next_link, link)
                     link = page.next_link
-                    fetch = asyncio.ensure_future(self._pages.page(link))
+                    fetch = asyncio.ensure_future(fetch_page(link))
                     await asyncio.sleep(0)  # the next request leaves before this page is worked on
                 await self._take(page, link)
                 await self._control.beat(self.progress)
                 if last:
+                    self._end_listing(page)
                     await self._cut()
                     await self._settle()
                     return
@@ -169,11 +271,22 @@ class StreamReader:
                 fetch.cancel()
             await asyncio.gather(fetch, return_exceptions=True)
 
+    def _end_listing(self, page: Page) -> None:
+        checkpoint = self.checkpoint
+        self.progress.ids = self._records.seen_count + len(self._born) + len(self._back) + checkpoint.outside
+        if checkpoint.phase is Phase.ENUMERATING and page.delta_link:
+            checkpoint.delta_link = page.delta_link
+        checkpoint.phase = Phase.CHANGES if checkpoint.delta_link else Phase.ABSENT
+        checkpoint.next_link = None
+
     async def _take(self, page: Page, next_link: str | None) -> None:
         for number, item in enumerate(page.items):
             if number % _TURN == _TURN - 1:
                 await asyncio.sleep(0)
-            self._take_one(item)
+            if "@removed" in item:
+                self._leavers.reported(item)
+            else:
+                self._take_one(item)
         progress = self.progress
         progress.pages += 1
         progress.read += len(page.items)
@@ -193,42 +306,224 @@ class StreamReader:
         if reason:
             self._leave_out(Write(object_id, Act.OUTSIDE, {}, body, digest, reason, changed=changed), place, stub)
             return
+        self._leavers.present(object_id)
         if place >= 0 and not changed and stub < 0:
             if self._records.mark(place):
-                self.progress.unchanged += 1
+                if object_id in self._touched:
+                    self.progress.changed += 1
+                else:
+                    self.progress.unchanged += 1
+            if self._plan.unfinished and object_id in self._lagging:
+                self._pend(self._write(object_id, Act.CHANGE, columns, body, digest, again=True))
             return
-        card = {name: columns[name] for name in CARD_COLUMNS if name in columns}
-        write = Write(object_id, Act.NEW, card, body, digest, had_stub=stub >= 0, changed=changed)
-        if place < 0:
-            if not self._born.add(object_id):
-                write.act = Act.CHANGE  # seen twice in this run: compared with what was stored for the first one
-            else:
-                self.progress.new += 1
-            self._pend(write)
-        else:
+        write = self._write(object_id, Act.NEW, columns, body, digest, had_stub=stub >= 0, changed=changed)
+        if place >= 0:
             write.act = Act.CHANGE
             if self._records.mark(place):
                 self.progress.changed += changed
                 self.progress.unchanged += not changed
-            self._pend(write)
+        elif object_id in self._born or object_id in self._back:
+            write.act, write.again = Act.CHANGE, True  # written by this run already: perhaps by an attempt that died
+        elif stub >= 0:
+            self._back.add(object_id)
+            self.progress.returned += 1
+        else:
+            self._born.add(object_id)
+            self.progress.new += 1
+        self._pend(write)
+
+    @staticmethod
+    def _write(object_id: str, act: Act, columns: dict[str, Any], body: bytes, digest: int, **more: Any) -> Write:
+        card = {name: columns[name] for name in CARD_COLUMNS if name in columns}
+        return Write(object_id, act, card, body, digest, **more)
 
     def _last_change(self, place: int, stub: int, *, changed: bool) -> int | None:
         """The day of the last change that we saw; today for one seen just now."""
         if changed:
-            return int(self._control.clock.now().timestamp() // 86400)
+            return self._day
         if place >= 0:
             return self._records.changed_day(place) or None
         return (self._stubs.changed_day(stub) or None) if stub >= 0 else None
 
     def _leave_out(self, write: Write, place: int, stub: int) -> None:
-        first_time = self._records.mark(place) if place >= 0 else self._stubs.mark(stub) if stub >= 0 else True
-        if first_time:
+        object_id = write.object_id
+        write.had_stub = stub >= 0
+        here = place >= 0 or object_id in self._born or object_id in self._back
+        if place >= 0:
+            first = self._records.mark(place)
+        else:
+            first = self._stubs.mark(stub) if stub >= 0 else self._outside.add(object_id)
+        if here and stub < 0 and self._must_ask(write):
+            self._leavers.leaves_scope(write)
+            return
+        if first:
             self.progress.out_of_scope += 1
-        if place >= 0 or write.object_id in self._born:
+            self.checkpoint.outside += place < 0 and not here
+        if here:
             write.act = Act.LEAVE
+            self.progress.left_scope += first
             self._pend(write)
         elif stub < 0 or write.changed:
             self._pend(write)
+
+    def _must_ask(self, write: Write) -> bool:
+        """Whether leaving the scope counts as a removal: not where the owner moved the scope, nor for growing old."""
+        if self._leavers.approves(write.object_id):
+            return False
+        return not self._plan.scope_changed and write.reason != Cause.THRESHOLD
+
+    # What changed since
+
+    async def _catch_up(self) -> None:
+        await self._cut()
+        await self._settle()  # told objects are compared with stored rows
+        link = self.checkpoint.next_link or self.checkpoint.delta_link
+        assert link
+        try:
+            while True:
+                page = await self._source.changes(link)
+                await self._take_changes(page)
+                await self._control.beat(self.progress)
+                if page.next_link is None:
+                    break
+                _refuse_loop(page.next_link, link)
+                link = self.checkpoint.next_link = page.next_link
+                if self._flush_due():
+                    await self._cut()
+                    await self._settle()
+                if self._control.time_left() <= 0:
+                    raise SliceOver
+        except (ResyncNeeded, Missing, PageTokenExpired) as refused:
+            if not self._plan.full:
+                expired = isinstance(refused, PageTokenExpired)
+                raise StartOver("delta-page-token-expired" if expired else "delta-expired") from refused
+            page = Page([], None, None)  # nothing to catch up with: the next run reads everything again
+        self.checkpoint.delta_link, self.checkpoint.next_link = page.delta_link, None
+        await self._advance(Phase.ABSENT)
+
+    async def _take_changes(self, page: Page) -> None:
+        told = {item["id"]: item for item in page.items}  # the last word on each counts
+        present = [object_id for object_id, item in told.items() if "@removed" not in item]
+        known = await self._store.find(present, stubs=bool(self._plan.stubs) or self._scoped)
+        for object_id, item in told.items():
+            if "@removed" in item:
+                self.progress.reported_removed += 1
+                self._leavers.reported(item)
+            else:
+                self.progress.reported_present += 1
+                self._take_told(item, known[object_id])
+        if not self._plan.full:
+            self.progress.pages += 1
+            self.progress.read += len(page.items)
+        self._pages_since += 1
+
+    def _take_told(self, item: dict[str, Any], known: Known) -> None:
+        object_id, run = item["id"], self.checkpoint.run_id
+        row, stub = known
+        pending = self._pending.get(object_id)
+        for name in self._stream.delta_links:
+            if name not in item and row and (kept := row.get(self._stream.column_of(name))):
+                item[name] = {"id": kept}  # delta names a relation only when it changed
+        columns = self._mapper(item)
+        body = kept_json(columns)
+        digest = int.from_bytes(hashlib.sha256(body).digest()[:8])
+        old = int((row or stub or {}).get("Digest", "0"), 16)
+        changed = bool(row or stub) and old != digest
+        write = self._write(object_id, Act.CHANGE if row else Act.NEW, columns, body, digest, changed=changed)
+        write.stored, write.stub, write.had_stub = row, stub, stub is not None
+        place = self._records.find(object_id) if self._loaded else -1
+        first = self._records.mark(place) if place >= 0 else self._told.add(object_id)
+        reason = self._scope.left_out(item, lambda: self._day)
+        if reason is None and stub and not row and not changed and stub.get("Reason") == Cause.THRESHOLD:
+            reason = Cause.THRESHOLD  # told, but nothing that we keep differs: still old
+        if reason:
+            write.act, write.reason, write.card = Act.LEAVE if row else Act.OUTSIDE, reason, {}
+            self._told_outside(write)
+            return
+        self._leavers.present(object_id)
+        written_as, _, written_by = (row or {}).get("ChangedBy", "").partition("|")
+        ours = written_by == run
+        write.again = ours or written_by in self._plan.unfinished
+        if self._loaded:
+            self._count_caught_up(write, written_as if ours else "", first=first, changed=changed)
+        elif first:
+            counter = written_as if ours else "changed" if row and changed else "unchanged" if row else "new"
+            counter = "returned" if counter == "new" and stub else counter
+            setattr(self.progress, counter, getattr(self.progress, counter) + 1)
+        if changed or not row or stub or write.again or pending:
+            self._pend(write)
+
+    def _count_caught_up(self, write: Write, written_as: str, *, first: bool, changed: bool) -> None:
+        """In a full read: the list has counted this object already, unless it did not bring it."""
+        object_id, progress = write.object_id, self.progress
+        if write.stored is None:
+            known = self._back if write.stub else self._born
+            if known.add(object_id):
+                progress.returned += bool(write.stub)
+                progress.new += not write.stub
+        elif first and self._records.find(object_id) >= 0:
+            progress.changed += changed or bool(written_as)
+            progress.unchanged += not (changed or written_as)
+
+    def _told_outside(self, write: Write) -> None:
+        if write.stored and not write.had_stub and self._must_ask(write):
+            self._leavers.leaves_scope(write)
+            return
+        if write.stored:
+            self.progress.left_scope += 1
+            self.progress.out_of_scope += 1
+            self._pend(write)
+        elif not write.stub or write.changed:
+            self.progress.out_of_scope += not write.stub
+            self._pend(write)
+
+    # Who is absent, who has to go
+
+    async def _absent(self) -> None:
+        progress, records = self.progress, self._records
+        if self._plan.full:
+            if progress.counted_after is None:
+                progress.counted_after = await self._source.count()
+            progress.not_seen = len(records) - records.seen_count
+            if progress.not_seen and self.complete:
+                async for _ in self._leavers.ask(records.unseen(), self._leavers.most_asked(len(records))):
+                    await self._control.beat(progress)
+                    if self._control.time_left() <= 0:
+                        raise SliceOver
+        else:
+            progress.ids = progress.reported_present + progress.reported_removed
+        before = len(records) if self._plan.full else self._plan.records
+        gone = await self._leavers.decide(before + progress.new + progress.returned)
+        if self._plan.full:
+            progress.not_seen -= sum(records.is_unseen(object_id) for object_id in gone)
+        await self._advance(Phase.REMOVALS)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the list brought everything: the different ids lie between Graph's counts before and after, give or
+        take what it reported as changed meanwhile. An empty list proves nothing.
+        """
+        progress = self.progress
+        if not self._plan.full:
+            return True
+        if progress.expected is None or progress.counted_after is None or progress.ids == 0:
+            return False
+        low = min(progress.expected, progress.counted_after) - progress.reported_present - progress.reported_removed
+        high = max(progress.expected, progress.counted_after) + progress.reported_present + progress.reported_removed
+        return low <= progress.ids <= high
+
+    async def _remove(self) -> None:
+        async for step in self._leavers.settle():
+            for item in step.items:
+                known = await self._store.find([item["id"]], stubs=True)
+                self._take_told(item, known[item["id"]])
+            await self._store.write(step.writes)
+            await self._control.beat(self.progress)
+            if self._control.time_left() <= 0:
+                raise SliceOver
+        await self._advance(Phase.DONE)
+
+    # Making it durable
 
     def _pend(self, write: Write) -> None:
         before = self._pending.get(write.object_id)
@@ -236,26 +531,46 @@ class StreamReader:
             self._pending_bytes -= len(before.body)
             if before.act is Act.NEW and write.act is Act.CHANGE:
                 write.act = Act.NEW
+                write.had_stub, write.changed = before.had_stub, before.changed or write.changed
         self._pending[write.object_id] = write
         self._pending_bytes += len(write.body)
 
     def _flush_due(self) -> bool:
-        return (
-            self._pages_since >= FLUSH_PAGES
-            or self._pending_bytes >= FLUSH_BYTES
-            or self._control.clock.monotonic() - self._flushed_at >= FLUSH_SECONDS
-        )
+        due = self._now_seconds() - self._flushed_at >= FLUSH_SECONDS
+        if not self._pending and not self._leavers.dirty:
+            return due  # nothing to write: a checkpoint now and then
+        return due or self._pages_since >= FLUSH_PAGES or self._pending_bytes >= FLUSH_BYTES
+
+    def _durable(self) -> Checkpoint:
+        self._leavers.note()
+        checkpoint = self.checkpoint
+        if self._loaded:
+            checkpoint.seen = checkpoint.with_seen(bytes(self._records.seen))
+        return checkpoint.model_copy(deep=True)
+
+    async def _advance(self, phase: Phase) -> None:
+        """Goes on to the next part, once everything before it is durable. Where nothing was written since the last
+        checkpoint there is nothing to save: a repetition finds the same.
+        """
+        self.checkpoint.phase = phase
+        if self._pending or self._leavers.dirty or (phase is Phase.REMOVALS and self._leavers.any):
+            await self._cut()
+        await self._settle()
 
     async def _cut(self) -> None:
         """Hands what is pending to the writer, once the writer is done with what it had: one batch waits at most."""
         await self._settle()
         writes, self._pending, self._pending_bytes = list(self._pending.values()), {}, 0
-        self._pages_since, self._flushed_at = 0, self._control.clock.monotonic()
-        durable = self.checkpoint.with_seen(bytes(self._records.seen)).model_copy(deep=True)
-        self._writing = asyncio.create_task(self._write(writes, durable))
+        self._pages_since, self._flushed_at = 0, self._now_seconds()
+        self._writing = asyncio.create_task(self._flush(writes, self._durable()))
 
-    async def _write(self, writes: list[Write], durable: Checkpoint) -> None:
-        await self._store.write(writes)
+    async def _flush(self, writes: list[Write], durable: Checkpoint) -> None:
+        if writes:
+            if self._unannounced:
+                await self._control.save(self._unannounced)
+                self._unannounced = None
+            await self._store.write(writes)
+        await self._leavers.flush()
         await self._control.save(durable)
 
     async def _settle(self) -> None:
@@ -267,19 +582,33 @@ class StreamReader:
         """Begins the enumeration anew with what was seen kept: reading an object twice costs nothing."""
         await self._cut()
         await self._settle()
-        pages = self.progress.pages
-        stuck = 0 if pages > self.checkpoint.best_pages else self.checkpoint.stuck + 1
+        checkpoint, pages = self.checkpoint, self.progress.pages
+        stuck = 0 if pages > checkpoint.best_pages else checkpoint.stuck + 1
         if stuck >= _MOST_STUCK:
             raise SourceProblem(
                 f"Microsoft Graph dropped its page token {self.progress.restarts + 1} times, the last {_MOST_STUCK} times "
-                f"before page {self.checkpoint.best_pages}.",
+                f"before page {checkpoint.best_pages}.",
                 code="graph-page-token-expired",
                 remedy="Everybody read so far is stored and nobody was removed; the next run begins again by itself.",
                 transient=True,
             )
         self.progress.restarts += 1
         self.progress.pages = self.progress.read = 0
-        best = max(pages, self.checkpoint.best_pages)
-        update = {"next_link": None, "best_pages": best, "stuck": stuck}
-        self.checkpoint = self.checkpoint.with_seen(bytes(self._records.seen)).model_copy(update=update)
-        await self._control.save(self.checkpoint)
+        # Objects out of scope are counted anew; those that left in this run keep their mark and their count.
+        self.progress.out_of_scope -= checkpoint.outside
+        checkpoint.outside = 0
+        self._outside = IdSet()
+        self._stubs.start()
+        checkpoint.best_pages, checkpoint.stuck = max(pages, checkpoint.best_pages), stuck
+        checkpoint.next_link = None
+        if self.progress.restarts >= _ENOUGH_RESTARTS and checkpoint.delta_link:
+            checkpoint.phase = Phase.ENUMERATING
+        await self._control.save(self._durable())
+
+
+def _refuse_loop(following: str | None, link: str | None) -> None:
+    if following == link:
+        raise SourceProblem(
+            "Microsoft Graph sent a page that links to itself.",
+            code="graph-page-loop", remedy="The next run tries again by itself.", transient=True,
+        )  # fmt: skip

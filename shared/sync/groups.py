@@ -1,18 +1,66 @@
-"""The people in the owner's service-account groups, nested groups included."""
+"""The people in the owner's service-account groups, nested groups included; read again when a group changed."""
 
 import re
+from dataclasses import dataclass
+from typing import Any
 
+from shared.domain.checkpoint import packed, unpacked
 from shared.domain.run import Problem
+from shared.graph.answers import Missing, PageTokenExpired, ResyncNeeded
 from shared.graph.client import GraphClient
-from shared.graph.listing import find_groups, members_of
+from shared.graph.listing import find_groups, group_changes, members_of
+from shared.mapping.compiled import fingerprint
 from shared.sync.index import IdSet
 
 _GUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
+_MOST_KEPT = 40_000  # members whose ids fit one row; more are read again in every run
 
 
-async def excluded_people(client: GraphClient, names: list[str], permission: str) -> tuple[IdSet, list[Problem]]:
-    """Object ids of all members, and what was odd about the groups. A display name that several groups have excludes
-    the members of all of them: leaving a service account in is the smaller harm only if somebody is told.
+@dataclass(frozen=True)
+class Excluded:
+    """Object ids of all members, what was odd about the groups, and what to keep for the next run."""
+
+    people: IdSet
+    problems: list[Problem]
+    keep: dict[str, Any]
+
+    @property
+    def mark(self) -> str:
+        """Differs when the members do."""
+        return str(self.keep.get("mark", ""))
+
+
+NOBODY = Excluded(IdSet(), [], {})
+
+
+async def excluded_people(
+    client: GraphClient, names: list[str], permission: str, kept: dict[str, Any], *, anew: bool
+) -> Excluded:
+    """The members as kept, if no group changed since; otherwise read. `anew`: read in any case."""
+    changed, link = True, ""
+    try:
+        changed, link = await group_changes(
+            client, kept.get("link") if kept.get("names") == names else None, permission
+        )
+    except (ResyncNeeded, Missing, PageTokenExpired):
+        _, link = await group_changes(client, None, permission)
+    unchanged = not changed and kept.get("names") == names and kept.get("people") is not None
+    if unchanged and not anew:
+        problems = [Problem.model_validate(problem) for problem in kept["problems"]]
+        return Excluded(IdSet.of(unpacked(kept["people"])), problems, {**kept, "link": link})
+    people, problems = await _read(client, names, permission)
+    marks = people.marks()
+    keep = {
+        "names": names, "link": link, "mark": fingerprint(marks),
+        "people": packed(marks) if len(marks) <= _MOST_KEPT else None,
+        "problems": [problem.model_dump(mode="json") for problem in problems],
+    }  # fmt: skip
+    return Excluded(people, problems, keep)
+
+
+async def _read(client: GraphClient, names: list[str], permission: str) -> tuple[IdSet, list[Problem]]:
+    """A display name that several groups have excludes the members of all of them: leaving a service account in is the
+    smaller harm only if somebody is told.
     """
     people = IdSet()
     problems: list[Problem] = []

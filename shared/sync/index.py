@@ -3,7 +3,7 @@
 import hashlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _EMPTY = 0
 
@@ -31,6 +31,18 @@ class IdSet:
 
     def __len__(self) -> int:
         return self._count
+
+    def marks(self) -> list[int]:
+        """What it holds, for keeping; sorted, so that equal sets are kept alike."""
+        return sorted(mark for mark in self._slots if mark != _EMPTY)
+
+    @classmethod
+    def of(cls, marks: Iterable[int]) -> "IdSet":
+        """The reverse of marks()."""
+        made = cls()
+        for mark in marks:
+            made._add(mark)
+        return made
 
     def add(self, object_id: str) -> bool:
         """Whether it was new."""
@@ -116,16 +128,17 @@ class Index:
             place += 1
         return -1
 
-    def unseen(self, most: int) -> list[str]:
-        """Ids (as GUIDs) of records that this run has not seen, at most so many."""
-        found: list[str] = []
+    def unseen(self) -> Iterator[str]:
+        """Ids (as GUIDs) of records that this run has not seen, in id order."""
         for place in range(len(self)):
             if not self.seen[place >> 3] & 1 << (place & 7):
                 digits = f"{self._high[place]:016x}{self._low[place]:016x}"
-                found.append(f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}")
-                if len(found) == most:
-                    break
-        return found
+                yield f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+    def is_unseen(self, object_id: str) -> bool:
+        """Whether the record is there and this run has not seen it."""
+        place = self.find(object_id)
+        return place >= 0 and not self.seen[place >> 3] & 1 << (place & 7)
 
     def digest(self, place: int) -> int:
         return self._digest[place]

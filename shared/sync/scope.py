@@ -20,8 +20,21 @@ class Scope:
     stream: Stream
     domains: frozenset[str]
     excluded: Container[str]
+    groups: tuple[str, ...]
     threshold_days: int
     now: datetime
+    last_activity: Callable[[str], datetime | None] | None = None
+    """Where a stream's activity is read by another one: the last sign-in of an object, None: unknown."""
+
+    @property
+    def narrow(self) -> bool:
+        """Whether anybody can be out of scope at all."""
+        stream = self.stream
+        return bool(
+            (stream.by_domain and "*" not in self.domains)
+            or (stream.by_group and self.groups)
+            or (self.threshold_days and (stream.last_seen or self.last_activity))
+        )
 
     def left_out(self, item: dict[str, Any], changed_day: Callable[[], int | None]) -> str | None:
         """Why the object stays out of the copy: excluded-group, domain or threshold; None: it belongs in.
@@ -31,7 +44,7 @@ class Scope:
             return "excluded-group"
         if self.stream.by_domain and "*" not in self.domains and not self._in_domains(item):
             return "domain"
-        if self.threshold_days and self.stream.last_seen and self._aged(item, changed_day):
+        if self.threshold_days and self.stream.created and self._aged(item, changed_day):
             return "threshold"
         return None
 
@@ -41,12 +54,18 @@ class Scope:
 
     def _aged(self, item: dict[str, Any], changed_day: Callable[[], int | None]) -> bool:
         assert self.stream.created is not None
-        assert self.stream.last_seen is not None
         limit = self.now - timedelta(days=self.threshold_days)
-        created, seen = item.get(self.stream.created), item.get(self.stream.last_seen)
-        if not seen or parse_iso(seen) >= limit:
-            return False
+        created = item.get(self.stream.created)
         if created and parse_iso(created) >= limit:
             return False
         day = changed_day()
-        return day is None or datetime.fromtimestamp(day * 86400, UTC) < limit
+        if day is not None and datetime.fromtimestamp(day * 86400, UTC) >= limit:
+            return False
+        seen = self._last_seen(item)
+        return seen is not None and seen < limit
+
+    def _last_seen(self, item: dict[str, Any]) -> datetime | None:
+        if self.stream.last_seen:
+            seen = item.get(self.stream.last_seen)
+            return parse_iso(seen) if seen else None
+        return self.last_activity(item["id"]) if self.last_activity else None

@@ -29,7 +29,7 @@ from shared.storage.config import ConfigStore, Document
 from shared.storage.connection import StorageConnection, from_connection_string
 from shared.storage.runs import Runs, new_run_id
 from shared.storage.tables import Tables
-from shared.sync.runner import Services, run_slice
+from shared.sync.runner import Retention, Services, run_slice
 
 EMULATOR = from_connection_string("UseDevelopmentStorage=true")
 
@@ -101,7 +101,7 @@ def _documents(config: ConfigStore, source: str) -> str:
             },
             "connector": {
                 "name": source, "sourceId": source, "kind": "entra-id", "active": False,
-                "options": {"collectUsers": True, "collectDevices": False},
+                "options": {"collectUsers": True, "collectDevices": False, "collectSignIns": False},
             },
         }  # fmt: skip
         for kind, body in bodies.items():
@@ -124,6 +124,7 @@ async def drive(options: argparse.Namespace) -> dict[str, Any]:
             id=new_run_id(connector, now, new_id()[-8:]),
             connector_id=connector,
             trigger="manual",
+            full=options.mode == "full",
             created_at=now,
             updated_at=now,
         )
@@ -144,7 +145,7 @@ async def drive(options: argparse.Namespace) -> dict[str, Any]:
                 tenant,
             )
 
-        services = Services(tables, config, runs, NoDispatch(), clock, options.slice_seconds, bulk, graph)  # type: ignore[arg-type]
+        services = Services(tables, config, runs, NoDispatch(), clock, options.slice_seconds, bulk, graph, Retention())  # type: ignore[arg-type]
         began, cpu = time.monotonic(), time.process_time()
         while not run.state.closed:
             await run_slice(services, {"run": run.id, "connector": connector, "slice": run.slice})
@@ -165,7 +166,10 @@ def main() -> int:
     parser.add_argument("--tables", required=True, help="table endpoint of devstoreaccount1, or a connection string")
     parser.add_argument("--token", required=True, help="sent to Graph as it is")
     parser.add_argument(
-        "--mode", choices=("full", "auto"), default="auto", help="auto is full as long as there is no delta"
+        "--mode",
+        choices=("full", "delta", "auto"),
+        default="auto",
+        help="auto: as the rules say. delta: the same, and fails where everything had to be read",
     )
     parser.add_argument(
         "--source", default="bench", help="letters and digits; another source is another set of records"
@@ -176,7 +180,9 @@ def main() -> int:
         parser.error("both endpoints must be on this machine")
     result = asyncio.run(drive(options))
     print(json.dumps(result, indent=2))
-    return 0 if result["run"]["state"] == "succeeded" else 1
+    mode = result["run"]["streams"][0]["mode"] if result["run"]["streams"] else ""
+    wrong = options.mode == "delta" and mode != "delta"
+    return 1 if wrong or result["run"]["state"] not in ("succeeded", "held") else 0
 
 
 if __name__ == "__main__":

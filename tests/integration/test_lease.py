@@ -92,7 +92,7 @@ def test_a_message_that_keeps_failing_closes_its_run_the_third_time_only(stack: 
         )
         runs.create(run)
         nothing: Any = None
-        services = Services(tables, nothing, runs, NoDispatch(), clock, 60, nothing, nothing)  # type: ignore[arg-type]
+        services = Services(tables, nothing, runs, NoDispatch(), clock, 60, nothing, nothing, nothing)  # type: ignore[arg-type]
         message = {"run": run.id, "connector": connector, "slice": 1}
         for _ in range(2):
             assert "left to the tick" in asyncio.run(abandon(services, message))

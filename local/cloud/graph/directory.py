@@ -22,7 +22,9 @@ class Directory:
         self._gone: dict[str, dict[int, str]] = {kind: {} for kind in KINDS}  # index -> deletedDateTime
         self._purged: set[tuple[str, int]] = set()
         self._hired = 0
-        self.log: list[tuple[str, int]] = []  # (kind, index), in order; a delta token is a position in it
+        self._members: dict[int, list[int]] = {}
+        # (kind, index, whether relations changed or the object came anew), in order; a delta token is a position in it
+        self.log: list[tuple[str, int, bool]] = []
         if store and store.exists():
             self._load(json.loads(store.read_text()))
 
@@ -30,13 +32,23 @@ class Directory:
         for kind in KINDS:
             self._changed[kind] = {int(i): change for i, change in saved["changed"][kind].items()}
             self._gone[kind] = {int(i): at for i, at in saved["gone"][kind].items()}
+        self._members = {int(group): people for group, people in saved.get("members", {}).items()}
         self._purged = {(kind, index) for kind, index in saved["purged"]}
-        self._hired, self.log = saved["hired"], [(kind, index) for kind, index in saved["log"]]
+        self._hired, self.log = saved["hired"], [(kind, index, links) for kind, index, links in saved["log"]]
+
+    def touched(self, kind: str, since: int) -> dict[int, bool]:
+        """Indexes that the log names from there on, and whether their relations changed."""
+        found: dict[int, bool] = {}
+        for logged, index, links in self.log[since:]:
+            if logged == kind:
+                found[index] = found.get(index, False) or links
+        return found
 
     def save(self) -> None:
         if self._store:
             state = {
                 "changed": self._changed, "gone": self._gone, "purged": sorted(self._purged), "hired": self._hired, "log": self.log,
+                "members": self._members,
             }  # fmt: skip
             self._store.write_text(json.dumps(state))
 
@@ -95,7 +107,7 @@ class Directory:
             if current in done:
                 continue
             done.add(current)
-            people, groups = self.maker.members_of(current)
+            people, groups = self.direct_members(current)
             for person in people:
                 if person not in seen and person not in self._gone["users"]:
                     seen.add(person)
@@ -124,7 +136,7 @@ class Directory:
         self._hired += count
         for index in range(first, first + count):
             self._changed["users"][index] = {"createdDateTime": stamp(datetime.now(UTC)), "signInActivity": None}
-            self.log.append(("users", index))
+            self.log.append(("users", index, True))
         return [self.maker.object_id("user", index) for index in range(first, first + count)]
 
     def leave(self, kind: str, indexes: list[int], *, purge: bool = False) -> None:
@@ -133,18 +145,28 @@ class Directory:
             self._gone[kind].setdefault(index, at)
             if purge:
                 self._purged.add((kind, index))
-            self.log.append((kind, index))
+            self.log.append((kind, index, False))
 
     def restore(self, kind: str, indexes: list[int]) -> None:
         for index in indexes:
             if (kind, index) not in self._purged and index in self._gone[kind]:
                 del self._gone[kind][index]
-                self.log.append((kind, index))
+                self.log.append((kind, index, True))
 
     def change(self, kind: str, index: int, properties: dict[str, Any]) -> None:
-        """`_manager` sets the manager's id."""
+        """`_manager` sets the manager's id, None takes it away. A sign-in alone is nothing that delta reports."""
         self._changed[kind].setdefault(index, {}).update(properties)
-        self.log.append((kind, index))
+        if set(properties) != {"signInActivity"}:
+            self.log.append((kind, index, "_manager" in properties))
+
+    def set_members(self, group: int, people: list[int]) -> None:
+        """Gives a group other direct members."""
+        self._members[group] = people
+        self.log.append(("groups", group, True))
+
+    def direct_members(self, group: int) -> tuple[list[int], list[int]]:
+        people, groups = self.maker.members_of(group)
+        return self._members.get(group, people), groups
 
     def some(self, kind: str, count: int, salt: int) -> list[int]:
         """Indexes of objects that are there, chosen by the salt."""

@@ -18,6 +18,9 @@ DELTA_PAGE = 200
 SIGN_IN_PAGE = 500
 PAGE_TOKEN_SECONDS = 3600.0
 _EXPAND_LIMIT = 20
+_NOBODY = "00000000-0000-0000-0000-00000000dead"
+_FILTER_SIGN_IN = re.compile(r"^signInActivity/lastSignInDateTime ge (\S+)$")
+SIGN_IN_REQUESTS, SIGN_IN_WINDOW = 10, 60.0
 _FILTER_NAME = re.compile(r"^displayName eq '((?:[^']|'')*)'$")
 _EXPAND = re.compile(r"^(\w+)(?:\(\$select=([\w,]+)\))?$")
 
@@ -57,6 +60,8 @@ class Graph:
         self.directory, self._cap = directory, page_cap
         self._expired_before = 0.0
         self._delta_floor = 0
+        self._sign_ins: list[float] = []
+        self.limit_sign_ins = True
 
     def expire_page_tokens(self) -> None:
         self._expired_before = time.time()
@@ -170,16 +175,32 @@ class Graph:
             raise GraphRefusal(501, "NotImplemented", "This option is not simulated.")
         if "signInActivity" in select:
             self._allow_sign_ins(request)
-        if "$filter" in request.query:
+        if "$filter" in request.query and "signInActivity" not in select:
             return self._filtered(request, kind, select)
         top = self._top(request, SIGN_IN_PAGE if "signInActivity" in select else 999)
         start = self._page_start(request, kind)
         indexes, following = self.directory.slice(kind, start, top)
+        if "$filter" in request.query:
+            indexes, following = self._signed_in(request.query["$filter"], kind, start, top)
         body: dict[str, Any] = {"@odata.context": f"{request.base}/$metadata#{kind}"}
         if following is not None:
             body["@odata.nextLink"] = self._link(request, f"/{kind}", "$skiptoken", self._token(kind, following))
         body["value"] = [self._shown(kind, index, select, expand) for index in indexes]
         return GraphReply(200, body)
+
+    def _signed_in(self, text: str, kind: str, start: int, top: int) -> tuple[list[int], int | None]:
+        """People whose last interactive attempt is not older; the filter can't be combined with any other."""
+        match = _FILTER_SIGN_IN.match(text)
+        if not match:
+            raise GraphRefusal(400, "BadRequest", "signInActivity can't be combined with other filters.")
+        found: list[int] = []
+        for index in range(start, self.directory.size(kind)):
+            activity = (self.directory.get(kind, index) or {}).get("signInActivity") or {}
+            if (activity.get("lastSignInDateTime") or "") >= match.group(1):
+                if len(found) == top:
+                    return found, index
+                found.append(index)
+        return found, None
 
     def _allow_sign_ins(self, request: GraphRequest) -> None:
         if "AuditLog.Read.All" not in request.roles:
@@ -190,6 +211,11 @@ class Graph:
                 "Authentication_RequestFromNonPremiumTenantOrB2CTenant",
                 "Neither tenant is B2C or tenant doesn't have premium license",
             )
+        now = time.monotonic()
+        self._sign_ins = [at for at in self._sign_ins if now - at < SIGN_IN_WINDOW]
+        if self.limit_sign_ins and len(self._sign_ins) >= SIGN_IN_REQUESTS:
+            raise GraphRefusal(429, "TooManyRequests", "Too many requests for signInActivity.")
+        self._sign_ins.append(now)
 
     def _top(self, request: GraphRequest, most: int) -> int:
         text = request.query.get("$top", "100")
@@ -380,12 +406,16 @@ class Graph:
             raise GraphRefusal(
                 410, "syncStateNotFound", "The sync state generation is not found; continuation token is too old."
             )
-        indexes = list(dict.fromkeys(index for logged, index in log[since:] if logged == kind))
+        touched = self.directory.touched(kind, since)
+        indexes = list(touched)
         offset = self._page_start(
             replace(request, query={k: v for k, v in request.query.items() if k == "$skiptoken"}), "deltapage"
         )
         body: dict[str, Any] = {
-            "value": [self._delta_item(kind, index, select) for index in indexes[offset : offset + DELTA_PAGE]]
+            "value": [
+                self._delta_item(kind, index, select, changed=touched[index])
+                for index in indexes[offset : offset + DELTA_PAGE]
+            ]
         }
         if offset + DELTA_PAGE < len(indexes):
             link = self._link(request, path, "$skiptoken", self._token("deltapage", offset + DELTA_PAGE))
@@ -406,18 +436,21 @@ class Graph:
             )
         return GraphReply(200, body)
 
-    def _delta_item(self, kind: str, index: int, select: list[str]) -> dict[str, Any]:
+    def _delta_item(self, kind: str, index: int, select: list[str], *, changed: bool | None = None) -> dict[str, Any]:
+        """`changed`: whether relations changed since the token; None in a first round, which brings all there are."""
         if self.directory.get(kind, index) is None:
             reason = "deleted" if self.directory.purged(kind, index) else "changed"
             return {"id": self.directory.maker.object_id(KINDS[kind], index), "@removed": {"reason": reason}}
         links = [name for name in select if name in d.COLLECTIONS[kind].delta_links]
         shown = self._shown(kind, index, [name for name in select if name not in links], [])
         for name in links:
-            entries = [
+            entries: list[dict[str, Any]] = [
                 {"@odata.type": "#microsoft.graph.user", "id": object_id}
                 for object_id in self._linked(kind, name, index)
             ]
-            if entries:
+            if changed and not entries:  # taken away: named as removed
+                entries = [{"@odata.type": "#microsoft.graph.user", "id": _NOBODY, "@removed": {"reason": "deleted"}}]
+            if entries and changed is not False:
                 shown[f"{name}@delta"] = entries
         return shown
 

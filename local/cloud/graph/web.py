@@ -63,6 +63,8 @@ class GraphWeb:
         if fault and reply.status == 200 and isinstance(reply.body, dict):
             reply = self._bend(fault, reply, asked, request, graph)
         response = _send(reply)
+        if reply.status == 429:
+            response.headers["Retry-After"] = "30"
         if fault and fault.kind == "truncate":
             return await _truncated(request, response)
         return response

@@ -1,0 +1,69 @@
+"""JSON batching: up to 20 reads in one request, each answered and throttled for itself.
+
+https://learn.microsoft.com/graph/json-batching
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import SourceProblem
+from shared.graph.client import GraphClient
+
+MOST = 20
+_ROUNDS = 4
+_AGAIN = (408, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The answer to one of the requests."""
+
+    status: int
+    body: Any
+
+
+async def get(client: GraphClient, urls: Mapping[str, str], permission: str) -> dict[str, Part]:
+    """GETs by key. What is throttled or fails is asked for again a few times; then its last answer stands."""
+    found: dict[str, Part] = {}
+    waiting = dict(urls)
+    for attempt in range(_ROUNDS):
+        wait = 0.0
+        names = list(waiting)
+        for start in range(0, len(names), MOST):
+            chosen = names[start : start + MOST]
+            numbered = {str(n): name for n, name in enumerate(chosen)}
+            body = {"requests": [{"id": n, "method": "GET", "url": waiting[name]} for n, name in numbered.items()]}
+            answer = await client.post_json("/$batch", permission, body)
+            for part in _parts(answer):
+                name = numbered.get(str(part.get("id")))
+                if name is None:
+                    continue
+                found[name] = Part(int(part.get("status", 0)), part.get("body"))
+                wait = max(wait, _retry_after(part))
+        waiting = {name: url for name, url in waiting.items() if name not in found or found[name].status in _AGAIN}
+        if not waiting:
+            break
+        if attempt < _ROUNDS - 1:
+            await client.wait_throttled(wait or 2.0 * 2**attempt)
+    return {name: found.get(name, Part(0, None)) for name in urls}
+
+
+def _parts(answer: Any) -> list[dict[str, Any]]:
+    parts = answer.get("responses") if isinstance(answer, dict) else None
+    if not isinstance(parts, list):
+        raise SourceProblem(
+            "Microsoft Graph answered a batch without its parts.",
+            code="graph-malformed",
+            remedy="The next run tries again by itself.",
+            transient=True,
+        )
+    return parts
+
+
+def _retry_after(part: dict[str, Any]) -> float:
+    headers = {str(name).lower(): value for name, value in (part.get("headers") or {}).items()}
+    try:
+        return max(0.0, float(headers.get("retry-after", 0)))
+    except (TypeError, ValueError):
+        return 0.0

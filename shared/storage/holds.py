@@ -1,0 +1,100 @@
+"""The table Holds: removals that wait for a person. One partition a stream, one row an object, and one row for a decision
+about all of them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from shared.clock import iso, parse_iso
+from shared.domain.removal import Cause
+from shared.storage import keys
+from shared.storage.bulk import BulkTables, Entity
+from shared.storage.tables import SCHEMA_VERSION, Put, Row, Tables
+
+HOLDS = "Holds"
+ALL = "!all"  # sorts before every object id
+
+
+@dataclass(frozen=True)
+class Held:
+    """One held removal. `decision`: empty, confirmed or rejected."""
+
+    object_id: str
+    cause: Cause
+    since: datetime
+    run: str
+    decision: str
+    decided_by: str
+    row: Row
+
+
+class HoldStore:
+    """The worker's view of one stream's holds."""
+
+    def __init__(self, bulk: BulkTables, connector: str, stream: str) -> None:
+        self._bulk, self._partition = bulk, keys.holds(connector, stream)
+        self.maybe = True
+
+    async def all(self) -> dict[str, Held]:
+        """By object id, with the decision that holds for each."""
+        rows = await self._bulk.rows(HOLDS, self._partition, ("", "~"))
+        return {held.object_id: held for held in decided(rows)}
+
+    async def put(self, rows: Iterable[dict[str, Any]]) -> None:
+        await self._bulk.put(
+            HOLDS,
+            [Entity(self._partition, row["ObjectId"], orjson.dumps(self._entity(row))) for row in rows],
+        )
+
+    def _entity(self, row: dict[str, Any]) -> Row:
+        return {
+            "PartitionKey": self._partition, "RowKey": row["ObjectId"], "V": SCHEMA_VERSION,
+            "Since@odata.type": "Edm.DateTime", **row,
+        }  # fmt: skip
+
+    async def drop(self, object_ids: Iterable[str]) -> None:
+        await self._bulk.delete(HOLDS, [(self._partition, object_id) for object_id in object_ids])
+
+
+def decided(rows: Iterable[Row]) -> list[Held]:
+    """Rows of one partition, in key order, each with its own decision or the one about all."""
+    found: list[Held] = []
+    general: Row | None = None
+    for row in rows:
+        if row["RowKey"] == ALL:
+            general = row
+            continue
+        since = _time(row["Since"])
+        decision, by = row.get("Decision", ""), row.get("DecidedBy", "")
+        if not decision and general and since <= _time(general["At"]):
+            decision, by = general["Decision"], general["By"]
+        found.append(Held(row["RowKey"], Cause(row["Cause"]), since, row["Run"], decision, by, row))
+    return found
+
+
+def decide(
+    tables: Tables, connector: str, stream: str, decision: str, by: str, at: datetime, ids: Sequence[str]
+) -> None:
+    """Notes a person's decision: about all that are held by now, or about some (which must be there)."""
+    partition = keys.holds(connector, stream)
+    if not ids:
+        row: Row = {"PartitionKey": partition, "RowKey": ALL, "Decision": decision, "By": by, "At": iso(at)}
+        tables.put(HOLDS, row)
+        return
+    for start in range(0, len(ids), 100):
+        operations = []
+        for object_id in ids[start : start + 100]:
+            found = tables.get(HOLDS, partition, object_id)
+            if found:
+                changed = {**found.row, "Decision": decision, "DecidedBy": by}
+                operations.append(Put(changed, found.etag))
+        if operations:
+            tables.transaction(HOLDS, operations)
+
+
+def _time(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else parse_iso(str(value))

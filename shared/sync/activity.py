@@ -1,0 +1,57 @@
+"""When people last signed in, as the sign-in stream stored it: for thresholds in days."""
+
+from array import array
+from datetime import UTC, datetime
+
+from shared.clock import parse_iso
+from shared.storage import keys
+from shared.storage.bulk import BulkTables
+from shared.storage.records import RECORDS
+from shared.storage.runs import Runs
+from shared.sync.index import Index
+
+ACTIVITY = "activity"
+"""The record type of sign-in activity: partitions of its own, so that reading people does not read it too."""
+COLUMNS = ("LastSuccessfulSignInAt", "LastSignInAttemptAt", "LastNonInteractiveSignInAt")
+
+
+class Activity:
+    """16 bytes and the day of the last sign-in for each person. `known_from`: a complete pass began then; somebody
+    without a row never signed in before that. None: there was no pass, everything is unknown.
+    """
+
+    def __init__(self, index: Index, known_from: datetime | None) -> None:
+        self._index, self._known_from = index, known_from
+
+    @classmethod
+    async def load(cls, runs: Runs, bulk: BulkTables, source: str, connector: str, stream: str) -> "Activity":
+        from asyncio import to_thread
+
+        from shared.domain.run import track_of
+
+        state = await to_thread(runs.stream, track_of(connector, stream), stream)
+        index, suffix = Index(), f"|{connector}|{stream}"
+        if state.full_at:
+            partitions = keys.record_partitions(source, ACTIVITY)
+            async for page in bulk.scan(RECORDS, partitions, ("RowKey", *COLUMNS)):
+                index.load(
+                    (row["RowKey"][: -len(suffix)], 0, _day(row)) for row in page if row["RowKey"].endswith(suffix)
+                )
+        index.start()
+        return cls(index, parse_iso(state.full_at) if state.full_at else None)
+
+    def last_seen(self, object_id: str) -> datetime | None:
+        """The end of the day of the last sign-in; the first day of all where a complete pass found none; None: unknown."""
+        if self._known_from is None:
+            return None
+        place = self._index.find(object_id)
+        day = self._index.changed_day(place) if place >= 0 else 0
+        return datetime.fromtimestamp((day + 1) * 86400, UTC)
+
+
+def _day(row: dict[str, str]) -> int:
+    days = array("I", [0])
+    for name in COLUMNS:
+        if value := row.get(name):
+            days.append(max(0, int(parse_iso(value).timestamp() // 86400)))
+    return max(days)

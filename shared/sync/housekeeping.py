@@ -1,0 +1,129 @@
+"""Runs that remove rows: everything of a deleted connector, and what is older than the owner wants to keep.
+
+Each table is gone through from its beginning; what a slice removed the next one does not find any more.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+from shared.clock import parse_iso
+from shared.domain.run import track_of
+from shared.graph.answers import Postponed
+from shared.storage import keys
+from shared.storage.bulk import BulkTables
+from shared.storage.holds import HOLDS
+from shared.storage.journal import CHANGES, month_table
+from shared.storage.lease import STATE
+from shared.storage.records import LOOKUP, OUT_OF_SCOPE, RECORDS, TOMBSTONES
+from shared.storage.schedules import Schedules
+from shared.sync.engine import SliceOver
+from shared.sync.runner import Slice
+
+_AT_ONCE = 1000
+_ANYTHING = ("", "~")
+Wanted = Callable[[dict[str, Any]], bool]
+
+
+async def delete(work: Slice) -> None:
+    """Every row of the connector, then the connector itself."""
+    services, connector = work.services, work.run.connector_id
+    document = await asyncio.to_thread(services.config.get, "connector", connector)
+    if document is None:
+        return
+    schedules = Schedules(services.tables)
+    for task in ("directory", "sign-ins"):
+        row = await asyncio.to_thread(schedules.get, track_of(connector, task))
+        run = await asyncio.to_thread(services.runs.get, row.run) if row and row.run else None
+        if run and not run.state.closed:
+            raise Postponed(10)  # it was asked to stop; nobody may write behind us
+    source = document.body["sourceId"]
+    bulk = services.bulk()
+    bulk.guard = work.lease.guard
+    try:
+        removal = _Removal(work, bulk)
+        for table, span, wanted in await _belongings(work, source, connector):
+            await removal.of(table, span, wanted)
+    finally:
+        await bulk.close()
+    for task in ("directory", "sign-ins"):
+        await asyncio.to_thread(schedules.remove, track_of(connector, task))
+    await asyncio.to_thread(services.config.delete, document)
+
+
+async def _belongings(work: Slice, source: str, connector: str) -> list[tuple[str, tuple[str, str], Wanted]]:
+    of_source = keys.source_range(source)
+    months = await asyncio.to_thread(work.services.tables.names, CHANGES)
+    by_key: Wanted = lambda row: row["RowKey"].split("|")[1:2] == [connector]  # noqa: E731
+    by_column: Wanted = lambda row: row.get("Connector") == connector  # noqa: E731
+    by_end: Wanted = lambda row: row["RowKey"].endswith(f"!{connector}")  # noqa: E731
+    every: Wanted = lambda _row: True  # noqa: E731
+    own = [(table, of_source, by_column) for table in months]
+    return [
+        *own,
+        (TOMBSTONES, of_source, by_column),
+        (HOLDS, keys.source_range(connector), every),
+        (LOOKUP, _ANYTHING, by_end),
+        (OUT_OF_SCOPE, of_source, by_key),
+        (RECORDS, of_source, by_key),
+        (STATE, (connector, connector + "!"), every),
+        (STATE, (track_of(connector, "sign-ins"), track_of(connector, "sign-ins") + "!"), every),
+    ]
+
+
+async def purge(work: Slice) -> None:
+    """Closed runs with their receipts, tombstones, undecided holds and the journal, each older than its days."""
+    services, now = work.services, work.clock.now()
+    keep = services.keep
+    bulk = services.bulk()
+    bulk.guard = work.lease.guard
+    try:
+        removal = _Removal(work, bulk)
+        oldest_run = keys.inverted(now - timedelta(days=keep.runs_days))
+        await removal.of(STATE, _ANYTHING, lambda row: _old_run(row["RowKey"], oldest_run))
+        last_day = f"{now - timedelta(days=keep.tombstones_days):%Y%m%d}"
+        await removal.of(TOMBSTONES, _ANYTHING, lambda row: row["PartitionKey"].rpartition("|")[2] < last_day)
+        held_since = now - timedelta(days=keep.holds_days)
+        await removal.of(HOLDS, _ANYTHING, lambda row: parse_iso(row.get("Since") or row["At"]) < held_since)
+        journal_since = now - timedelta(days=keep.journal_days)
+        oldest_change = keys.inverted(journal_since)
+        for table in await asyncio.to_thread(services.tables.names, CHANGES):
+            if table != CHANGES and table < month_table(journal_since):
+                work.run.working_on = table
+                await asyncio.to_thread(services.tables.drop, table)
+        await removal.of(CHANGES, _ANYTHING, lambda row: row["RowKey"].split("|")[1] > oldest_change)
+    finally:
+        await bulk.close()
+
+
+def _old_run(key: str, oldest: str) -> bool:
+    kind, _, moment = key.partition("|")
+    return kind in ("run", "receipt", "cancel") and moment[: len(oldest)] > oldest
+
+
+class _Removal:
+    """Removes rows as they are found, with progress and within the slice."""
+
+    def __init__(self, work: Slice, bulk: BulkTables) -> None:
+        self._work, self._bulk = work, bulk
+
+    async def of(self, table: str, span: tuple[str, str], wanted: Wanted) -> None:
+        self._work.run.working_on = table
+        async for found in self._found(table, span, wanted):
+            await self._bulk.delete(table, found)
+            self._work.run.deleted_rows += len(found)
+            await self._work.beat()
+            if self._work.time_left() <= 0:
+                raise SliceOver
+
+    async def _found(self, table: str, span: tuple[str, str], wanted: Wanted) -> AsyncIterator[list[tuple[str, str]]]:
+        select = ("PartitionKey", "RowKey", "Connector", "Since", "At")
+        chosen: list[tuple[str, str]] = []
+        async for page in self._bulk.scan(table, span, select):
+            chosen += [(row["PartitionKey"], row["RowKey"]) for row in page if wanted(row)]
+            if len(chosen) >= _AT_ONCE:
+                yield chosen
+                chosen = []
+        if chosen:
+            yield chosen

@@ -1,0 +1,291 @@
+"""Who has to go: candidates from what Graph reported and from who was absent, the decision whether they may, and what
+people decided about those that had to wait.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from shared.domain.checkpoint import Checkpoint, packed, unpacked
+from shared.domain.removal import Candidate, Cause, limit_of
+from shared.domain.write import CARD_COLUMNS, Act, Known, Write
+
+_SPILL = 5000  # more candidates than any owner may allow: they are held as they come
+_MOST_ASKED = 2000
+_ASKED_AT_ONCE = 200
+_WRITTEN_AT_ONCE = 200
+_CAUSE = {"deleted": Cause.DELETED, "gone": Cause.GONE}
+
+
+class HeldRow(Protocol):
+    """A removal that waits."""
+
+    @property
+    def cause(self) -> Cause: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def decision(self) -> str: ...
+
+
+class HeldRows(Protocol):
+    """The holds of one stream. `maybe`: whether there can be any."""
+
+    maybe: bool
+
+    async def all(self) -> dict[str, Any]: ...
+    async def put(self, rows: Iterable[dict[str, Any]]) -> None: ...
+    async def drop(self, object_ids: Iterable[str]) -> None: ...
+
+
+class Asking(Protocol):
+    async def ask(self, object_ids: Sequence[str]) -> dict[str, str]: ...
+    async def fetch(self, object_ids: Sequence[str]) -> dict[str, dict[str, Any] | None]: ...
+
+
+class Finding(Protocol):
+    async def find(self, object_ids: Iterable[str], *, stubs: bool) -> dict[str, Known]: ...
+    async def drop_stubs(self, object_ids: Iterable[str]) -> None: ...
+
+
+class Limits(Protocol):
+    @property
+    def limit_count(self) -> int: ...
+    @property
+    def limit_percent(self) -> int: ...
+    @property
+    def lately(self) -> int: ...
+
+
+@dataclass
+class Step:
+    """Some of the work that was decided: writes, and objects to be judged again."""
+
+    writes: list[Write] = field(default_factory=list)
+    items: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Leavers:
+    """The candidates of one stream in one run. `checkpoint` carries what must survive."""
+
+    def __init__(self, source: Asking, store: Finding, held: HeldRows, limits: Limits, checkpoint: Checkpoint) -> None:
+        self._source, self._store, self._rows, self._limits = source, store, held, limits
+        self.checkpoint = checkpoint
+        self._candidates = {
+            object_id: Candidate(Cause(cause), digest, changed)
+            for object_id, cause, digest, changed in unpacked(checkpoint.candidates)
+        }
+        self._released: set[str] = set(unpacked(checkpoint.released))
+        self._approved: dict[str, str] = dict(unpacked(checkpoint.approved))
+        self._held: dict[str, HeldRow] = {}
+        self._spilled: list[dict[str, Any]] = []
+        self.judged_again: set[str] = set()
+
+    async def load(self) -> None:
+        if self._rows.maybe:
+            self._held = await self._rows.all()
+
+    # While pages are read
+
+    def reported(self, item: dict[str, Any]) -> None:
+        """Graph says @removed."""
+        cause = Cause.GONE if item["@removed"].get("reason") == "deleted" else Cause.DELETED
+        self._candidates[item["id"]] = Candidate(cause)
+        self._released.discard(item["id"])
+
+    def present(self, object_id: str) -> None:
+        """It is there and in scope."""
+        if self._candidates:
+            self._candidates.pop(object_id, None)
+        if self._held and object_id in self._held:
+            self._released.add(object_id)
+
+    def leaves_scope(self, write: Write) -> None:
+        assert write.reason
+        if write.object_id not in self._held or self._held[write.object_id].decision == "confirmed":
+            self._candidates[write.object_id] = Candidate(Cause(write.reason), write.digest, write.changed)
+
+    def approves(self, object_id: str) -> bool:
+        """Whether a person agreed that this one leaves."""
+        return object_id in self.judged_again
+
+    def most_asked(self, records: int) -> int:
+        return max(_MOST_ASKED, self._limit(records) + 1)
+
+    def _limit(self, records: int) -> int:
+        return limit_of(records, self._limits.limit_count, self._limits.limit_percent)
+
+    async def ask(self, absent: Iterator[str], most: int) -> AsyncIterator[None]:
+        """Asks Graph for each absent object, up to so many; gives the loop a turn between the requests."""
+        checkpoint, chunk = self.checkpoint, list[str]()
+        for number, object_id in enumerate(absent):
+            if number < checkpoint.asked or object_id in self._candidates:
+                continue
+            if object_id in self._held:
+                continue  # waits already; those that a person decided about are asked for later
+            if number >= most:
+                self._candidates[object_id] = Candidate(Cause.NOT_ASKED)
+                continue
+            chunk.append(object_id)
+            if len(chunk) == _ASKED_AT_ONCE:
+                await self._ask(chunk)
+                chunk = []
+                checkpoint.asked = number + 1
+                yield
+        if chunk:
+            await self._ask(chunk)
+            yield
+
+    async def _ask(self, chunk: list[str]) -> None:
+        for object_id, answer in (await self._source.ask(chunk)).items():
+            if answer == "there":
+                self.checkpoint.progress.drift += 1
+            else:
+                self._candidates[object_id] = Candidate(_CAUSE.get(answer, Cause.NOT_CONFIRMED))
+
+    # Checkpoints
+
+    def note(self) -> None:
+        """Puts what must survive into the checkpoint; too many candidates are held there and then."""
+        if len(self._candidates) > _SPILL:
+            self._spilled += [
+                {"ObjectId": object_id, "Cause": candidate.cause.value}
+                for object_id, candidate in self._candidates.items()
+                if object_id not in self._held
+            ]
+            self._candidates.clear()
+        self.checkpoint.candidates = packed(
+            [[key, c.cause.value, c.digest, c.changed] for key, c in self._candidates.items()]
+        )
+        self.checkpoint.released = packed(sorted(self._released))
+
+    @property
+    def dirty(self) -> bool:
+        return bool(self._spilled)
+
+    @property
+    def any(self) -> bool:
+        """Whether something was decided that is still to be done."""
+        return bool(self._candidates or self._approved or self._released or self.judged_again)
+
+    async def flush(self) -> None:
+        """Writes the holds that did not fit the checkpoint."""
+        spilled, self._spilled = self._spilled, []
+        for start in range(0, len(spilled), _WRITTEN_AT_ONCE):
+            await self._hold(spilled[start : start + _WRITTEN_AT_ONCE])
+        if spilled:
+            self._rows.maybe = True
+            self._held = await self._rows.all()
+
+    async def _hold(self, rows: list[dict[str, Any]]) -> None:
+        known = await self._store.find([row["ObjectId"] for row in rows], stubs=False)
+        ready = []
+        for row in rows:
+            stored = known[row["ObjectId"]].row
+            if stored:
+                card = {name: stored[name] for name in CARD_COLUMNS if name in stored}
+                ready.append({**row, "Since": self.checkpoint.begun_at, "Run": self.checkpoint.run_id, **card})
+        await self._rows.put(ready)
+
+    # The decision
+
+    async def decide(self, records: int) -> list[str]:
+        """Settles what becomes of everybody: kept in the checkpoint, so that it is decided once. Gives who goes."""
+        await self.flush()
+        progress = self.checkpoint.progress
+        known = await self._store.find(self._candidates, stubs=True)
+        self._candidates = {key: c for key, c in self._candidates.items() if known[key].row or known[key].stub}
+        await self._ask_again()
+        waiting = self._held.keys() - self._released - self._approved.keys() - self.judged_again
+        fresh = {key: c for key, c in self._candidates.items() if key not in self._held}
+        proved = [key for key, c in fresh.items() if not c.cause.unproved and known[key].row]
+        may = self._limits.lately + len(proved) <= self._limit(records)
+        self.checkpoint.decision = "remove" if may else "hold"
+        self._candidates = fresh
+        held = [key for key, c in fresh.items() if known[key].row and (c.cause.unproved or not may)]
+        earlier = [self._held[key].cause for key in waiting if self._held[key].run == self.checkpoint.run_id]
+        causes = [fresh[key].cause for key in held] + earlier
+        progress.held = len(causes)
+        progress.held_causes = {cause.value: causes.count(cause) for cause in sorted(set(causes))}
+        progress.released = len(self._released)
+        going = [fresh[key].cause for key in proved] if may else []
+        left = sum(cause.of_scope for cause in going)
+        progress.counted_removals = len(going)
+        progress.left_scope += left
+        progress.out_of_scope += left
+        progress.removed = len(going) - left + len(self._approved)
+        self.checkpoint.held = len(waiting) + len(held)
+        self.checkpoint.approved = packed(sorted(self._approved.items()))
+        self.checkpoint.judged = packed(sorted(self.judged_again))
+        return [*(proved if may else []), *self._approved]
+
+    async def _ask_again(self) -> None:
+        """What a person confirmed is asked for once more before it goes."""
+        confirmed = {
+            key: row.cause
+            for key, row in self._held.items()
+            if row.decision == "confirmed" and key not in self._released
+        }
+        gone = [key for key, cause in confirmed.items() if not cause.of_scope]
+        for start in range(0, len(gone), _ASKED_AT_ONCE):
+            for key, answer in (await self._source.ask(gone[start : start + _ASKED_AT_ONCE])).items():
+                if answer == "there":
+                    self._released.add(key)
+                elif answer in _CAUSE:
+                    self._approved[key] = _CAUSE[answer].value
+        self.judged_again = {key for key, cause in confirmed.items() if cause.of_scope}
+
+    async def settle(self) -> AsyncIterator[Step]:
+        """Does what was decided, in steps; doing it twice does no harm."""
+        self.judged_again = set(unpacked(self.checkpoint.judged))
+        for start in range(0, len(self._candidates), _WRITTEN_AT_ONCE):
+            chosen = list(self._candidates.items())[start : start + _WRITTEN_AT_ONCE]
+            yield await self._candidates_step(dict(chosen))
+        approved = sorted(self._approved)
+        for start in range(0, len(approved), _WRITTEN_AT_ONCE):
+            chunk = approved[start : start + _WRITTEN_AT_ONCE]
+            yield Step([_removal(key, self._approved[key]) for key in chunk])
+            await self._rows.drop(chunk)
+        judged = sorted(self.judged_again)
+        for start in range(0, len(judged), _ASKED_AT_ONCE):
+            chunk = judged[start : start + _ASKED_AT_ONCE]
+            fetched = await self._source.fetch(chunk)
+            yield Step(
+                [_removal(key, Cause.GONE) for key, item in fetched.items() if item is None],
+                [item for item in fetched.values() if item is not None],
+            )
+            await self._rows.drop(fetched)
+        await self._rows.drop(sorted(self._released))
+
+    async def _candidates_step(self, chosen: dict[str, Candidate]) -> Step:
+        known = await self._store.find(chosen, stubs=True)
+        step, held = Step(), list[dict[str, Any]]()
+        for key, candidate in chosen.items():
+            row, stub = known[key]
+            cause = candidate.cause
+            if self.checkpoint.decision == "hold" or cause.unproved:
+                held.append({"ObjectId": key, "Cause": cause.value})
+            elif cause.of_scope:
+                write = Write(key, Act.LEAVE, {}, b"", candidate.digest, cause.value, changed=candidate.changed)
+                write.stored, write.stub, write.had_stub = row, stub, stub is not None
+                step.writes.append(write)
+            elif row:
+                step.writes.append(_removal(key, cause, row))
+        await self._hold(held)
+        await self._store.drop_stubs(
+            [key for key, c in chosen.items() if known[key].stub and not known[key].row and not c.cause.of_scope]
+        )
+        return step
+
+    def kept(self, most: int) -> list[str]:
+        """Objects that are stored although they seem to be gone, at most so many."""
+        waiting = [key for key in self._held if key not in self._released and key not in self._approved]
+        if self.checkpoint.decision == "hold":
+            waiting += self._candidates
+        else:
+            waiting += [key for key, c in self._candidates.items() if c.cause.unproved]
+        return waiting[:most]
+
+
+def _removal(object_id: str, cause: str, row: dict[str, Any] | None = None) -> Write:
+    return Write(object_id, Act.REMOVE, {}, b"", 0, str(cause), stored=row)
