@@ -71,8 +71,9 @@ def configure(stack: Stack, **changes: Any) -> dict[str, str]:
     }  # fmt: skip
 
 
-def run_now(stack: Stack, connector: str) -> dict[str, Any]:
-    status, run = stack.api("POST", f"connectors/{connector}/runs")
+def run_now(stack: Stack, connector: str, **query: str) -> dict[str, Any]:
+    text = urllib.parse.urlencode(query)
+    status, run = stack.api("POST", f"connectors/{connector}/runs{'?' + text if text else ''}")
     assert status in (200, 202), run
     return dict(run)
 
@@ -88,8 +89,13 @@ def wait(stack: Stack, run_id: str, seconds: float = 120) -> dict[str, Any]:
     raise AssertionError(f"the run did not end in {seconds} s: {run}\n{(stack.log / 'host.log').read_text()[-3000:]}")
 
 
-def run_and_wait(stack: Stack, connector: str, seconds: float = 120) -> dict[str, Any]:
-    return wait(stack, run_now(stack, connector)["id"], seconds)
+def run_and_wait(stack: Stack, connector: str, seconds: float = 120, **query: str) -> dict[str, Any]:
+    return wait(stack, run_now(stack, connector, **query)["id"], seconds)
+
+
+def stream(run: dict[str, Any], name: str = "users") -> dict[str, Any]:
+    """One stream of a run, or of a receipt."""
+    return next(s for s in run["streams"] if name in (s.get("name"), s.get("stream")))
 
 
 def truth(stack: Stack, kind: str) -> Iterator[dict[str, Any]]:

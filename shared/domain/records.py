@@ -89,7 +89,9 @@ class FieldChange(Model):
     """One value before and after; null: empty at the source."""
 
     before: Any = None
+    """The value before."""
     after: Any = None
+    """The value after."""
 
 
 class Change(Model):
@@ -98,6 +100,7 @@ class Change(Model):
     id: str | None
     """`{source}~{object id}`; none where the entry is about the configuration."""
     source_id: str
+    """The source (tenant) that it belongs to."""
     record_type: str
     """person or device."""
     kind: str
@@ -105,8 +108,11 @@ class Change(Model):
     at: datetime
     """When the run began that saw it."""
     run_id: str
+    """The run that saw it."""
     connector_id: str
+    """The connector that collects it."""
     stream: str
+    """The listing of that connector."""
     name: str | None = None
     """Display name, or what the configuration change was about."""
     reason: str | None = None
@@ -121,8 +127,11 @@ class Hold(Model):
     id: str
     """`{connector}~{stream}`."""
     connector_id: str
+    """The connector that collects it."""
     source_id: str
+    """The source (tenant) that it belongs to."""
     stream: str
+    """The listing of that connector."""
     waiting: int
     """Undecided."""
     confirmed: int
@@ -145,16 +154,23 @@ class HoldItem(Model):
     id: str
     """`{source}~{object id}`."""
     display_name: str | None = None
+    """As last stored."""
     sign_in_name: str | None = None
+    """As last stored."""
     mail: str | None = None
+    """As last stored."""
     cause: str
     """deleted, gone, domain, excluded-group, threshold, not-confirmed or not-asked."""
     explanation: str
+    """The cause in words."""
     since: datetime
+    """When the run began that held it."""
     run_id: str
+    """The run that saw it."""
     decision: str | None = None
     """confirmed or rejected."""
     decided_by: str | None = None
+    """Who decided."""
 
 
 class Tombstone(Model):
@@ -163,15 +179,22 @@ class Tombstone(Model):
     id: str
     """`{source}~{object id}`."""
     record_type: str
+    """person or device."""
     display_name: str | None = None
+    """As last stored."""
     sign_in_name: str | None = None
+    """As last stored."""
     mail: str | None = None
+    """As last stored."""
     employee_id: str | None = None
+    """As last stored."""
     reason: str
     """deleted (restorable in Entra for 30 days) or gone."""
     removed_at: datetime
     """When the run began that proved it."""
     first_seen_at: datetime
+    """When it was first collected, UTC."""
     run_id: str
     """Its receipt says what it could prove."""
     connector_id: str
+    """The connector that collects it."""

@@ -139,13 +139,13 @@ class Records:
                     for key, value in self._values(streams[name], connector, stamped.row).items()
                     if key not in values or values[key].missing
                 }  # fmt: skip
+        if record_type == "person":
+            values |= self._sign_ins(parts, rows[0].row)
         record = Record(
             id=record_id, source_id=parts[0], object_id=parts[1], values=values,
             changed_at=max(_time(stamped.row["ChangedAt"]) for stamped in rows),
             first_seen_at=min(_time(stamped.row["FirstSeenAt"]) for stamped in rows),
         )  # fmt: skip
-        if record_type == "person":
-            values |= self._sign_ins(parts, rows[0].row)
         if record_type == "person" and (manager := values.get("managerId")) and manager.value:
             record.manager = self._related(parts[0], manager.value)
         if record_type == "device" and (owners := values.get("ownerIds")):

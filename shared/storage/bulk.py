@@ -286,7 +286,11 @@ def _batch_body(url: str, batch: Sequence[Entity], boundary: str) -> bytes:
 
 
 def _address(partition: str, key: str) -> str:
-    return f"PartitionKey='{quote(partition.replace("'", "''"), safe='')}',RowKey='{quote(key.replace("'", "''"), safe='')}'"
+    """Keys as a URL spells them. Marks that the transport would write out again stay as they are, or the signature over
+    the URL would be another one's.
+    """
+    first, second = (quote(text.replace("'", "''"), safe="!") for text in (partition, key))
+    return f"PartitionKey='{first}',RowKey='{second}'"
 
 
 def _text(value: str) -> str:

@@ -57,7 +57,8 @@ class HoldStore:
         }  # fmt: skip
 
     async def drop(self, object_ids: Iterable[str]) -> None:
-        await self._bulk.delete(HOLDS, [(self._partition, object_id) for object_id in object_ids])
+        if object_ids := list(object_ids):
+            await self._bulk.delete(HOLDS, [(self._partition, object_id) for object_id in object_ids])
 
 
 def decided(rows: Iterable[Row]) -> list[Held]:

@@ -20,13 +20,13 @@ _VERSION = "2021-12-02"
 class Queues:
     """The queues of one storage account. `credential` is a sync token credential, None with an account key."""
 
-    def __init__(self, connection: StorageConnection, credential: Any) -> None:
+    def __init__(self, connection: StorageConnection, credential: Any, retries: int = 3) -> None:
         sign: Any
         if connection.account_key is None:
             sign = BearerTokenCredentialPolicy(credential, SCOPE)
         else:
             sign = QueueKeyPolicy(connection.account, connection.account_key)
-        retry = RetryPolicy(retry_total=3, retry_backoff_factor=0.3)
+        retry = RetryPolicy(retry_total=retries, retry_backoff_factor=0.3)
         self._endpoint = connection.queue_endpoint
         self._client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
             base_url=self._endpoint, policies=[UserAgentPolicy("rollcall"), retry, sign]

@@ -125,8 +125,8 @@ def storage_errors() -> Iterator[None]:
 class Tables:
     """The tables of one storage account."""
 
-    def __init__(self, service: TableServiceClient) -> None:
-        self._service = service
+    def __init__(self, service: TableServiceClient, pause: Callable[[float], None] = time.sleep) -> None:
+        self._service, self._pause = service, pause
         self._clients: dict[str, TableClient] = {}
 
     def _client(self, table: str) -> TableClient:
@@ -139,13 +139,24 @@ class Tables:
         """Runs the call; where the table is not there yet, makes it and runs the call again."""
         with storage_errors():
             try:
-                return _retried(call)
+                return self._retried(call)
             except HttpResponseError as error:
                 if not _table_missing(error):
                     raise
             with contextlib.suppress(ResourceExistsError):
                 self._service.create_table(table)
-            return _retried(call)
+            return self._retried(call)
+
+    def _retried[T](self, call: Callable[[], T]) -> T:
+        """The SDK does not repeat a POST whose connection broke, because it may have been done. Ours may be repeated:
+        every write is conditional or replaces, and whoever gets RowExists or RowChanged for it looks whose row is there.
+        """
+        for attempt in range(_TRIES - 1):
+            try:
+                return call()
+            except (ServiceRequestError, ServiceResponseError):
+                self._pause(0.2 * 2**attempt)
+        return call()
 
     def get(self, table: str, partition: str, key: str) -> Stamped | None:
         """One row, or None."""
@@ -277,18 +288,6 @@ class Tables:
             return [str(answer["etag"]) if answer.get("etag") else None for answer in answers]
 
         return self._creating(table, write)
-
-
-def _retried[T](call: Callable[[], T]) -> T:
-    """The SDK does not repeat a POST whose connection broke, because it may have been done. Ours may be repeated: every
-    write is conditional or replaces, and whoever gets RowExists or RowChanged for it looks whose row is there.
-    """
-    for attempt in range(_TRIES - 1):
-        try:
-            return call()
-        except (ServiceRequestError, ServiceResponseError):
-            time.sleep(0.2 * 2**attempt)
-    return call()
 
 
 def _table_missing(error: HttpResponseError) -> bool:

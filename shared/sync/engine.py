@@ -140,7 +140,7 @@ class StreamReader:
     def unseen(self, most: int) -> list[str]:
         """Ids of stored objects that the read did not bring and that are still stored, at most so many."""
         kept = dict.fromkeys(self._leavers.kept(most))
-        return list(kept | dict.fromkeys(itertools.islice(self._records.unseen(), most)))[:most]
+        return sorted(kept | dict.fromkeys(itertools.islice(self._records.unseen(), most)))[:most]
 
     @property
     def stored_records(self) -> int:
@@ -438,7 +438,7 @@ class StreamReader:
             reason = Cause.THRESHOLD  # told, but nothing that we keep differs: still old
         if reason:
             write.act, write.reason, write.card = Act.LEAVE if row else Act.OUTSIDE, reason, {}
-            self._told_outside(write)
+            self._told_outside(write, first=first)
             return
         self._leavers.present(object_id)
         written_as, _, written_by = (row or {}).get("ChangedBy", "").partition("|")
@@ -465,16 +465,18 @@ class StreamReader:
             progress.changed += changed or bool(written_as)
             progress.unchanged += not (changed or written_as)
 
-    def _told_outside(self, write: Write) -> None:
-        if write.stored and not write.had_stub and self._must_ask(write):
+    def _told_outside(self, write: Write, *, first: bool) -> None:
+        stub, checkpoint = write.stub, self.checkpoint
+        if write.stored and not stub and self._must_ask(write):
             self._leavers.leaves_scope(write)
             return
-        if write.stored:
-            self.progress.left_scope += 1
+        # A stub of this very run was written by an attempt that died: it counts as if it had not been there.
+        left = bool(write.stored) or (stub or {}).get("LeftRun") == checkpoint.run_id
+        fresh = stub is None or parse_iso(stub["FirstSeenAt"]) == parse_iso(checkpoint.begun_at)
+        if first and (left or fresh):
+            self.progress.left_scope += left
             self.progress.out_of_scope += 1
-            self._pend(write)
-        elif not write.stub or write.changed:
-            self.progress.out_of_scope += not write.stub
+        if write.stored or stub is None or write.changed:
             self._pend(write)
 
     # Who is absent, who has to go

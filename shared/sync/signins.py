@@ -28,7 +28,7 @@ from shared.storage.runs import put_receipt, put_stream
 from shared.storage.slots import Slot, Slots
 from shared.sync.directory import Configured, attribute_marks, configured, not_granted, sign_in
 from shared.sync.engine import SliceOver
-from shared.sync.index import Index
+from shared.sync.index import IdSet, Index
 from shared.sync.runner import Slice, problem_of
 
 SERVICE = "sign-in-activity"
@@ -97,6 +97,7 @@ class SignIns:
         self._mapper = compile_mapping(stream.attributes)
         self._state = StreamState()
         self._pace: Pace | None = None
+        self._born, self._touched = IdSet(), IdSet()
         self._receipt = Receipt(run_id=work.run.id, connector_id=work.run.connector_id)
 
     async def read(self) -> None:
@@ -184,9 +185,15 @@ class SignIns:
         self._finish(checkpoint)
 
     async def _index(self, store: RecordStore, checkpoint: Checkpoint) -> Index:
-        index = Index()
+        """What was stored when the pass began. Rows that this run wrote already (an attempt may have died behind them)
+        are told apart, so that they are counted once.
+        """
+        index, run = Index(), self._run.id
         async for heads in store.heads():
-            index.load((head.object_id, head.digest, 0) for head in heads)
+            for head in heads:
+                if head.written_by == run:
+                    (self._born if head.written_as == "new" else self._touched).add(head.object_id)
+            index.load((h.object_id, h.digest, 0) for h in heads if h.object_id not in self._born)
         index.start(checkpoint.seen_bits() if checkpoint.stored == len(index) else None)
         checkpoint.stored = len(index)
         return index
@@ -228,7 +235,9 @@ class SignIns:
             place = index.find(item["id"])
             first = index.mark(place) if place >= 0 else True
             if place >= 0 and index.digest(place) == digest:
-                progress.unchanged += first
+                touched = item["id"] in self._touched
+                progress.changed += first and touched
+                progress.unchanged += first and not touched
                 continue
             progress.changed += place >= 0 and first
             progress.new += place < 0

@@ -57,7 +57,7 @@ class GraphWeb:
             headers={name.lower(): value for name, value in request.headers.items()},
             body=body,
             roles=frozenset(claims["roles"]),
-            base=f"https://{request.host}/v1.0",
+            base=f"{request.scheme}://{request.host}/v1.0",
         )
         reply = graph.answer(asked)
         if fault and reply.status == 200 and isinstance(reply.body, dict):

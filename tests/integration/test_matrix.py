@@ -1,0 +1,167 @@
+"""The crash matrix: a run is cut off at each of its writes, once before it is done and once after; the worker is built anew
+from storage alone and goes on. What is stored then is what an undisturbed run stores.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from shared.clock import iso
+from shared.storage.holds import decide
+from tests import expected
+from tests.rig import Rig
+
+# A worker that is cut off leaves sockets behind; asyncio tells when it collects them.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+EVERY_QUICK = 9  # `make test` takes one cut in so many, `make check` all
+_RUN = re.compile(r"~?\d{13}[0-9a-f]{8}")
+_SKIPPED = ("lease", "run|", "cancel|", "slots")
+
+
+def _prepare(rig: Rig) -> None:
+    """Renames, moves, hires, leavers of both kinds, one who returns, one who leaves the domain scope."""
+    d = rig.directory
+    d.change("users", 2, {"displayName": "Renamed Twice", "mail": "renamed@contoso.example"})
+    d.change("users", 3, {"department": "Moved", "_manager": None})
+    d.hire(2)
+    d.leave("users", [4])
+    d.leave("users", [5], purge=True)
+    d.restore("users", [1])
+    d.change("users", 6, {"mail": "away@elsewhere.example", "userPrincipalName": "away@elsewhere.example"})
+    d.change("users", 7, {"mail": "back@contoso.example", "userPrincipalName": "back@contoso.example"})
+
+
+def _scoped(rig: Rig) -> str:
+    rig.directory.change("users", 7, {"mail": None, "userPrincipalName": "out@elsewhere.example"})
+    domains = ["contoso.example", "fabrikam.example", "partner.example", "old.example"]
+    connector = rig.configure(source={"domains": domains, "excludedGroups": ["Service accounts"]})
+    rig.run(connector)
+    rig.directory.leave("users", [1])
+    rig.run(connector)
+    _prepare(rig)
+    return connector
+
+
+def _first(rig: Rig) -> str:
+    return rig.configure()
+
+
+def _many_leave(rig: Rig) -> str:
+    connector = rig.configure(removalLimit={"count": 0, "percent": 20})
+    rig.run(connector)
+    rig.directory.leave("users", [2, 3, 4])
+    rig.directory.leave("users", [5], purge=True)
+    return connector
+
+
+def _confirmed(rig: Rig) -> str:
+    connector = _many_leave(rig)
+    held = rig.run(connector)
+    assert held.state == "held" and held.streams[0].held == 4
+    rig.directory.restore("users", [3])
+    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    return connector
+
+
+SCENARIOS: dict[str, tuple[int, Callable[[Rig], str], dict[str, Any]]] = {
+    "first": (9, _first, {}),
+    "delta": (14, _scoped, {}),
+    "full": (14, _scoped, {"full": True}),
+    "hold": (8, _many_leave, {}),
+    "hold-full": (8, _many_leave, {"full": True}),
+    "confirm": (8, _confirmed, {}),
+    "sign-ins": (12, _first, {"task": "sign-ins"}),
+}
+
+
+@pytest.fixture(params=list(SCENARIOS))
+def scene(request: pytest.FixtureRequest) -> Iterator[tuple[Rig, str, dict[str, Any]]]:
+    people, prepare, options = SCENARIOS[request.param]
+    rig = Rig(people, page_cap=5)
+    yield rig, prepare(rig), options
+    rig.close()
+
+
+def normal(rig: Rig) -> dict[str, list[str]]:
+    """Everything that a run leaves behind, without what names the run or the moment."""
+    found: dict[str, list[str]] = {}
+    for table, rows in rig.snapshot().items():
+        kept = [row for row in rows if not (table == "State" and row["RowKey"].startswith(_SKIPPED))]
+        if table in ("Schedule", "Config"):
+            continue
+        found[table] = sorted(_text(row) for row in kept if row["PartitionKey"] != "slots")
+    return found
+
+
+def _text(row: dict[str, Any]) -> str:
+    shown = {name: iso(value) if hasattr(value, "isoformat") else value for name, value in row.items()}
+    if "Body" in shown:
+        shown["Body"] = _stream_body(json.loads(shown["Body"]))
+    text = json.dumps(shown, sort_keys=True, default=str)
+    text = _RUN.sub("RUN", text)
+    text = re.sub(r"2026-11-20T[0-9:.]+Z", "MOMENT", text)
+    text = re.sub(r"\|\d{13}\|", "|MOMENT|", text)
+    text = re.sub(r'(["|])\d{7}\|', r"\1MOMENT|", text)  # the minute and second of a journal key
+    text = re.sub(r"\$deltatoken=[\w-]+", "TOKEN", text)
+    return re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
+
+
+def _stream_body(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in ("unfinished", "intent")}
+
+
+def test_a_run_that_is_cut_at_any_write_ends_as_an_undisturbed_one(
+    scene: tuple[Rig, str, dict[str, Any]], request: pytest.FixtureRequest
+) -> None:
+    """A subset: one cut in nine, in both forms. All of them: the slow test below."""
+    _matrix(scene, request, EVERY_QUICK)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_cut_at_every_write_ends_as_an_undisturbed_one(
+    scene: tuple[Rig, str, dict[str, Any]], request: pytest.FixtureRequest
+) -> None:
+    _matrix(scene, request, 1)
+
+
+def _matrix(scene: tuple[Rig, str, dict[str, Any]], request: pytest.FixtureRequest, every: int) -> None:
+    rig, connector, options = scene
+    base, began = rig.snapshot(), rig.clock.wall
+    rig.cut.arm(0, applied=False)
+    undisturbed = rig.run(connector, **options)
+    assert undisturbed.state in ("succeeded", "held")
+    writes, names, wanted = rig.cut.writes, list(rig.cut.named), normal(rig)
+    if not options and undisturbed.task == "directory" and undisturbed.streams[0].held == 0:
+        _right(rig)
+    cuts = [(at, applied) for at in range(1, writes + 1) for applied in (False, True)]
+    chosen = [cut for number, cut in enumerate(cuts) if number % every == 0]
+    for at, applied in chosen:
+        rig.restore(base)
+        rig.clock.wall = began
+        rig.cut.arm(at, applied=applied)
+        run = rig.run(connector, **options)
+        where = f"cut {at} of {writes} ({names[at - 1]}), {'applied' if applied else 'not sent'}"
+        assert run.state == undisturbed.state, (where, run.problems)
+        problems = _differences(wanted, normal(rig))
+        assert not problems, "\n".join([where, *problems])
+    print(f"\n{request.node.callspec.id}: {len(chosen)} of {len(cuts)} cuts ({writes} writes in two forms)")
+
+
+def _differences(wanted: dict[str, list[str]], found: dict[str, list[str]]) -> list[str]:
+    problems: list[str] = []
+    for table in sorted({*wanted, *found}):
+        want, have = wanted.get(table, []), found.get(table, [])
+        problems += [f"{table}: missing {row}" for row in want if row not in have]
+        problems += [f"{table}: surplus {row}" for row in have if row not in want]
+    return problems
+
+
+def _right(rig: Rig) -> None:
+    """The undisturbed run itself is right, where nothing narrows the scope."""
+    if not rig.entities("OutOfScope"):
+        people = [row for row in rig.entities("Records") if "|person|" in row["PartitionKey"]]
+        assert expected.differences("person", list(rig.objects()), people) == []

@@ -1,0 +1,353 @@
+"""Runs in this process, against Azurite and the simulated Graph, with everything in the tests' hands: the time, the
+tenant, and a proxy before Azurite that cuts the worker off at any write. Nothing of the product is replaced: what the
+rig builds is what `wiring` builds, with plain addresses and a clock of its own.
+"""
+
+import asyncio
+import base64
+import contextlib
+import gc
+import json
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableServiceClient
+from azure.storage.queue import QueueClient
+
+from local.cloud import tokens
+from local.cloud.faults import Faults
+from local.cloud.graph.directory import Directory
+from local.cloud.graph.server import Graph
+from local.cloud.graph.web import GraphWeb
+from local.cloud.storage_proxy import StorageProxy, reset
+from local.stack import Options, Stack
+from shared.clock import Clock, iso
+from shared.domain.run import Run, Waits
+from shared.errors import Unavailable
+from shared.graph.client import GraphClient
+from shared.scheduling import Scheduling
+from shared.storage.bulk import BulkTables, build_client
+from shared.storage.config import ConfigStore, Document
+from shared.storage.connection import StorageConnection, from_connection_string
+from shared.storage.queues import Queues
+from shared.storage.runs import Runs
+from shared.storage.schedules import Schedules
+from shared.storage.tables import Tables
+from shared.sync.abandon import abandon
+from shared.sync.dispatch import QUEUE, Dispatch
+from shared.sync.runner import Retention, Services, run_slice
+from tests.bench.run_once import StaticToken
+from tests.conftest import journal
+
+TENANT = "7e4a0000-0000-4000-8000-000000000001"
+AUDIENCE = "https://graph.microsoft.com"
+ROLES = ["User.Read.All", "Device.Read.All", "GroupMember.Read.All", "AuditLog.Read.All", "Organization.Read.All"]
+_WRITES = ("POST", "PUT", "DELETE", "MERGE", "PATCH")
+EMULATOR = from_connection_string("UseDevelopmentStorage=true")
+
+
+class Hands(Clock):
+    """Time in the test's hands: sleeping takes none, and moves both clocks."""
+
+    def __init__(self, start: datetime = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)) -> None:
+        self.wall, self.seconds = start, 1000.0
+
+    def now(self) -> datetime:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def move(self, seconds: float) -> None:
+        self.wall += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.move(seconds)
+        await asyncio.sleep(0)
+
+
+class Cut:
+    """Cuts the worker off at one of its writes: `at` counts from 1; `applied`: Azurite does it, the answer is lost.
+    From then on nothing gets through until `heal`. `kill` is called at the cut.
+    """
+
+    def __init__(self) -> None:
+        self.at, self.applied, self.dead, self.writes = 0, False, False, 0
+        self.kill: Callable[[], None] = lambda: None
+        self.named: list[str] = []
+
+    def arm(self, at: int, *, applied: bool) -> None:
+        self.at, self.applied, self.dead, self.writes, self.named = at, applied, False, 0, []
+
+    def heal(self) -> None:
+        self.at, self.dead = 0, False
+
+
+class CuttingProxy(StorageProxy):
+    def __init__(self, upstream: str, cut: Cut, faults: Faults) -> None:
+        super().__init__(upstream, faults)
+        self._cut = cut
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        cut = self._cut
+        if cut.dead:
+            reset(request)
+            return web.Response()
+        if request.method in _WRITES:
+            cut.writes += 1
+            cut.named.append(f"{request.method} {request.path}")
+            if cut.writes == cut.at:
+                cut.dead = True
+                if cut.applied:
+                    await super().handle(request)
+                cut.kill()
+                reset(request)
+                return web.Response()
+        return await super().handle(request)
+
+
+class Rig:
+    """One tenant, one Azurite, one connector at a time."""
+
+    def __init__(self, people: int, devices: int = 0, *, page_cap: int = 25, seed: int = 7) -> None:
+        self._stack = Stack(Options(plain=True))
+        _, queue, table = self._stack._start_azurite()
+        self.direct = StorageConnection(
+            f"{table}/devstoreaccount1", f"{queue}/devstoreaccount1", EMULATOR.account, EMULATOR.account_key
+        )
+        self.cut, self.faults, self.clock = Cut(), Faults(), Hands()
+        self.directory = Directory(TENANT, seed, people, devices)
+        self.graph = Graph(self.directory, page_cap)
+        self.graph.limit_sign_ins = False
+        self.web = GraphWeb({TENANT: self.graph}, {"global": AUDIENCE}, self.faults, journal())
+        self.slice_seconds = 480.0
+        self.roles = list(ROLES)
+        self.keep = Retention()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._runners: list[web.AppRunner] = []
+        self.tables_url = self._serve(CuttingProxy(table, self.cut, self.faults)) + "/devstoreaccount1"
+        self.queues_url = self._serve(CuttingProxy(queue, self.cut, self.faults)) + "/devstoreaccount1"
+        self.graph_url = self._serve(self.web.handler("global"))
+        key = AzureNamedKeyCredential(EMULATOR.account, EMULATOR.account_key or "")
+        self.service = TableServiceClient(self.direct.table_endpoint, credential=key)
+        self.queue = QueueClient(
+            self.direct.queue_endpoint, QUEUE, api_version="2021-12-02", credential={"account_name": EMULATOR.account, "account_key": EMULATOR.account_key}
+        )  # fmt: skip
+        self._services: list[TableServiceClient] = []
+        self.told: list[str] = []
+
+    def _serve(self, handler: Any) -> str:
+        async def start() -> str:
+            app = web.Application(client_max_size=16 * 2**20)
+            proxy = handler if isinstance(handler, StorageProxy) else None
+            if proxy:
+                await proxy.start()
+            app.router.add_route("*", "/{path:.*}", proxy.handle if proxy else handler)
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            self._runners.append(runner)
+            if proxy:
+                self._proxies = [*getattr(self, "_proxies", []), proxy]
+            return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+        return asyncio.run_coroutine_threadsafe(start(), self._loop).result(20)
+
+    def close(self) -> None:
+        async def stop() -> None:
+            for proxy in self._proxies:
+                await proxy.stop()
+            for runner in self._runners:
+                await runner.cleanup()
+
+        asyncio.run_coroutine_threadsafe(stop(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+        self.drop_clients()
+        self.service.close()
+        self.queue.close()
+        self._stack.stop()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a worker that is cut off leaves sockets behind
+            gc.collect()
+
+    def drop_clients(self) -> None:
+        for service in self._services:
+            service.close()
+        self._services.clear()
+
+    # The product, built anew
+
+    def services(self) -> Services:
+        """A worker that knows nothing but storage."""
+        self.drop_clients()
+        connection = StorageConnection(self.tables_url, self.queues_url, EMULATOR.account, EMULATOR.account_key)
+        key = AzureNamedKeyCredential(EMULATOR.account, EMULATOR.account_key or "")
+        service = TableServiceClient(self.tables_url, credential=key, retry_total=0)
+        self._services.append(service)
+        tables, clock = Tables(service, pause=self.clock.move), self.clock
+        config, runs, schedules = ConfigStore(tables), Runs(tables), Schedules(tables)
+        queues = Queues(connection, None, retries=0)
+        dispatch = Dispatch(config, schedules, Scheduling(schedules, clock), runs, queues, clock)
+
+        def graph(_credential: Document, _cloud: Any, tenant: str, waits: Waits) -> GraphClient:
+            token = tokens.issue(AUDIENCE, TENANT, "app", self.roles)
+            return GraphClient(f"{self.graph_url}/v1.0", lambda: StaticToken(token), "x/.default", clock, waits, tenant)
+
+        def bulk() -> BulkTables:
+            return BulkTables(build_client(connection, None), self.tables_url, clock)
+
+        return Services(tables, config, runs, dispatch, clock, self.slice_seconds, bulk, graph, self.keep)
+
+    def configure(self, name: str = "a", **connector: Any) -> str:
+        """A source and its connector, as the API would store them; gives the connector's id."""
+        config, now = self.services().config, iso(self.clock.now())
+        source = {
+            "name": name, "sourceGroupId": "0", "tenantId": TENANT, "cloud": "global", "credentialId": name,
+            "crawl": True, "domains": ["*"], "excludedGroups": [], **connector.pop("source", {}),
+        }  # fmt: skip
+        bodies: dict[str, dict[str, Any]] = {
+            "credential": {"name": name, "type": "federated", "clientId": "app"},
+            "source": source,
+            "connector": {
+                "name": name, "sourceId": name, "kind": "entra-id", "connectorServerId": "cloud", "active": True,
+                "schedule": {"firstRun": "scheduled"}, "options": {"collectDevices": bool(self.directory.maker.devices)},
+                **connector,
+            },
+        }  # fmt: skip
+        for kind, body in bodies.items():
+            object_id = f"c{name}" if kind == "connector" else name
+            config.create(Document(kind, object_id, 1, now, now, name, "", (), body))
+        return f"c{name}"
+
+    def change(self, kind: str, object_id: str, **fields: Any) -> None:
+        config = self.services().config
+        before = config.get(kind, object_id)
+        assert before
+        body = {**before.body, **fields}
+        config.replace(
+            Document(kind, object_id, before.revision + 1, before.created_at, before.updated_at, before.name, "", (), body),
+            before,
+        )
+
+    # Working
+
+    def messages(self) -> list[dict[str, Any]]:
+        """What waits in the queue, delays or not, taken out."""
+        found = []
+        with contextlib.suppress(ResourceNotFoundError):
+            while batch := list(self.queue.receive_messages(max_messages=32, visibility_timeout=1)):
+                for message in batch:
+                    found.append(json.loads(base64.b64decode(message.content)))
+                    self.queue.delete_message(message)
+        return found
+
+    def work(self, message: dict[str, Any]) -> str:
+        return asyncio.run(run_slice(self.services(), message))
+
+    def run(self, connector: str, *, task: str = "directory", full: bool = False, healing: bool = True) -> Run:
+        """Starts a run and works on it to its end, as tick, queue and workers would, through every cut. After a cut the
+        worker is built anew from storage alone.
+        """
+        run_id = ""
+        for _ in range(8):
+            try:
+                run_id = self.services().dispatch.run_now(connector, "test", task=task, full=full)[0].id
+                break
+            except Unavailable:
+                assert healing
+                self.cut.heal()
+        return self.finish(run_id)
+
+    def finish(self, run_id: str, rounds: int = 60) -> Run:
+        """Works until the run is closed and its schedule row is free."""
+        for _ in range(rounds):
+            for message in self.messages():
+                try:
+                    self.told.append(self.work(message))
+                except Unavailable as error:
+                    self.told.append(f"unavailable: {error.detail}")
+                self.cut.heal()
+            services = self.services()
+            run = services.runs.get(run_id)
+            row = Schedules(services.tables).get(run_id.partition("~")[0])
+            if run and run.state.closed and (row is None or row.run != run_id):
+                return run
+            wait = max(0.0, (run.not_before - self.clock.now()).total_seconds()) if run and run.not_before else 0.0
+            self.clock.move(wait + 45)
+            self.services().dispatch.tick()
+        raise AssertionError(f"{run_id} did not end: {run} {self.told[-20:]}")
+
+    def give_up(self, message: dict[str, Any]) -> str:
+        return asyncio.run(abandon(self.services(), message))
+
+    # What is stored
+
+    def entities(self, table: str) -> list[dict[str, Any]]:
+        with contextlib.suppress(ResourceNotFoundError):
+            return [dict(entity) for entity in self.service.get_table_client(table).list_entities()]
+        return []
+
+    def tables(self) -> list[str]:
+        return sorted(str(table.name) for table in self.service.list_tables())
+
+    def snapshot(self) -> dict[str, list[dict[str, Any]]]:
+        """Everything that is stored."""
+        return {table: self.entities(table) for table in self.tables()}
+
+    def restore(self, snapshot: dict[str, list[dict[str, Any]]]) -> None:
+        """Makes storage what it was."""
+        self.messages()
+        now = self.snapshot()
+        for table in sorted({*now, *snapshot}):
+            self._restore(table, now.get(table, []), snapshot.get(table, []))
+
+    def _restore(self, table: str, have: list[dict[str, Any]], want: list[dict[str, Any]]) -> None:
+        wanted = {(row["PartitionKey"], row["RowKey"]): row for row in want}
+        stored = {(row["PartitionKey"], row["RowKey"]): row for row in have}
+        client = self.service.get_table_client(table)
+        operations: dict[str, list[Any]] = {}
+        for key, row in stored.items():
+            if key not in wanted:
+                operations.setdefault(key[0], []).append(("delete", {"PartitionKey": key[0], "RowKey": key[1]}))
+        for key, row in wanted.items():
+            if stored.get(key) != row:
+                operations.setdefault(key[0], []).append(("upsert", row, {"mode": "replace"}))
+        for batch in operations.values():
+            for start in range(0, len(batch), 100):
+                client.submit_transaction(batch[start : start + 100])
+
+    def objects(self, kind: str = "users") -> Iterator[dict[str, Any]]:
+        """The tenant's truth."""
+        for index in range(self.directory.size(kind)):
+            made = self.directory.get(kind, index)
+            if made is not None:
+                if kind == "users":
+                    made["_manager"] = self.directory.manager_of(index)
+                else:
+                    made["_owners"] = self.directory.maker.owners_of(index)
+                yield made
+
+    def ids(self, indexes: list[int], kind: str = "user") -> list[str]:
+        return [self.directory.maker.object_id(kind, index) for index in indexes]
+
+    def fault(self, kind: str, target: str = "graph", **options: Any) -> None:
+        self.faults.add({"target": target, "kind": kind, "every": 1, **options})
+
+    def storage_requests(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for proxy in self._proxies:
+            total += proxy.count
+        return total
