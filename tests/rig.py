@@ -238,7 +238,9 @@ class Rig:
         assert before
         body = {**before.body, **fields}
         config.replace(
-            Document(kind, object_id, before.revision + 1, before.created_at, before.updated_at, before.name, "", (), body),
+            Document(
+                kind, object_id, before.revision + 1, before.created_at, before.updated_at, before.name, "", (), body
+            ),
             before,
         )
 

@@ -37,6 +37,7 @@ MOST_BATCH_BYTES = 4 * 1024 * 1024 - 64 * 1024  # what the multipart lines aroun
 MOST_ENTITY_BYTES = 1024 * 1024
 _PARTS = re.compile(rb"HTTP/1\.1 (\d{3})")
 _CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z]+)"')
+_PLAIN = re.compile(r"[0-9A-Za-z|!~_.-]*")
 _ATTEMPTS = 7
 _TIMEOUTS = {"connection_timeout": 10, "read_timeout": 35}  # the service itself gives up after 30 s
 _HEADERS = {
@@ -146,7 +147,7 @@ class BulkTables:
             rows = orjson.loads(response.content)["value"]
             for row in rows:
                 refuse_newer(row)
-            yield [join(row) for row in rows]
+            yield rows if select else [join(row) for row in rows]  # what is selected by name is never split
             next_partition = response.headers.get("x-ms-continuation-NextPartitionKey")
             if not next_partition:
                 return
@@ -273,10 +274,11 @@ def _batches(rows: Sequence[Entity]) -> Iterable[list[Entity]]:
 def _batch_body(url: str, batch: Sequence[Entity], boundary: str) -> bytes:
     head = (f"--batch_{boundary}\r\nContent-Type: multipart/mixed; boundary=changeset_{boundary}\r\n\r\n").encode()
     lead = f"--changeset_{boundary}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nPUT {url}("
+    lead += f"PartitionKey='{_quoted(batch[0].partition)}',RowKey='"
     parts = [head]
     for entity in batch:
         parts.append(
-            f"{lead}{_address(entity.partition, entity.key)}) HTTP/1.1\r\nContent-Type: application/json\r\n"
+            f"{lead}{_quoted(entity.key)}') HTTP/1.1\r\nContent-Type: application/json\r\n"
             f"Accept: application/json;odata=minimalmetadata\r\n\r\n".encode()
         )
         parts.append(entity.body)
@@ -289,8 +291,13 @@ def _address(partition: str, key: str) -> str:
     """Keys as a URL spells them. Marks that the transport would write out again stay as they are, or the signature over
     the URL would be another one's.
     """
-    first, second = (quote(text.replace("'", "''"), safe="!") for text in (partition, key))
-    return f"PartitionKey='{first}',RowKey='{second}'"
+    return f"PartitionKey='{_quoted(partition)}',RowKey='{_quoted(key)}'"
+
+
+def _quoted(text: str) -> str:
+    if _PLAIN.fullmatch(text):
+        return text.replace("|", "%7C")
+    return quote(text.replace("'", "''"), safe="!")
 
 
 def _text(value: str) -> str:

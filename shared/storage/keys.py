@@ -94,6 +94,8 @@ def source_range(source: str) -> tuple[str, str]:
 
 def fold(text: str) -> str:
     """The form in which names are compared: no case, no accents, single blanks."""
+    if text.isascii():
+        return " ".join(text.lower().split())  # the same, twenty times faster
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(c for c in unicodedata.normalize("NFKD", decomposed) if not unicodedata.combining(c))
     return unicodedata.normalize("NFC", " ".join(bare.split()))

@@ -33,20 +33,22 @@ def lookup_cards(
     """The look-up rows of a record: keys to the JSON of the covering card."""
     cards: dict[LookupKey, bytes] = {}
     card = {name: columns[name] for name in CARD_COLUMNS if name in columns}
+    tail = b""
     for rule in rules:
         for column in rule.columns:
-            folded = keys.fold(str(columns.get(column) or ""))
+            value = columns.get(column)
+            folded = keys.fold(str(value)) if value else ""
             if not folded:
                 continue
-            partition, row = (
-                keys.lookup_partition(rule.attribute, folded),
-                keys.lookup_row(folded, source, object_id, connector),
-            )
-            entity = {
-                "PartitionKey": partition, "RowKey": row, "V": SCHEMA_VERSION,
-                "Source": source, "ObjectId": object_id, **card,
-            }  # fmt: skip
-            cards[partition, row] = kept_json(entity)
+            partition = keys.lookup_partition(rule.attribute, folded)
+            row = keys.lookup_row(folded, source, object_id, connector)
+            if (partition, row) in cards:
+                continue  # mail equal to the sign-in name is one row
+            if not tail:  # the same behind the keys of all rows of this record
+                tail = orjson.dumps({"V": SCHEMA_VERSION, "Source": source, "ObjectId": object_id, **card})[1:]
+            cards[partition, row] = b'{"PartitionKey":%b,"RowKey":%b,%b' % (
+                orjson.dumps(partition), orjson.dumps(row), tail,
+            )  # fmt: skip
     return cards
 
 
@@ -86,6 +88,7 @@ class _Batch:
     records: list[Entity] = field(default_factory=list)
     gone: list[LookupKey] = field(default_factory=list)
     cards: dict[LookupKey, bytes] = field(default_factory=dict)
+    fresh: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     cards_gone: set[LookupKey] = field(default_factory=set)
     stubs_gone: list[LookupKey] = field(default_factory=list)
     intent: Intent = field(default_factory=list)
@@ -170,8 +173,9 @@ class RecordStore:
                 self._leave(batch, write)
             else:
                 self._keep(batch, write, past.get(write.object_id, ""))
+        count = len(batch.records) + len(batch.gone)
         await self._send(batch)
-        return len(batch.records) + len(batch.gone)
+        return count
 
     async def _read_rows(self, writes: Sequence[Write]) -> None:
         unread = [w.object_id for w in writes if w.act not in (Act.NEW, Act.OUTSIDE) and w.stored is None]
@@ -185,16 +189,19 @@ class RecordStore:
         row = write.stored
         if write.had_stub:
             batch.stubs_gone.append(self._key(write.object_id))
-        after = self._cards(write.object_id, write.card)
         if row and int(row["Digest"], 16) == write.digest:
             if write.again:
-                batch.cards |= after
+                batch.fresh.append((write.object_id, write.card))
             return
-        before = self._cards(write.object_id, row) if row else {}
-        batch.cards |= {key: card for key, card in after.items() if before.get(key) != card}
-        batch.cards_gone |= before.keys() - after.keys()
-        if row and before != after:
-            batch.intent.append((write.object_id, list(before)))
+        if row:
+            after = self._cards(write.object_id, write.card)
+            before = self._cards(write.object_id, row)
+            batch.cards |= {key: card for key, card in after.items() if before.get(key) != card}
+            batch.cards_gone |= before.keys() - after.keys()
+            if before != after:
+                batch.intent.append((write.object_id, list(before)))
+        else:
+            batch.fresh.append((write.object_id, write.card))
         written_as = "changed" if row else "returned" if write.stub or past in ("removed", "left-scope") else "new"
         if row and row.get("ChangedBy", "").endswith(f"|{self.author.run}"):
             written_as = row["ChangedBy"].partition("|")[0]
@@ -273,8 +280,13 @@ class RecordStore:
             self._guard()
             await self._intend(batch.intent)
         await together((self._put(RECORDS, batch.records), self._drop(RECORDS, batch.gone)))
-        cards, batch.records = [Entity(p, r, body) for (p, r), body in batch.cards.items()], []
-        await self._put(LOOKUP, cards)
+        batch.records.clear()
+        for rule in self._home.lookups:  # one attribute after the other: a third of the memory, and batches are as full
+            fresh: dict[LookupKey, bytes] = {}
+            for object_id, card in batch.fresh:
+                fresh |= lookup_cards((rule,), self._home.source, object_id, self._home.connector, card)
+            await self._put(LOOKUP, [Entity(p, r, body) for (p, r), body in fresh.items()])
+        await self._put(LOOKUP, [Entity(p, r, body) for (p, r), body in batch.cards.items()])
         await self._drop(LOOKUP, sorted(batch.cards_gone - batch.cards.keys()))
         await self._drop(OUT_OF_SCOPE, batch.stubs_gone)
 

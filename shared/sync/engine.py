@@ -24,11 +24,11 @@ from shared.errors import SourceProblem
 from shared.graph.answers import Missing, PageTokenExpired, Postponed, ResyncNeeded
 from shared.graph.listing import Page
 from shared.mapping.compiled import compile_mapping
-from shared.sync.index import IdSet, Index
+from shared.sync.index import IdSet, Index, packed
 from shared.sync.removals import HeldRows, Leavers
 from shared.sync.scope import Scope
 
-FLUSH_PAGES, FLUSH_SECONDS, FLUSH_BYTES = 8, 20.0, 16 * 1024 * 1024
+FLUSH_PAGES, FLUSH_SECONDS, FLUSH_BYTES = 16, 20.0, 32 * 1024 * 1024
 _TURN = 250  # objects between two turns of the event loop: the next request must leave, the lease be renewed
 _MOST_STUCK = 3
 _ENOUGH_RESTARTS = 2  # the list's page token died so often: delta's own pages take over
@@ -298,7 +298,8 @@ class StreamReader:
         columns = self._mapper(item)
         body = kept_json(columns)
         digest = int.from_bytes(hashlib.sha256(body).digest()[:8])
-        place, stub = self._records.find(object_id), self._stubs.find(object_id)
+        key = packed(object_id)
+        place, stub = self._records.find_packed(key), self._stubs.find_packed(key)
         changed = (place >= 0 and self._records.digest(place) != digest) or (
             place < 0 and stub >= 0 and self._stubs.digest(stub) != digest
         )
@@ -309,7 +310,7 @@ class StreamReader:
         self._leavers.present(object_id)
         if place >= 0 and not changed and stub < 0:
             if self._records.mark(place):
-                if object_id in self._touched:
+                if self._touched.has_packed(key):
                     self.progress.changed += 1
                 else:
                     self.progress.unchanged += 1
@@ -322,13 +323,14 @@ class StreamReader:
             if self._records.mark(place):
                 self.progress.changed += changed
                 self.progress.unchanged += not changed
-        elif object_id in self._born or object_id in self._back:
+        elif self._back.has_packed(key) or (stub >= 0 and self._born.has_packed(key)):
+            write.act, write.again = Act.CHANGE, True
+        elif stub < 0 and not self._born.add_packed(key):
             write.act, write.again = Act.CHANGE, True  # written by this run already: perhaps by an attempt that died
         elif stub >= 0:
-            self._back.add(object_id)
+            self._back.add_packed(key)
             self.progress.returned += 1
         else:
-            self._born.add(object_id)
             self.progress.new += 1
         self._pend(write)
 
@@ -375,7 +377,8 @@ class StreamReader:
     # What changed since
 
     async def _catch_up(self) -> None:
-        await self._cut()
+        if self._pending:
+            await self._cut()
         await self._settle()  # told objects are compared with stored rows
         link = self.checkpoint.next_link or self.checkpoint.delta_link
         assert link

@@ -22,6 +22,10 @@ def packed(object_id: str) -> tuple[int, int]:
     return int.from_bytes(digest[:8]), int.from_bytes(digest[8:16])
 
 
+def mark_of(key: tuple[int, int]) -> int:
+    return (key[0] ^ key[1]) or 1
+
+
 class IdSet:
     """A set of object ids in 8 to 32 bytes each, where Python's own takes over 100."""
 
@@ -46,8 +50,10 @@ class IdSet:
 
     def add(self, object_id: str) -> bool:
         """Whether it was new."""
-        high, low = packed(object_id)
-        return self._add((high ^ low) or 1)
+        return self._add(mark_of(packed(object_id)))
+
+    def add_packed(self, key: tuple[int, int]) -> bool:
+        return self._add(mark_of(key))
 
     def _add(self, mark: int) -> bool:
         slots = self._slots
@@ -72,8 +78,12 @@ class IdSet:
                 self._add(mark)
 
     def __contains__(self, object_id: object) -> bool:
-        high, low = packed(str(object_id))
-        mark = (high ^ low) or 1
+        return self._count > 0 and self.has_packed(packed(str(object_id)))
+
+    def has_packed(self, key: tuple[int, int]) -> bool:
+        if not self._count:
+            return False
+        mark = mark_of(key)
         slots = self._slots
         mask = len(slots) - 1
         place = mark & mask
@@ -120,7 +130,12 @@ class Index:
 
     def find(self, object_id: str) -> int:
         """The record's place, or -1."""
-        high, low = packed(object_id)
+        return self.find_packed(packed(object_id))
+
+    def find_packed(self, key: tuple[int, int]) -> int:
+        if not self._high:
+            return -1
+        high, low = key
         place = bisect_left(self._high, high)
         while place < len(self._high) and self._high[place] == high:
             if self._low[place] == low:

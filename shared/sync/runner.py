@@ -23,7 +23,7 @@ from shared.sync.dispatch import Dispatch
 from shared.sync.engine import SliceOver
 
 _PROGRESS_EVERY = 5.0
-_CANCEL_EVERY = 1.0
+_CANCEL_EVERY = 2.0
 _MOST_ATTEMPTS = 3
 _MOST_TAKEOVERS = 10
 _log = logging.getLogger("rollcall.run")

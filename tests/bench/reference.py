@@ -1,0 +1,173 @@
+"""The floor: a bare pipeline that reads the same pages and writes the same entities, look-up rows included, with nothing
+that makes a sync trustworthy: no checkpoints, no comparison, no retries, no lease.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import resource
+import time
+from typing import Any
+
+import aiohttp
+import orjson
+
+from shared.connectors.entra_id import USERS
+from shared.graph.listing import Listing
+from shared.mapping.compiled import compile_mapping, selected
+from tests.bench.run_once import EMULATOR, connection
+
+WRITERS, BATCH = 8, 100
+_LEAD = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nPUT "
+
+
+def _hex(text: str) -> str:
+    return text.encode().hex()
+
+
+def _folded(text: str) -> str:
+    from shared.storage.keys import fold
+
+    return fold(text)
+
+
+class Pipeline:
+    def __init__(self, tables: str, source: str, connector: str) -> None:
+        self.url, self.source, self.connector = tables, source, connector
+        self.queue: asyncio.Queue[tuple[str, str, list[tuple[str, bytes]]] | None] = asyncio.Queue(WRITERS * 4)
+        self.buffers: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
+        self.mapper = compile_mapping(USERS.attributes)
+        self.written = 0
+
+    async def add(self, table: str, partition: str, key: str, body: bytes) -> None:
+        rows = self.buffers.setdefault((table, partition), [])
+        rows.append((key, body))
+        if len(rows) == BATCH:
+            del self.buffers[table, partition]
+            await self.queue.put((table, partition, rows))
+
+    async def user(self, item: dict[str, Any]) -> None:
+        object_id = item["id"]
+        columns = self.mapper(item)
+        body = orjson.dumps(columns)
+        partition = f"{self.source}|person|{object_id[:2]}"
+        key = f"{object_id}|{self.connector}|users"
+        digest = hashlib.sha256(body).hexdigest()[:16]
+        head = (
+            f'{{"PartitionKey":"{partition}","RowKey":"{key}","V":1,"Digest":"{digest}",'
+            f'"ChangedAt":"2026-11-21T08:00:00.000Z","ChangedAt@odata.type":"Edm.DateTime",'
+            f'"FirstSeenAt":"2026-11-21T08:00:00.000Z","FirstSeenAt@odata.type":"Edm.DateTime",'
+            f'"ChangedBy":"new|{self.connector}~8204751999999abcdef01",'
+        )
+        await self.add("Records", partition, key, head.encode() + body[1:])
+        card = {
+            "V": 1, "Source": self.source, "ObjectId": object_id, "DisplayName": columns["DisplayName"],
+            "SignInName": columns["SignInName"], "Mail": columns["Mail"], "EmployeeId": columns["EmployeeId"],
+            "Enabled": columns["Enabled"],
+        }  # fmt: skip
+        tail = orjson.dumps(card)[1:]
+        for attribute, names in (
+            ("name", ("DisplayName",)),
+            ("address", ("SignInName", "Mail")),
+            ("employee", ("EmployeeId",)),
+        ):
+            for value in {_folded(columns[name]) for name in names}:
+                where = f"{attribute}|{_hex(value[:2])}"
+                row = f"{_hex(value)[:120]}!{self.source}!{object_id}!{self.connector}"
+                await self.add("Lookup", where, row, f'{{"PartitionKey":"{where}","RowKey":"{row}",'.encode() + tail)
+
+    async def write(self, session: aiohttp.ClientSession) -> None:
+        while (batch := await self.queue.get()) is not None:
+            table, partition, rows = batch
+            where = f"{self.url}/{table}(PartitionKey='{partition.replace('|', '%7C')}',RowKey='"
+            parts = [b"--batch_b\r\nContent-Type: multipart/mixed; boundary=changeset_c\r\n\r\n"]
+            for key, body in rows:
+                parts.append(
+                    f"--changeset_c\r\n{_LEAD}{where}{key.replace('|', '%7C')}') HTTP/1.1\r\nContent-Type: application/json\r\n"
+                    "Accept: application/json;odata=minimalmetadata\r\n\r\n".encode()
+                )
+                parts.append(body)
+                parts.append(b"\r\n")
+            parts.append(b"--changeset_c--\r\n--batch_b--\r\n")
+            await self.post(session, b"".join(parts))
+            self.written += len(rows)
+
+    async def post(self, session: aiohttp.ClientSession, body: bytes) -> None:
+        url = f"{self.url}/$batch"
+        headers = {
+            "Content-Type": "multipart/mixed; boundary=batch_b",
+            "x-ms-version": "2019-02-02",
+            "DataServiceVersion": "3.0",
+        }
+        headers |= sign(url)
+        async with session.post(url, data=body, headers=headers) as answer:
+            text = await answer.read()
+            if answer.status != 202 or b"HTTP/1.1 4" in text:
+                raise RuntimeError(text[:500])
+
+    async def run(self, graph: str) -> None:
+        listing = Listing(USERS.path, selected(USERS.attributes), "", USERS.expand)
+        link: str | None = f"{graph}/v1.0{listing.first}"
+        async with aiohttp.ClientSession() as session:
+            for table in ("Records", "Lookup"):
+                url = f"{self.url}/Tables"
+                await (
+                    await session.post(
+                        url, json={"TableName": table}, headers={**sign(url), "x-ms-version": "2019-02-02"}
+                    )
+                ).read()
+            writers = [asyncio.create_task(self.write(session)) for _ in range(WRITERS)]
+
+            async def fetch(url: str) -> bytes:
+                async with session.get(url) as answer:
+                    return await answer.read()
+
+            pending = asyncio.create_task(fetch(link))
+            while link:
+                page = orjson.loads(await pending)
+                link = page.get("@odata.nextLink")
+                if link:
+                    pending = asyncio.create_task(fetch(link))
+                    await asyncio.sleep(0)
+                for item in page["value"]:
+                    await self.user(item)
+            for (table, partition), rows in self.buffers.items():
+                await self.queue.put((table, partition, rows))
+            for _ in writers:
+                await self.queue.put(None)
+            await asyncio.gather(*writers)
+
+
+def sign(url: str) -> dict[str, str]:
+    import base64
+    import hmac
+    from email.utils import formatdate
+    from urllib.parse import urlsplit
+
+    date = formatdate(usegmt=True)
+    text = f"{date}\n/{EMULATOR.account}{urlsplit(url).path}"
+    mac = hmac.digest(base64.b64decode(EMULATOR.account_key or ""), text.encode(), hashlib.sha256)
+    return {"x-ms-date": date, "Authorization": f"SharedKeyLite {EMULATOR.account}:{base64.b64encode(mac).decode()}"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--graph", required=True)
+    parser.add_argument("--tables", required=True)
+    parser.add_argument("--source", default="reference")
+    options = parser.parse_args()
+    pipeline = Pipeline(connection(options.tables).table_endpoint, options.source, f"c{options.source}")
+    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    began, cpu = time.monotonic(), time.process_time()
+    asyncio.run(pipeline.run(options.graph))
+    result = {
+        "written": pipeline.written, "wallSeconds": round(time.monotonic() - began, 3),
+        "cpuSeconds": round(time.process_time() - cpu, 3),
+        "peakMegabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "idleMegabytes": idle,
+    }  # fmt: skip
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
