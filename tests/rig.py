@@ -321,7 +321,7 @@ class Rig:
         stored = {(row["PartitionKey"], row["RowKey"]): row for row in have}
         client = self.service.get_table_client(table)
         operations: dict[str, list[Any]] = {}
-        for key, row in stored.items():
+        for key in stored:
             if key not in wanted:
                 operations.setdefault(key[0], []).append(("delete", {"PartitionKey": key[0], "RowKey": key[1]}))
         for key, row in wanted.items():

@@ -48,7 +48,8 @@ def any_value(structure: Any) -> dict[str, Any] | None:
     """A structure without its empty members; none left: empty."""
     if not structure:
         return None
-    return {key: value for key, value in sorted(structure.items()) if value is not None and "@" not in key} or None
+    filled = {key: value for key, value in structure.items() if value is not None and "@" not in key}
+    return dict(sorted(filled.items())) if len(filled) > 1 else filled or None
 
 
 def last_successful_sign_in(activity: Any) -> str | None:

@@ -28,28 +28,32 @@ LookupKey = tuple[str, str]
 
 
 def lookup_cards(
-    rules: Sequence[LookupRule], source: str, object_id: str, connector: str, columns: dict[str, Any]
+    rules: Sequence[LookupRule], source: str, object_id: str, connector: str, columns: dict[str, Any], tail: bytes = b""
 ) -> dict[LookupKey, bytes]:
-    """The look-up rows of a record: keys to the JSON of the covering card."""
+    """The look-up rows of a record: keys to the JSON of the covering card. `tail`: what card_tail() gave, if it did."""
     cards: dict[LookupKey, bytes] = {}
-    card = {name: columns[name] for name in CARD_COLUMNS if name in columns}
-    tail = b""
     for rule in rules:
+        last = None
         for column in rule.columns:
             value = columns.get(column)
-            folded = keys.fold(str(value)) if value else ""
+            if not value or value == last:
+                continue  # mail equal to the sign-in name is one row
+            last = value
+            folded = keys.fold(str(value))
             if not folded:
                 continue
             partition = keys.lookup_partition(rule.attribute, folded)
             row = keys.lookup_row(folded, source, object_id, connector)
-            if (partition, row) in cards:
-                continue  # mail equal to the sign-in name is one row
-            if not tail:  # the same behind the keys of all rows of this record
-                tail = orjson.dumps({"V": SCHEMA_VERSION, "Source": source, "ObjectId": object_id, **card})[1:]
-            cards[partition, row] = b'{"PartitionKey":%b,"RowKey":%b,%b' % (
-                orjson.dumps(partition), orjson.dumps(row), tail,
-            )  # fmt: skip
+            tail = tail or card_tail(source, object_id, columns)
+            keyed = f'{{"PartitionKey":"{partition}","RowKey":"{row}",'  # hex, ids and marks: nothing to escape
+            cards[partition, row] = keyed.encode() + tail
     return cards
+
+
+def card_tail(source: str, object_id: str, columns: dict[str, Any]) -> bytes:
+    """What stands behind the keys of all look-up rows of one record."""
+    card = {name: columns[name] for name in CARD_COLUMNS if name in columns}
+    return kept_json({"V": SCHEMA_VERSION, "Source": source, "ObjectId": object_id, **card})[1:]
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class _Batch:
     records: list[Entity] = field(default_factory=list)
     gone: list[LookupKey] = field(default_factory=list)
     cards: dict[LookupKey, bytes] = field(default_factory=dict)
-    fresh: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    fresh: list[tuple[str, dict[str, Any], bytes]] = field(default_factory=list)
     cards_gone: set[LookupKey] = field(default_factory=set)
     stubs_gone: list[LookupKey] = field(default_factory=list)
     intent: Intent = field(default_factory=list)
@@ -191,7 +195,9 @@ class RecordStore:
             batch.stubs_gone.append(self._key(write.object_id))
         if row and int(row["Digest"], 16) == write.digest:
             if write.again:
-                batch.fresh.append((write.object_id, write.card))
+                batch.fresh.append(
+                    (write.object_id, write.card, card_tail(self._home.source, write.object_id, write.card))
+                )
             return
         if row:
             after = self._cards(write.object_id, write.card)
@@ -201,7 +207,7 @@ class RecordStore:
             if before != after:
                 batch.intent.append((write.object_id, list(before)))
         else:
-            batch.fresh.append((write.object_id, write.card))
+            batch.fresh.append((write.object_id, write.card, card_tail(self._home.source, write.object_id, write.card)))
         written_as = "changed" if row else "returned" if write.stub or past in ("removed", "left-scope") else "new"
         if row and row.get("ChangedBy", "").endswith(f"|{self.author.run}"):
             written_as = row["ChangedBy"].partition("|")[0]
@@ -282,10 +288,13 @@ class RecordStore:
         await together((self._put(RECORDS, batch.records), self._drop(RECORDS, batch.gone)))
         batch.records.clear()
         for rule in self._home.lookups:  # one attribute after the other: a third of the memory, and batches are as full
-            fresh: dict[LookupKey, bytes] = {}
-            for object_id, card in batch.fresh:
-                fresh |= lookup_cards((rule,), self._home.source, object_id, self._home.connector, card)
-            await self._put(LOOKUP, [Entity(p, r, body) for (p, r), body in fresh.items()])
+            one, source, connector = (rule,), self._home.source, self._home.connector
+            rows = [
+                Entity(partition, key, body)
+                for object_id, card, tail in batch.fresh
+                for (partition, key), body in lookup_cards(one, source, object_id, connector, card, tail).items()
+            ]
+            await self._put(LOOKUP, rows)
         await self._put(LOOKUP, [Entity(p, r, body) for (p, r), body in batch.cards.items()])
         await self._drop(LOOKUP, sorted(batch.cards_gone - batch.cards.keys()))
         await self._drop(OUT_OF_SCOPE, batch.stubs_gone)

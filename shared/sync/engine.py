@@ -28,8 +28,9 @@ from shared.sync.index import IdSet, Index, packed
 from shared.sync.removals import HeldRows, Leavers
 from shared.sync.scope import Scope
 
-FLUSH_PAGES, FLUSH_SECONDS, FLUSH_BYTES = 16, 20.0, 32 * 1024 * 1024
-_TURN = 250  # objects between two turns of the event loop: the next request must leave, the lease be renewed
+FLUSH_PAGES, FLUSH_SECONDS, FLUSH_BYTES = 10, 20.0, 16 * 1024 * 1024
+_TURN = 100  # objects between two turns of the event loop: the next request must leave, the lease be renewed
+_TURNS_TO_SEND = 40
 _MOST_STUCK = 3
 _ENOUGH_RESTARTS = 2  # the list's page token died so often: delta's own pages take over
 
@@ -254,7 +255,7 @@ class StreamReader:
                     _refuse_loop(page.next_link, link)
                     link = page.next_link
                     fetch = asyncio.ensure_future(fetch_page(link))
-                    await asyncio.sleep(0)  # the next request leaves before this page is worked on
+                    await _let_it_leave()
                 await self._take(page, link)
                 await self._control.beat(self.progress)
                 if last:
@@ -293,7 +294,7 @@ class StreamReader:
         self.checkpoint.next_link = next_link
         self._pages_since += 1
 
-    def _take_one(self, item: dict[str, Any]) -> None:
+    def _take_one(self, item: dict[str, Any]) -> None:  # noqa: C901 - the hot path: each case is one line
         object_id = item["id"]
         columns = self._mapper(item)
         body = kept_json(columns)
@@ -609,6 +610,14 @@ class StreamReader:
         if self.progress.restarts >= _ENOUGH_RESTARTS and checkpoint.delta_link:
             checkpoint.phase = Phase.ENUMERATING
         await self._control.save(self._durable())
+
+
+async def _let_it_leave() -> None:
+    """The next request leaves before this page is worked on: the client takes a couple of dozen turns of the loop to
+    sign, connect and send. Without them waiting and working would not overlap (measured: 1.7 times the wall).
+    """
+    for _ in range(_TURNS_TO_SEND):
+        await asyncio.sleep(0)
 
 
 def _refuse_loop(following: str | None, link: str | None) -> None:

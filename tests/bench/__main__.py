@@ -1,0 +1,257 @@
+"""`python -m tests.bench`: Rollcall against the bare reference and against the loop that one would write with the SDKs, in
+the same run and on the same machine. Ratios, not seconds, are what it says.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.stack import Options, Stack
+
+SINK = "Records,Lookup"
+ROOT_COMMAND = [sys.executable, "-m"]
+
+
+def call(url: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+@dataclass
+class Servers:
+    """A Graph and a table service for measurements, each in its own process."""
+
+    graph: str
+    tables: str
+
+    def graph_admin(self, **change: Any) -> None:
+        call(f"{self.graph}/admin", change)
+
+    def tables_admin(self, **change: Any) -> None:
+        call(f"{self.tables.rsplit('/', 1)[0]}/admin", change)
+
+    def stats(self) -> Any:
+        return call(f"{self.tables.rsplit('/', 1)[0]}/stats")
+
+    def graph_stats(self) -> Any:
+        return call(f"{self.graph}/stats")
+
+
+@contextlib.contextmanager
+def servers(users: int, *, slim: str = "", sink: str = "") -> Iterator[Servers]:
+    commands = (
+        ("tests.bench.graph_server", "--users", str(users)),
+        ("tests.bench.table_server", "--slim", slim, "--sink", sink),
+    )
+    running = [subprocess.Popen([*ROOT_COMMAND, *command], stdout=subprocess.PIPE, text=True) for command in commands]
+    try:
+        urls = [process.stdout.readline().strip() for process in running if process.stdout]
+        yield Servers(*urls)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def measure(module: str, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [*ROOT_COMMAND, f"tests.bench.{module}", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{module} {' '.join(arguments)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def rollcall(at: Servers, mode: str = "auto", *more: str) -> dict[str, Any]:
+    at.tables_admin()
+    result = measure("run_once", "--graph", at.graph, "--tables", at.tables, "--token", "x", "--mode", mode, *more)
+    result["tableRequests"] = at.stats()["requests"]
+    return result
+
+
+def reference(at: Servers) -> dict[str, Any]:
+    return measure("reference", "--graph", at.graph, "--tables", at.tables)
+
+
+@dataclass
+class Report:
+    rows: list[tuple[str, str, str, str]] = field(default_factory=list)
+    failed: bool = False
+
+    def add(self, what: str, found: str, limit: str, *, good: bool) -> None:
+        row = (what, found, limit, "ok" if good else "MISSED")
+        self.rows.append(row)
+        self.failed |= not good
+        print(f"{row[0]:<66} {row[1]:>34}   {row[2]:<28} {row[3]}", flush=True)
+
+
+def cpu(report: Report, users: int, rounds: int) -> None:
+    ours, floor = [], []
+    with servers(users) as at:
+        for _ in range(rounds):
+            at.tables_admin(clear=True)
+            floor.append(reference(at)["cpuSeconds"] / users * 1e6)
+            at.tables_admin(clear=True)
+            first = rollcall(at)
+            ours.append(first["cpuSeconds"] / users * 1e6)
+        mine, bare = statistics.median(ours), statistics.median(floor)
+        text = f"{mine:.0f} / {bare:.0f} us a user = {mine / bare:.2f}"
+        report.add(
+            f"CPU of a first full sync, {users:,} users, against the reference",
+            text,
+            "at most 2.0",
+            good=mine <= 2 * bare,
+        )
+        again = rollcall(at, "full")
+        operations = sum(count for name, count in again["operations"].items() if name.startswith("Records"))
+        report.add(f"unchanged full read of {users:,}: record operations", str(operations), "0", good=operations == 0)
+        most = users // 1000 + 20
+        found = again["tableRequests"]
+        report.add("  table requests", str(found), f"at most {most}", good=found <= most)
+        ratio = again["cpuSeconds"] / first["cpuSeconds"]
+        report.add("  CPU against the first sync", f"{ratio:.2f}", "at most 1.0", good=ratio <= 1)
+        quiet(report, at, users)
+        for number, mode in enumerate(("delta", "full")):
+            at.graph_admin(mutated=1000, generation=number + 1)
+            changed = rollcall(at, mode)
+            operations = changed["operations"].get("Records put", 0)
+            report.add(
+                f"1,000 mutations at {users:,} by {mode}: record operations",
+                str(operations),
+                "1,000",
+                good=operations == 1000,
+            )
+
+
+def quiet(report: Report, at: Servers, users: int) -> None:
+    before = at.graph_stats()["requests"]
+    nothing = rollcall(at, "delta")
+    asked = at.graph_stats()["requests"] - before
+    operations = sum(count for name, count in nothing["operations"].items() if name.startswith("Records"))
+    report.add(f"no-change delta at {users:,}: requests to Graph", str(asked), "1", good=asked == 1)
+    report.add("  record operations", str(operations), "0", good=operations == 0)
+    report.add("  table requests", str(nothing["tableRequests"]), "at most 10", good=nothing["tableRequests"] <= 10)
+
+
+def walls(report: Report, users: int) -> None:
+    chain = math.ceil(users / 999) * 0.15
+    with servers(users, sink=SINK) as at:
+        at.graph_admin(latency=0.15)
+        at.tables_admin(latency=0.01)
+        wall = rollcall(at)["wallSeconds"]
+        text = f"{wall:.1f} s / {chain:.1f} s = {wall / chain:.2f}"
+        report.add(
+            f"wall of {users:,} at 150 ms Graph and 10 ms tables, against the chain",
+            text,
+            "at most 1.25",
+            good=wall <= 1.25 * chain,
+        )
+        at.tables_admin(clear=True, latency=0.01)
+        at.graph_admin(throttle_every=10)
+        wall = rollcall(at)["wallSeconds"]
+        stats = at.graph_stats()
+        waits = stats["throttled"] * (1.0 + 0.15)
+        text = f"{wall:.1f} s / {chain + waits:.1f} s = {wall / (chain + waits):.2f}"
+        report.add(
+            "  with 429 on every tenth page, against chain and waits",
+            text,
+            "at most 1.2",
+            good=wall <= 1.2 * (chain + waits),
+        )
+        report.add("  requests earlier than their Retry-After", str(stats["early"]), "0", good=stats["early"] == 0)
+
+
+def memory(report: Report, small: int, large: int) -> None:
+    with servers(small, sink="Lookup", slim="Records") as at:
+        few = rollcall(at)
+    with servers(large, sink="Lookup", slim="Records") as at:
+        many = rollcall(at)
+        ratio = many["peakMegabytes"] / few["peakMegabytes"]
+        text = f"{many['peakMegabytes']} / {few['peakMegabytes']} MB = {ratio:.2f}"
+        report.add(
+            f"peak memory of a first sync, {large:,} against {small:,}", text, "at most 1.15", good=ratio <= 1.15
+        )
+        growth = many["peakMegabytes"] - many["idleMegabytes"]
+        report.add("  growth over idle", f"{growth} MB", "at most 100 MB", good=growth <= 100)
+        quiet(report, at, large)
+
+
+def sdk(report: Report, users: int, rounds: int) -> None:
+    ours, theirs = [], []
+    with servers(users) as at:
+        for _ in range(rounds):
+            at.tables_admin(clear=True)
+            theirs.append(measure("sdk_loop", "--graph", at.graph, "--tables", at.tables)["cpuSeconds"] / users * 1e6)
+            at.tables_admin(clear=True)
+            ours.append(rollcall(at, "auto", "--records-only")["cpuSeconds"] / users * 1e6)
+    mine, other = statistics.median(ours), statistics.median(theirs)
+    text = f"{other:.0f} / {mine:.0f} us a user = {other / mine:.0f}"
+    report.add(
+        f"CPU of PageIterator + submit_transaction, {users:,} users, against ours",
+        text,
+        "at least 50",
+        good=other >= 50 * mine,
+    )
+
+
+def azurite(report: Report, users: int, rounds: int) -> None:
+    stack = Stack(Options(plain=True))
+    _, _, table = stack._start_azurite()
+    tables = f"{table}/devstoreaccount1"
+    ours, floor = [], []
+    try:
+        with servers(users) as at:
+            for number in range(rounds):
+                for name, walls_of in (("reference", floor), ("run_once", ours)):
+                    token = ("--token", "x") if name == "run_once" else ()
+                    result = measure(
+                        name, "--graph", at.graph, "--tables", tables, *token, "--source", f"{name[:3]}{number}"
+                    )
+                    walls_of.append(result["wallSeconds"])
+    finally:
+        stack.stop()
+    mine, bare = statistics.median(ours), statistics.median(floor)
+    text = f"{mine:.1f} / {bare:.1f} s = {mine / bare:.2f}"
+    report.add(
+        f"wall of {users:,} users into Azurite, against the reference", text, "at most 1.3", good=mine <= 1.3 * bare
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--million", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3, help="the median of so many")
+    parser.add_argument("--only", default="", help="cpu, walls, memory, sdk, azurite; default: all")
+    options = parser.parse_args()
+    parts = {
+        "cpu": lambda report: cpu(report, options.users, options.rounds),
+        "walls": lambda report: walls(report, options.users),
+        "sdk": lambda report: sdk(report, 5000, options.rounds),
+        "azurite": lambda report: azurite(report, 20_000, options.rounds),
+        "memory": lambda report: memory(report, options.users, options.million),
+    }
+    report, began = Report(), time.monotonic()
+    for name in options.only.split(",") if options.only else parts:
+        parts[name](report)
+    print(
+        f"\n{len(report.rows)} figures in {time.monotonic() - began:.0f} s: {'some MISSED' if report.failed else 'all ok'}"
+    )
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
