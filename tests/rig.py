@@ -8,6 +8,8 @@ import base64
 import contextlib
 import gc
 import json
+import subprocess
+import sys
 import threading
 import warnings
 from collections import Counter
@@ -145,6 +147,8 @@ class Rig:
         )  # fmt: skip
         self._services: list[TableServiceClient] = []
         self.told: list[str] = []
+        self.token = ""
+        self.crowded = False  # several workers at a time: none may close another's clients
 
     def _serve(self, handler: Any) -> str:
         async def start() -> str:
@@ -192,7 +196,8 @@ class Rig:
 
     def services(self) -> Services:
         """A worker that knows nothing but storage."""
-        self.drop_clients()
+        if not self.crowded:
+            self.drop_clients()
         connection = StorageConnection(self.tables_url, self.queues_url, EMULATOR.account, EMULATOR.account_key)
         key = AzureNamedKeyCredential(EMULATOR.account, EMULATOR.account_key or "")
         service = TableServiceClient(self.tables_url, credential=key, retry_total=0)
@@ -203,7 +208,7 @@ class Rig:
         dispatch = Dispatch(config, schedules, Scheduling(schedules, clock), runs, queues, clock)
 
         def graph(_credential: Document, _cloud: Any, tenant: str, waits: Waits) -> GraphClient:
-            token = tokens.issue(AUDIENCE, TENANT, "app", self.roles)
+            token = self.token or tokens.issue(AUDIENCE, TENANT, "app", self.roles)
             return GraphClient(f"{self.graph_url}/v1.0", lambda: StaticToken(token), "x/.default", clock, waits, tenant)
 
         def bulk() -> BulkTables:
@@ -291,6 +296,15 @@ class Rig:
             self.clock.move(wait + 45)
             self.services().dispatch.tick()
         raise AssertionError(f"{run_id} did not end: {run} {self.told[-20:]}")
+
+    def process(self, message: dict[str, Any]) -> subprocess.Popen[str]:
+        """A worker in a process of its own, at work on the message."""
+        given = {
+            "tables": self.tables_url, "queues": self.queues_url, "graph": self.graph_url, "roles": self.roles,
+            "token": tokens.issue(AUDIENCE, TENANT, "app", self.roles), "message": message, "now": iso(self.clock.now()),
+        }  # fmt: skip
+        command = [sys.executable, "-m", "tests.worker", json.dumps(given)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def give_up(self, message: dict[str, Any]) -> str:
         return asyncio.run(abandon(self.services(), message))

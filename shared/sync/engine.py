@@ -32,6 +32,7 @@ FLUSH_PAGES, FLUSH_SECONDS, FLUSH_BYTES = 10, 20.0, 16 * 1024 * 1024
 _TURN = 100  # objects between two turns of the event loop: the next request must leave, the lease be renewed
 _TURNS_TO_SEND = 40
 _MOST_STUCK = 3
+_MOST_STUBS = 2000
 _ENOUGH_RESTARTS = 2  # the list's page token died so often: delta's own pages take over
 
 
@@ -498,11 +499,24 @@ class StreamReader:
                         raise SliceOver
         else:
             progress.ids = progress.reported_present + progress.reported_removed
+        if self._plan.full and self.complete:
+            await self._forget_stubs()
         before = len(records) if self._plan.full else self._plan.records
         gone = await self._leavers.decide(before + progress.new + progress.returned)
         if self._plan.full:
             progress.not_seen -= sum(records.is_unseen(object_id) for object_id in gone)
         await self._advance(Phase.REMOVALS)
+
+    async def _forget_stubs(self) -> None:
+        """Stubs of objects that are gone. What an earlier slice of the run saw this one can't tell, so it asks."""
+        unseen = list(itertools.islice(self._stubs.unseen(), _MOST_STUBS + 1))
+        if not self._fresh:
+            if len(unseen) > _MOST_STUBS:
+                return  # the next full read that fits one slice looks again
+            answers = await self._source.ask(unseen) if unseen else {}
+            unseen = [object_id for object_id in unseen if answers.get(object_id) in ("gone", "deleted")]
+        if unseen:
+            await self._store.drop_stubs(unseen)
 
     @property
     def complete(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from local.cloud.faults import GRAPH_FAULTS
 from shared.clock import iso
 from shared.storage.holds import decide
 from tests import expected
@@ -105,6 +106,7 @@ def _text(row: dict[str, Any]) -> str:
     text = _RUN.sub("RUN", text)
     text = re.sub(r"2026-11-20T[0-9:.]+Z", "MOMENT", text)
     text = re.sub(r"\|\d{13}\|", "|MOMENT|", text)
+    text = re.sub(r"\|2026112\d{3}\|", "|HOUR|", text)
     text = re.sub(r'(["|])\d{7}\|', r"\1MOMENT|", text)  # the minute and second of a journal key
     text = re.sub(r"\$deltatoken=[\w-]+", "TOKEN", text)
     return re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
@@ -165,3 +167,92 @@ def _right(rig: Rig) -> None:
     if not rig.entities("OutOfScope"):
         people = [row for row in rig.entities("Records") if "|person|" in row["PartitionKey"]]
         assert expected.differences("person", list(rig.objects()), people) == []
+
+
+def test_a_worker_that_is_killed_for_good_leaves_a_run_that_ends_as_an_undisturbed_one() -> None:
+    """Three of the kills; all twenty: the slow test below."""
+    _kills(3)
+
+
+@pytest.mark.slow
+def test_twenty_workers_that_are_killed_for_good_leave_runs_that_end_as_an_undisturbed_one() -> None:
+    _kills(20)
+
+
+def _kills(count: int) -> None:
+    """SIGKILL of a worker's process in the middle of a write, never of Azurite."""
+    rig = Rig(14, page_cap=5)
+    try:
+        connector = _scoped(rig)
+        base, began = rig.snapshot(), rig.clock.wall
+        rig.cut.arm(0, applied=False)
+        run = rig.services().dispatch.run_now(connector, "test")[0]
+        before = rig.cut.writes
+        rig.finish(run.id)
+        writes, wanted = rig.cut.writes, normal(rig)
+        for number in range(count):
+            rig.restore(base)
+            rig.clock.wall = began
+            run = rig.services().dispatch.run_now(connector, "test")[0]
+            (message,) = rig.messages()
+            at = 1 + number * (writes - before - 2) // count
+            rig.cut.arm(at, applied=bool(number % 2))
+            worker = rig.process(message)
+            rig.cut.kill = worker.kill
+            worker.communicate(timeout=60)
+            assert worker.returncode == -9, (at, worker.returncode)
+            rig.cut.kill = lambda: None
+            rig.cut.heal()
+            rig.finish(run.id)
+            problems = _differences(wanted, normal(rig))
+            assert not problems, "\n".join([f"killed at write {at}", *problems])
+        print(f"\n{count} workers were killed with SIGKILL, at writes 1 to {at} of {writes - before}")
+    finally:
+        rig.close()
+
+
+GRAPH = [kind for kind in GRAPH_FAULTS if kind != "slow"]
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
+def test_each_fault_of_the_cloud_at_some_requests_changes_nothing(full: bool) -> None:
+    """Each fault at one request in three; at every one of them: the slow test below."""
+    _faults(3, full=full)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
+def test_each_fault_of_the_cloud_at_every_request_changes_nothing(full: bool) -> None:
+    _faults(1, full=full)
+
+
+def _faults(every: int, *, full: bool) -> None:
+    rig = Rig(14, page_cap=5)
+    try:
+        connector = _scoped(rig)
+        base, began = rig.snapshot(), rig.clock.wall
+        asked = rig.web.requests
+        assert rig.run(connector, full=full).state == "succeeded"
+        requests, wanted = rig.web.requests - asked, normal(rig)
+        cases = [(kind, at) for kind in GRAPH for at in range(1, requests + 1)][::every]
+        for kind, at in cases:
+            rig.restore(base)
+            rig.clock.wall = began
+            rig.graph._delta_floor = 0
+            rig.fault(kind, every=at, most=1, seconds=1)
+            run = rig.run(connector, full=full)
+            rig.faults.clear()
+            if kind == "foreign-link" and run.state == "failed":
+                assert [problem.code for problem in run.problems] == ["graph-foreign-link"]
+                run = rig.run(connector, full=full)
+            assert run.state == "succeeded", (kind, at, run.problems)
+            problems = _differences(_rows_only(wanted), _rows_only(normal(rig)))
+            assert not problems, "\n".join([f"{kind} at request {at} of {requests}", *problems])
+        print(f"\n{len(cases)} faults of {len(GRAPH)} kinds at {requests} requests")
+    finally:
+        rig.close()
+
+
+def _rows_only(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What users see. A fault may turn a delta round into a full read, whose receipt counts otherwise."""
+    return {table: rows for table, rows in found.items() if table != "State"}

@@ -1,0 +1,235 @@
+"""Random histories of a tenant, random faults, random slice lengths: after each quiet run the tables are the tenant."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from local.cloud.graph.people import EPOCH, stamp
+from shared.clock import parse_iso
+from tests import expected
+from tests.rig import Hands, Rig
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+PEOPLE = 30
+FAULTS = ("429", "503", "reset", "truncate", "empty-page", "twice", "expired-page-token", "delta-410")
+DOMAINS = (["*"], ["contoso.example"], ["contoso.example", "fabrikam.example"])
+SOME = st.lists(st.integers(0, PEOPLE + 8), min_size=1, max_size=4, unique=True)
+_rig: list[Rig] = []
+
+
+class Histories(RuleBasedStateMachine):
+    """One connector lives through changes of its tenant and of its configuration."""
+
+    number = 0
+
+    @initialize()
+    def begin(self) -> None:
+        self.rig = _rig[0]
+        Histories.number += 1
+        self.rig.restore({})
+        self.rig.faults.clear()
+        self.rig.clock = Hands(EPOCH + timedelta(days=20))
+        self.rig.directory.__init__("tenant", 7, PEOPLE, 4)
+        self.domains, self.days, self.groups = DOMAINS[0], 0, []
+        self.connector = self.rig.configure(fullEveryHours=144, removalLimit={"count": 5000, "percent": 100})
+        self.signed_in_pass = False
+        self.quiet = False
+
+    def _there(self, chosen: list[int]) -> list[int]:
+        return [i for i in chosen if self.rig.directory.get("users", i) is not None]
+
+    @rule(count=st.integers(1, 3))
+    def hire(self, count: int) -> None:
+        if self.rig.directory.size("users") < PEOPLE + 8:
+            self.rig.directory.hire(count)
+
+    @rule(chosen=SOME, purge=st.booleans())
+    def leave(self, chosen: list[int], purge: bool) -> None:
+        self.rig.directory.leave("users", self._there(chosen), purge=purge)
+
+    @rule(chosen=SOME)
+    def restore(self, chosen: list[int]) -> None:
+        self.rig.directory.restore("users", [i for i in chosen if i < self.rig.directory.size("users")])
+
+    @rule(chosen=SOME, name=st.sampled_from(["Ann", "Zoë", "王", "O'Neill"]))
+    def rename(self, chosen: list[int], name: str) -> None:
+        for index in self._there(chosen):
+            self.rig.directory.change(
+                "users", index, {"displayName": f"{name} {index}", "mail": f"n{index}@contoso.example"}
+            )
+
+    @rule(chosen=SOME, manager=st.integers(0, PEOPLE - 1) | st.none())
+    def move(self, chosen: list[int], manager: int | None) -> None:
+        directory = self.rig.directory
+        boss = directory.maker.object_id("user", manager) if manager is not None else None
+        for index in self._there(chosen):
+            directory.change("users", index, {"department": f"D{manager}", "_manager": boss})
+
+    @rule(chosen=SOME, inside=st.booleans())
+    def change_domain(self, chosen: list[int], inside: bool) -> None:
+        for index in self._there(chosen):
+            address = f"u{index}@{'contoso' if inside else 'elsewhere'}.example"
+            self.rig.directory.change("users", index, {"mail": address, "userPrincipalName": address})
+
+    @rule(chosen=SOME)
+    def exclude(self, chosen: list[int]) -> None:
+        self.rig.directory.set_members(0, self._there(chosen))
+
+    @rule(domains=st.sampled_from(DOMAINS), groups=st.sampled_from([[], ["Service accounts"]]))
+    def change_scope(self, domains: list[str], groups: list[str]) -> None:
+        self.domains, self.groups = domains, groups
+        self.rig.change("source", "a", domains=domains, excludedGroups=groups)
+
+    @rule(days=st.sampled_from([0, 60, 200]))
+    def change_threshold(self, days: int) -> None:
+        self.days = days
+        options = {"collectDevices": True, "userThresholdDays": days}
+        self.rig.change("connector", self.connector, options=options)
+
+    @rule(days=st.integers(1, 40))
+    def time_goes_by(self, days: int) -> None:
+        self.rig.clock.move(days * 86400)
+
+    @rule(chosen=SOME)
+    def sign_in(self, chosen: list[int]) -> None:
+        at = stamp(self.rig.clock.now())
+        for index in self._there(chosen):
+            activity = {"lastSignInDateTime": at, "lastSuccessfulSignInDateTime": at}
+            self.rig.directory.change("users", index, {"signInActivity": activity})
+
+    @rule(
+        kind=st.sampled_from(FAULTS), every=st.integers(2, 5), full=st.booleans(), slices=st.sampled_from([480.0, 0.0])
+    )
+    def run_in_trouble(self, kind: str, every: int, full: bool, slices: float) -> None:
+        self.rig.slice_seconds = slices
+        self.rig.fault(kind, every=every, most=3, seconds=1)
+        run = self.rig.run(self.connector, full=full)
+        self.rig.faults.clear()
+        self.rig.slice_seconds = 480.0
+        assert run.state in ("succeeded", "failed"), run.problems
+
+    @rule(at=st.integers(1, 60), applied=st.booleans())
+    def run_cut(self, at: int, applied: bool) -> None:
+        self.rig.cut.arm(at, applied=applied)
+        run = self.rig.run(self.connector)
+        self.rig.cut.heal()
+        assert run.state in ("succeeded", "failed"), run.problems
+
+    @rule()
+    def quiet_round(self) -> None:
+        """Sign-ins, then everything: what is stored must be the tenant within the scope."""
+        run = self.rig.run(self.connector, task="sign-ins", full=True)
+        assert run.state == "succeeded", run.problems
+        self.signed_in_pass = True
+        run = self.rig.run(self.connector, full=True)
+        assert run.state == "succeeded", run.problems
+        self._compare()
+
+    @rule()
+    def quiet_delta(self) -> None:
+        """A run as the rules say; the threshold is a full read's business."""
+        run = self.rig.run(self.connector)
+        assert run.state == "succeeded", run.problems
+        if not self.days:
+            self._compare(links=False)
+
+    def _in_scope(self, item: dict[str, Any]) -> bool:
+        maker = self.rig.directory.maker
+        if self.groups and item["id"] in {
+            maker.object_id("user", i) for i in self.rig.directory.members(0, nested=True)
+        }:
+            return False
+        addresses = (item["mail"], item["userPrincipalName"])
+        return self.domains == ["*"] or any(a and a.rpartition("@")[2] in self.domains for a in addresses)
+
+    def _compare(self, *, links: bool = True) -> None:
+        rows = [r for r in self.rig.entities("Records") if "|person|" in r["PartitionKey"]]
+        people = [p for p in self.rig.objects() if self._in_scope(p)]
+        if self.days:
+            self._check_ages(rows, people)
+            stored = {row["RowKey"].split("|")[0] for row in rows}
+            people = [person for person in people if person["id"] in stored]
+        if not links:  # a manager who was purged is named by nobody's delta
+            gone = {row["ManagerId"] for row in rows if row.get("ManagerId")}
+            known = {p["_manager"] for p in people}
+            for person in people:
+                person["_manager"] = (
+                    next((r.get("ManagerId") for r in rows if r["RowKey"].startswith(person["id"])), None)
+                    if gone - known
+                    else person["_manager"]
+                )
+        assert expected.differences("person", people, rows) == []
+        self._check_lookups(rows)
+        stubs = {r["RowKey"].split("|")[0] for r in self.rig.entities("OutOfScope") if "|person|" in r["PartitionKey"]}
+        assert not stubs & {row["RowKey"].split("|")[0] for row in rows}
+
+    def _check_ages(self, rows: list[dict[str, Any]], people: list[dict[str, Any]]) -> None:
+        """Whoever is left out is old in every respect that is known."""
+        limit = self.rig.clock.now() - timedelta(days=self.days)
+        stored = {row["RowKey"].split("|")[0] for row in rows}
+        for person in people:
+            if person["id"] not in stored:
+                created = person["createdDateTime"]
+                assert not created or parse_iso(created) < limit
+                activity = person["signInActivity"] or {}
+                times = [v for k, v in activity.items() if k.endswith("DateTime") and v]
+                assert all(parse_iso(at) < limit + timedelta(days=1) for at in times)
+
+    def _check_lookups(self, rows: list[dict[str, Any]]) -> None:
+        """Each stored person is found by name, address and number; nobody else is."""
+        found = [
+            r for r in self.rig.entities("Lookup") if r["PartitionKey"].split("|")[0] in ("name", "address", "employee")
+        ]
+        by_id: dict[str, set[str]] = {}
+        for row in found:
+            by_id.setdefault(row["ObjectId"], set()).add(row["PartitionKey"].split("|")[0])
+        people = {row["RowKey"].split("|")[0]: row for row in rows}
+        assert set(by_id) <= set(people), set(by_id) - set(people)
+        for object_id, row in people.items():
+            assert "name" in by_id[object_id]
+            cards = [r for r in found if r["ObjectId"] == object_id]
+            assert {r.get("DisplayName") for r in cards} == {row["DisplayName"]}
+            wanted = (
+                1
+                + len({a.lower() for a in (row.get("SignInName"), row.get("Mail")) if a})
+                + bool(row.get("EmployeeId"))
+            )
+            assert len(cards) == wanted, (row["DisplayName"], [r["RowKey"] for r in cards])
+
+    @invariant()
+    def nobody_is_removed_who_is_there(self) -> None:
+        if not hasattr(self, "rig"):
+            return
+        stones = {row["ObjectId"] for row in self.rig.entities("Tombstones")}
+        assert stones <= set(self.rig.ids(list(range(self.rig.directory.size("users"))))) | set(
+            self.rig.ids(list(range(4)), "device")
+        )
+
+
+def _drive(examples: int, steps: int) -> None:
+    rig = Rig(PEOPLE, 4, page_cap=8)
+    _rig[:] = [rig]
+    try:
+        run_state_machine_as_test(
+            Histories,
+            settings=settings(
+                max_examples=examples, stateful_step_count=steps, deadline=None, database=None, print_blob=True,
+                suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink] if examples > 10 else [Phase.generate],
+            ),
+        )  # fmt: skip
+    finally:
+        rig.close()
+
+
+def test_random_histories_end_as_the_tenant() -> None:
+    _drive(3, 12)
+
+
+@pytest.mark.slow
+def test_many_random_histories_end_as_the_tenant() -> None:
+    _drive(12, 20)

@@ -1,0 +1,186 @@
+"""Workers that meet: the same message twice, late messages, a lost lease, a frozen process, clocks that jump."""
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from shared.clock import Clock
+from shared.storage.lease import Lease
+from shared.storage.runs import Runs
+from tests import expected
+from tests.rig import Hands, Rig
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[Rig]:
+    made = Rig(60, page_cap=10)
+    made.crowded = True
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def fresh(rig: Rig) -> None:
+    rig.drop_clients()
+    rig.restore({})
+    rig.faults.clear()
+    rig.clock = Hands()
+    rig.web.slow_seconds = 0.0
+    rig.directory.__init__("tenant", 7, 60, 0)
+
+
+def _right(rig: Rig) -> None:
+    rows = [row for row in rig.entities("Records") if "|person|" in row["PartitionKey"]]
+    assert expected.differences("person", list(rig.objects()), rows) == []
+
+
+class RealTime(Clock):
+    """The machine's own time."""
+
+    def move(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def test_two_workers_with_the_same_message_are_one(rig: Rig) -> None:
+    connector = rig.configure()
+    run, _ = rig.services().dispatch.run_now(connector, "test")
+    (message,) = rig.messages()
+    rig.clock = RealTime()
+    rig.web.slow_seconds = 0.6
+    told: list[str] = []
+    workers = [threading.Thread(target=lambda: told.append(rig.work(message))) for _ in range(2)]
+    workers[0].start()
+    time.sleep(1.5)
+    workers[1].start()
+    for worker in workers:
+        worker.join(60)
+    assert sorted(told) == ["dropped: another worker has the run", "succeeded"]
+    assert Runs(rig.services().tables).get(run.id).takeovers == 0
+    _right(rig)
+
+
+def test_a_message_that_comes_twice_or_days_late_is_harmless(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.run(connector)
+    rig.directory.leave("users", [1, 2])
+    rig.services().dispatch.run_now(connector, "test")
+    (message,) = rig.messages()
+    rig.clock.move(3 * 86400)
+    assert rig.work(message) == "succeeded"
+    _right(rig)
+    before = rig.entities("Records")
+    assert rig.work(message).startswith("dropped")
+    rig.clock.move(3 * 86400)
+    assert rig.work(message).startswith("dropped")
+    assert rig.entities("Records") == before
+
+
+def test_an_old_slices_message_is_dropped(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.slice_seconds = 0.0
+    try:
+        run, _ = rig.services().dispatch.run_now(connector, "test")
+        (message,) = rig.messages()
+        assert rig.work(message).startswith("slice over")
+        assert rig.work(message).startswith("dropped")
+        assert rig.finish(run.id).state == "succeeded"
+    finally:
+        rig.slice_seconds = 480.0
+    _right(rig)
+
+
+def _in_the_middle(rig: Rig, message: dict, told: list[str]) -> threading.Thread:
+    """A worker that has read two pages and waits for the third."""
+    rig.web.slow_seconds = 0.25
+    worker = threading.Thread(target=lambda: told.append(rig.work(message)))
+    asked = rig.web.requests
+    worker.start()
+    while rig.web.requests < asked + 5:
+        time.sleep(0.01)
+    return worker
+
+
+def test_a_lease_that_is_lost_in_mid_page_stops_its_worker(rig: Rig) -> None:
+    connector = rig.configure()
+    run, _ = rig.services().dispatch.run_now(connector, "test")
+    (message,) = rig.messages()
+    told: list[str] = []
+    worker = _in_the_middle(rig, message, told)
+    other = Lease(rig.services().tables, connector, run.id, Hands())
+    import asyncio
+
+    async def take() -> None:
+        await other.look()
+        assert await other.take()
+
+    asyncio.run(take())
+    worker.join(30)
+    assert told == ["stopped: the lease is lost"]
+    other.commit([], release=True)
+    rig.web.slow_seconds = 0.0
+    assert rig.finish(run.id).state == "succeeded"
+    _right(rig)
+
+
+def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(rig: Rig) -> None:
+    connector = rig.configure()
+    run, _ = rig.services().dispatch.run_now(connector, "test")
+    (message,) = rig.messages()
+    frozen_time, told = rig.clock, list[str]()
+    worker = _in_the_middle(rig, message, told)
+    # The process stands still: another one sees no sign of life for a whole term, takes over and ends the run.
+    rig.web.slow_seconds = 0.0
+    held = threading.Event()
+    original, rig.web.slow_seconds = rig.web.slow_seconds, 0.0
+    frozen_time.seconds += 500
+    rig.clock = Hands(frozen_time.wall + timedelta(seconds=500))
+    held.set()
+    worker.join(30)
+    assert told[0] in ("stopped: the lease is lost", "succeeded")
+    if told[0] != "succeeded":
+        rig.directory.change("users", 3, {"displayName": "Changed meanwhile"})
+        assert rig.finish(run.id).state == "succeeded"
+        assert Runs(rig.services().tables).get(run.id).takeovers == 1
+    rig.run(connector)
+    rig.web.slow_seconds = original
+    _right(rig)
+    assert rig.entities("Tombstones") == []
+
+
+@pytest.mark.parametrize("days", [-400, 400, -1, 1])
+def test_a_wall_clock_that_jumps_removes_nobody_and_loses_nothing(rig: Rig, days: int) -> None:
+    connector = rig.configure()
+    rig.run(connector)
+    rig.directory.change("users", 3, {"displayName": "Before the jump"})
+    rig.services().dispatch.run_now(connector, "test")
+    (message,) = rig.messages()
+    rig.clock.wall += timedelta(days=days)
+    assert rig.work(message) == "succeeded"
+    _right(rig)
+    rig.directory.change("users", 4, {"displayName": "After the jump"})
+    rig.clock.wall -= timedelta(days=days)
+    assert rig.run(connector).state == "succeeded"
+    _right(rig)
+    assert rig.entities("Tombstones") == []
+
+
+def test_two_ticks_start_one_run_and_a_missed_time_runs_once(rig: Rig) -> None:
+    connector = rig.configure(options={"collectDevices": False, "collectSignIns": False})
+    rig.services().dispatch.tick()  # makes the schedule row
+    rig.clock.move(5 * 86400)
+    started: list[str] = []
+    ticks = [threading.Thread(target=lambda: started.extend(rig.services().dispatch.tick())) for _ in range(2)]
+    for tick in ticks:
+        tick.start()
+    for tick in ticks:
+        tick.join(30)
+    runs = [run for run in started if run.startswith(connector)]
+    assert len(runs) == 1
+    assert rig.finish(runs[0]).state == "succeeded"
+    assert [run for run in rig.services().dispatch.tick() if run.startswith(connector)] == []
+    _right(rig)
