@@ -39,6 +39,8 @@ def _parser() -> argparse.ArgumentParser:
         ("check", "lint, types, architecture, requirements and all tests"),
     ):
         commands.add_parser(name, help=text).add_argument("rest", nargs=argparse.REMAINDER)
+    bench = commands.add_parser("bench", help="measure against a bare reference and the loop of the SDKs: ratios")
+    bench.add_argument("rest", nargs=argparse.REMAINDER)
     commands.add_parser("compile", help="write both requirements files from pyproject.toml")
     return parser
 

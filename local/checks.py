@@ -1,4 +1,4 @@
-"""`test`, `check` and `compile`: each prints what it runs; the first failure ends it."""
+"""`test`, `check`, `bench` and `compile`: each prints what it runs; the first failure ends it."""
 
 import subprocess
 import sys
@@ -26,6 +26,8 @@ def _step(name: str, *command: str) -> bool:
 def run(command: str, rest: list[str]) -> int:
     if command == "test":
         return 0 if _tests("tests", rest or ["-m", "not slow"]) else 1
+    if command == "bench":
+        return subprocess.run([str(PYTHON), "-m", "tests.bench", *rest], cwd=ROOT, check=False).returncode
     if command == "compile":
         compile_requirements(APP, DEV)
         return 0

@@ -67,7 +67,9 @@ class Checkpoint(Model):
     released: str = ""
     """Held ones that are there again (packed)."""
     held: int = 0
-    """Removals that wait, all in all."""
+    """Rows in the table of holds."""
+    waiting: int = 0
+    """Those that nobody rejected."""
     outside: int = 0
     """Different objects that were out of scope and not stored before."""
 

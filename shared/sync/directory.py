@@ -375,7 +375,7 @@ class OneStream:
         made = StreamReceipt(
             stream=self._stream.name, begun_at=parse_iso(reader.checkpoint.begun_at), complete=reader.complete,
             incomplete_because=because, count_before=progress.expected, count_after=progress.counted_after,
-            records=state.records, waiting=state.held, missing=state.missing, **same,
+            records=state.records, waiting=reader.checkpoint.waiting, missing=state.missing, **same,
         )  # fmt: skip
         receipt.streams = [r for r in receipt.streams if r.stream != made.stream] + [made]
 

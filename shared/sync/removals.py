@@ -215,6 +215,7 @@ class Leavers:
         progress.out_of_scope += left
         progress.removed = len(going) - left + len(self._approved)
         self.checkpoint.held = len(waiting) + len(held)
+        self.checkpoint.waiting = sum(self._held[key].decision != "rejected" for key in waiting) + len(held)
         self.checkpoint.approved = packed(sorted(self._approved.items()))
         self.checkpoint.judged = packed(sorted(self.judged_again))
         return [*(proved if may else []), *self._approved]
