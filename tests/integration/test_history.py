@@ -232,4 +232,4 @@ def test_random_histories_end_as_the_tenant() -> None:
 
 @pytest.mark.slow
 def test_many_random_histories_end_as_the_tenant() -> None:
-    _drive(12, 20)
+    _drive(8, 20)

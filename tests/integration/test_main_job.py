@@ -18,19 +18,19 @@ def _compare(stack: Stack) -> list[str]:
     return found + expected.differences("device", list(support.truth(stack, "devices")), rows)
 
 
-@pytest.mark.parametrize("own_stack", [{"people": 2500, "devices": 1500}], indirect=True)
+@pytest.mark.parametrize("own_stack", [{"people": 1200, "devices": 700}], indirect=True)
 def test_every_person_and_device_is_stored_once_with_every_attribute(own_stack: Stack) -> None:
     ids = support.configure(own_stack)
     first = support.run_and_wait(own_stack, ids["connector"])
     assert first["state"] == "succeeded", first
     assert {s["name"]: (s["read"], s["new"], s["expected"]) for s in first["streams"]} == {
-        "users": (2500, 2500, 2500),
-        "devices": (1500, 1500, 1500),
+        "users": (1200, 1200, 1200),
+        "devices": (700, 700, 700),
     }
     assert _compare(own_stack) == []
 
     before = {(row["PartitionKey"], row["RowKey"]): row for row in support.rows(own_stack, "Records")}
-    for options, mode, unchanged in (({}, "delta", (0, 0)), ({"full": "true"}, "full", (2500, 1500))):
+    for options, mode, unchanged in (({}, "delta", (0, 0)), ({"full": "true"}, "full", (1200, 700))):
         again = support.run_and_wait(own_stack, ids["connector"], **options)
         assert {s["name"]: (s["mode"], s["new"], s["changed"], s["unchanged"]) for s in again["streams"]} == {
             "users": (mode, 0, 0, unchanged[0]),

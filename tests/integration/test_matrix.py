@@ -18,7 +18,7 @@ from tests.rig import Rig
 # A worker that is cut off leaves sockets behind; asyncio tells when it collects them.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
-EVERY_QUICK = 9  # `make test` takes one cut in so many, `make check` all
+EVERY_QUICK = 15  # `make test` takes one cut in so many, `make check` all
 _RUN = re.compile(r"~?\d{13}[0-9a-f]{8}")
 _SKIPPED = ("lease", "run|", "cancel|", "slots")
 
@@ -119,7 +119,7 @@ def _stream_body(body: dict[str, Any]) -> dict[str, Any]:
 def test_a_run_that_is_cut_at_any_write_ends_as_an_undisturbed_one(
     scene: tuple[Rig, str, dict[str, Any]], request: pytest.FixtureRequest
 ) -> None:
-    """A subset: one cut in nine, in both forms. All of them: the slow test below."""
+    """A subset: one cut in fifteen, in both forms. All of them: the slow test below."""
     _matrix(scene, request, EVERY_QUICK)
 
 
@@ -216,8 +216,8 @@ GRAPH = [kind for kind in GRAPH_FAULTS if kind != "slow"]
 
 @pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
 def test_each_fault_of_the_cloud_at_some_requests_changes_nothing(full: bool) -> None:
-    """Each fault at one request in three; at every one of them: the slow test below."""
-    _faults(3, full=full)
+    """One case in eleven; all of them: the slow test below."""
+    _faults(11, full=full)
 
 
 @pytest.mark.slow

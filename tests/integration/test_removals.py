@@ -34,6 +34,7 @@ def ids(crowd: Stack) -> dict[str, str]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "how", "cause"), [({}, "leave", "deleted"), ({"full": "true"}, "purge", "gone")])
 def test_six_hundred_leavers_are_held_explained_confirmed_and_then_removed(
     crowd: Stack, ids: dict[str, str], options: dict[str, str], how: str, cause: str
@@ -222,6 +223,7 @@ def test_a_connector_that_keeps_failing_is_quarantined_until_its_credential_chan
     assert own_stack.api("GET", f"connectors/{made['connector']}")[1]["quarantine"] is None
 
 
+@pytest.mark.slow
 def test_a_deleted_connector_takes_its_records_with_it(own_stack: Stack) -> None:
     gone = support.configure(own_stack)
     kept = support.configure(own_stack)
