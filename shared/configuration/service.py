@@ -80,6 +80,7 @@ class Configuration:
         if object_id == CLOUD_SERVER_ID and getattr(model, "name", "") != before.name:
             raise _built_in()
         document = self._make(kind, object_id, before.revision + 1, before.created_at, iso(self._clock.now()), model)
+        self._check_fixed(kind, document, before)
         self._check_references(kind, document, before)
         document, written = self._with_secret(document, model, before)
         with self._explained(kind, document, written):
@@ -168,6 +169,16 @@ class Configuration:
             raise Invalid("A reference does not exist.", fields=tuple(missing))
         if kind.key == "source":
             self._check_owner(document)
+
+    def _check_fixed(self, kind: ConfigKind, document: Document, before: Document) -> None:
+        """What was collected belongs to its source: a connector that went elsewhere would leave it behind."""
+        if kind.key == "connector" and document.body["sourceId"] != before.body["sourceId"]:
+            raise Conflict(
+                "A connector keeps its source: what it collected belongs there.",
+                code="source-fixed",
+                remedy="Make another connector for the other source; delete this one with its records if it is not needed.",
+                fields=(FieldError("sourceId", "fixed", "can't be changed"),),
+            )
 
     def _check_owner(self, source: Document) -> None:
         """A credential that belongs to one organization serves that organization's sources only."""

@@ -46,6 +46,8 @@ class Checkpoint(Model):
     begun_at: str
     """When this read began, ISO 8601: the time that everything written by it carries."""
     progress: StreamProgress
+    excluded: str = ""
+    """Names the members of the excluded groups as the first slice found them."""
     stored: int = 0
     """Records that were there when the read began: the bitmap fits an index of this length only."""
     seen: str = ""

@@ -143,6 +143,10 @@ class Run(Model):
     """delete and purge: rows removed so far."""
     working_on: str = ""
     """delete and purge: the table at hand."""
+    step: int = 0
+    """delete and purge: how many tables are done."""
+    cursor: str = ""
+    """delete and purge: the partition at hand, from which the next slice goes on."""
     waits: Waits = Waits()
     """What it waited for."""
     records_per_second: float = 0

@@ -180,6 +180,13 @@ class DirectoryReader:
                         present[object_id][name] += await read_all(
                             self._client, answer.body["@odata.nextLink"], self._listing.permission
                         )
+                elif answer.status != 404:
+                    raise SourceProblem(
+                        f"Microsoft Graph did not give {name} of an object ({answer.status}).",
+                        code="graph-unavailable",
+                        remedy="Nothing was lost and nobody was removed; the next run tries again by itself.",
+                        transient=True,
+                    )
 
     async def count(self) -> int | None:
         """Graph's own count, None where it gives none."""

@@ -1,6 +1,6 @@
 """The change journal, as the API shows it: of one object, and by time."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -84,7 +84,10 @@ def _cursor(text: str) -> tuple[str, str]:
 
 def _months(first: datetime, last: datetime) -> list[str]:
     tables = []
-    month = first.replace(day=1)
+    try:
+        month = first.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    except OverflowError:
+        raise Invalid("since is no time that there can be changes of.") from None
     while month <= last:
         tables.append(month_table(month))
         month = (month + timedelta(days=32)).replace(day=1)

@@ -9,14 +9,14 @@ from shared.clock import Clock, parse_iso
 from shared.domain.records import Hold, HoldItem, Tombstone
 from shared.domain.removal import Cause
 from shared.domain.run import Run, track_of
-from shared.errors import Conflict, NotFound
+from shared.errors import Changed, Conflict, FieldError, Invalid, NotFound
 from shared.records.cursors import decode, encode
 from shared.storage import holds, keys
 from shared.storage.config import ConfigStore
 from shared.storage.records import TOMBSTONES
 from shared.storage.runs import Runs
 from shared.storage.schedules import Schedules
-from shared.storage.tables import Row, Tables
+from shared.storage.tables import Row, RowChanged, Tables
 
 EXPLANATIONS = {
     Cause.DELETED: "deleted in Entra, restorable there for 30 days",
@@ -90,7 +90,12 @@ class Removals:
                     remedy="Wait until it has ended, look at the list again, then decide.",
                 )
         objects = [record_id.partition("~")[2] for record_id in ids]
-        holds.decide(self._tables, connector, stream, decision, who, self._clock.now(), objects)
+        if ids and not [key for key in objects if key and key != holds.ALL]:
+            raise Invalid("None of these is a record id.", fields=(FieldError("ids", "unknown", "holds no record id"),))
+        try:
+            holds.decide(self._tables, connector, stream, decision, who, self._clock.now(), objects)
+        except RowChanged as error:
+            raise Changed("Somebody else decided about one of these at the same moment.") from error
         if decision != "confirmed":
             return None
         return self._run_now(connector, who)

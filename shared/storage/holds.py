@@ -71,7 +71,7 @@ def decided(rows: Iterable[Row]) -> list[Held]:
             continue
         since = _time(row["Since"])
         decision, by = row.get("Decision", ""), row.get("DecidedBy", "")
-        if not decision and general and since <= _time(general["At"]):
+        if not decision and general and row["Run"] in orjson.loads(general["Runs"]):
             decision, by = general["Decision"], general["By"]
         found.append(Held(row["RowKey"], Cause(row["Cause"]), since, row["Run"], decision, by, row))
     return found
@@ -80,15 +80,21 @@ def decided(rows: Iterable[Row]) -> list[Held]:
 def decide(
     tables: Tables, connector: str, stream: str, decision: str, by: str, at: datetime, ids: Sequence[str]
 ) -> None:
-    """Notes a person's decision: about all that are held by now, or about some (which must be there)."""
+    """Notes a person's decision: about all that the runs so far have held, or about some (which must be there)."""
     partition = keys.holds(connector, stream)
     if not ids:
-        row: Row = {"PartitionKey": partition, "RowKey": ALL, "Decision": decision, "By": by, "At": iso(at)}
+        held = tables.query(HOLDS, partition, ("", "~"), select=("RowKey", "Run"))
+        runs = sorted({str(found.row["Run"]) for found in held if found.row["RowKey"] != ALL})
+        row: Row = {
+            "PartitionKey": partition, "RowKey": ALL, "Decision": decision, "By": by, "At": iso(at),
+            "Runs": orjson.dumps(runs).decode(),
+        }  # fmt: skip
         tables.put(HOLDS, row)
         return
-    for start in range(0, len(ids), 100):
+    wanted = [object_id for object_id in dict.fromkeys(ids) if object_id != ALL]
+    for start in range(0, len(wanted), 100):
         operations = []
-        for object_id in ids[start : start + 100]:
+        for object_id in wanted[start : start + 100]:
             found = tables.get(HOLDS, partition, object_id)
             if found:
                 changed = {**found.row, "Decision": decision, "DecidedBy": by}

@@ -202,7 +202,7 @@ class RecordStore:
         if row:
             after = self._cards(write.object_id, write.card)
             before = self._cards(write.object_id, row)
-            batch.cards |= {key: card for key, card in after.items() if before.get(key) != card}
+            batch.cards |= {key: card for key, card in after.items() if write.again or before.get(key) != card}
             batch.cards_gone |= before.keys() - after.keys()
             if before != after:
                 batch.intent.append((write.object_id, list(before)))

@@ -16,7 +16,7 @@ async def abandon(services: Services, message: dict[str, Any]) -> str:
     run = await asyncio.to_thread(services.runs.get, str(message.get("run")))
     if run is None or run.state.closed or message.get("slice") != run.slice:
         return "nothing to close"
-    lease = Lease(services.tables, run.connector_id, run.id, services.clock)
+    lease = Lease(services.tables, run.track, run.id, services.clock)
     if not await lease.acquire():
         return "another worker has the run"
     run = await asyncio.to_thread(services.runs.get, run.id) or run

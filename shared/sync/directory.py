@@ -9,7 +9,7 @@ from typing import Any
 from shared.clock import iso, parse_iso
 from shared.connectors import KINDS
 from shared.connectors.base import Kind, Stream
-from shared.domain.checkpoint import Checkpoint, StreamState, packed, unpacked
+from shared.domain.checkpoint import Checkpoint, Phase, StreamState, packed, unpacked
 from shared.domain.configuration import ConnectorIn, SourceIn
 from shared.domain.receipt import Receipt, StreamReceipt
 from shared.domain.removal import lately, noted
@@ -188,7 +188,8 @@ class OneStream:
     @property
     def _fingerprint(self) -> str:
         connector, graph = self._found.connector, self._graph
-        return fingerprint(self._listing.first, connector.source_id, graph.tenant_id, graph.base_url)
+        where = (self._listing.first, connector.source_id, graph.tenant_id, graph.base_url)
+        return fingerprint(*where, sorted(self._marks.items()), self._scope_now)
 
     @property
     def _scope_now(self) -> dict[str, Any]:
@@ -201,7 +202,7 @@ class OneStream:
 
     @property
     def _delta_mark(self) -> str:
-        return fingerprint(self._fingerprint, self._listing.delta, sorted(self._marks.items()), self._scope_now)
+        return fingerprint(self._fingerprint, self._listing.delta)
 
     def _why_full(self) -> str:
         """Why everything has to be read; empty where a delta round does."""
@@ -239,6 +240,10 @@ class OneStream:
         left = state.checkpoint
         if left and left.run_id != run.id and left.run_id not in state.unfinished:
             state.unfinished = [*state.unfinished, left.run_id][-20:]
+            if left.phase is Phase.REMOVALS and left.decision == "remove":
+                # It was stopped among its removals: they count towards the limit all the same.
+                made = left.progress.counted_removals
+                state.removals = noted(state.removals, parse_iso(left.begun_at), made)
         begun = resumed.begun_at if resumed else iso(work.clock.now())
         at = parse_iso(begun)
         scope = await self._scope(reason)
@@ -254,11 +259,11 @@ class OneStream:
         if not resumed and state.completed_at:
             await self._note_configuration(at, scope_changed=scope_changed)
         holds = HoldStore(self._bulk, run.connector_id, stream.name)
-        holds.maybe = bool(state.held or resumed)
+        holds.maybe = bool(state.held or left)
         progress = StreamProgress(name=stream.name, mode="full" if reason else "delta", reason=reason)
         limits = self._found.connector.removal_limit
         plan = Plan(
-            fresh=Checkpoint(run_id=run.id, fingerprint=self._fingerprint, begun_at=begun, progress=progress),
+            fresh=Checkpoint(run_id=run.id, fingerprint=self._fingerprint, begun_at=begun, progress=progress, excluded=self._excluded.mark),
             full=reason, delta_link=state.delta_link, records=state.records, stubs=state.outside,
             limit_count=limits.count, limit_percent=limits.percent,
             lately=sum(count for _, count in lately(state.removals, at)),
@@ -335,7 +340,7 @@ class OneStream:
         state.delta_link, state.delta_mark = checkpoint.delta_link or "", self._delta_mark
         state.delta_at = checkpoint.begun_at
         state.mapping, state.scope = self._marks, self._scope_now
-        state.excluded = self._excluded.mark
+        state.excluded = checkpoint.excluded  # of the first slice: who was added since is for the next run to see
         state.attributes = [a.name for a in stream.attributes if a.source]
         state.missing = {a.name: a.missing for a in stream.attributes if a.missing}
         state.held = checkpoint.held

@@ -46,8 +46,8 @@ class Dispatch:
         """Starts what is due, mends what is half started; gives the runs it started. One failing connector does not
         keep the others from their turn.
         """
+        rows = {row.track: row for row in self._schedules.all()}  # first: a row without its connector is left over then
         connectors = {document.id: document for document in self._config.all("connector")}
-        rows = {row.track: row for row in self._schedules.all()}
         started: list[str] = []
         for document in connectors.values():
             self._guarded(f"connector {document.id}", lambda d=document: started.extend(self._look_after(d, rows)))
@@ -77,6 +77,8 @@ class Dispatch:
             own = self._in_step(rows.get(track) or _bare(track), row)
             if own:
                 started.append(self._turn(document, own, "sign-ins"))
+        else:
+            self._only_mend(rows, document.id, "sign-ins")
         return [run for run in started if run]
 
     def _in_step(self, own: ScheduleRow, main: ScheduleRow) -> ScheduleRow | None:
@@ -99,7 +101,7 @@ class Dispatch:
             return None
         now = self._clock.now()
         row = self._freed(document, row)
-        if row.want_full:
+        if row.want_full and row.active:
             return self._claim(document, row, task)
         if not (row.active and row.next_due and parse_iso(row.next_due) <= now):
             return None
@@ -259,6 +261,8 @@ class Dispatch:
         """Asks whatever reads for this connector to stop."""
         for task in ("directory", "sign-ins"):
             row = self._schedules.get(track_of(connector, task))
+            if row and row.want_full:
+                self._schedules.save(replace(row, want_full=False))
             run = self._runs.get(row.run) if row and row.run else None
             if run and not run.state.closed:
                 self._runs.ask_to_cancel(run, who)
@@ -316,7 +320,12 @@ class Dispatch:
 
     def _outcome(self, row: ScheduleRow, run: Run) -> ScheduleRow:
         if run.state in (RunState.SUCCEEDED, RunState.HELD):
-            return replace(row, failures=0, failure_code="", failed_with="", quarantined_at="")
+            fresh = replace(row, failures=0, failure_code="", failed_with="", quarantined_at="")
+            document = self._config.get("connector", run.connector_id) if row.quarantined_at else None
+            if document and row.active and row.anchor:
+                due = self._scheduling.due_after(document, row, self._clock.now())
+                fresh = replace(fresh, next_due=min(row.next_due or due, due))
+            return fresh
         if run.state is not RunState.FAILED or run.task not in ("directory", "sign-ins"):
             return row
         now = self._clock.now()

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import orjson
+
 from shared.clock import Clock, parse_iso
 from shared.compact import kept_json
 from shared.connectors.base import Stream
@@ -210,10 +212,13 @@ class StreamReader:
                 old.append((head.object_id, head.digest, head.changed_day))
             self._records.load(old)
         if self._plan.stubs or self._scoped:
+            left: list[tuple[str, int, int]] = []
             async for page in self._store.heads("OutOfScope"):
                 self._stubs.load((h.object_id, h.digest, h.changed_day) for h in page)
-                # What left in an earlier slice keeps its place, or the bitmap would point to the wrong records.
-                self._records.load((h.object_id, h.digest, h.changed_day) for h in page if h.left_in == run)
+                left += [(h.object_id, h.digest, h.changed_day) for h in page if h.left_in == run]
+            # What left in an earlier slice keeps its place, or the bitmap would point to the wrong records; unless the
+            # slice died between stub and record: then it has its place.
+            self._records.load([head for head in left if self._records.find(head[0]) < 0])
         bits = self.checkpoint.seen_bits()
         if not self._fresh and self.checkpoint.stored != len(self._records):
             self._from_page_one()
@@ -221,8 +226,7 @@ class StreamReader:
         self._records.start(bits)
         self._stubs.start()
         self._loaded = True
-        if not self._fresh:
-            self.progress.new, self.progress.returned = len(self._born), len(self._back)
+        self.progress.new, self.progress.returned = len(self._born), len(self._back)
 
     @property
     def _scoped(self) -> bool:
@@ -241,7 +245,7 @@ class StreamReader:
     async def _list(self) -> None:
         try:
             await self._enumerate()
-        except PageTokenExpired:
+        except (PageTokenExpired, ResyncNeeded):
             await self._start_again()
 
     async def _enumerate(self) -> None:
@@ -321,7 +325,7 @@ class StreamReader:
             return
         write = self._write(object_id, Act.NEW, columns, body, digest, had_stub=stub >= 0, changed=changed)
         if place >= 0:
-            write.act = Act.CHANGE
+            write.act, write.again = Act.CHANGE, self._lagging.has_packed(key)
             if self._records.mark(place):
                 self.progress.changed += changed
                 self.progress.unchanged += not changed
@@ -366,6 +370,7 @@ class StreamReader:
         if here:
             write.act = Act.LEAVE
             self.progress.left_scope += first
+            self._leavers.present(object_id)  # nothing waits for a person any more
             self._pend(write)
         elif stub < 0 or write.changed:
             self._pend(write)
@@ -407,9 +412,13 @@ class StreamReader:
         await self._advance(Phase.ABSENT)
 
     async def _take_changes(self, page: Page) -> None:
-        told = {item["id"]: item for item in page.items}  # the last word on each counts
+        told: dict[str, dict[str, Any]] = {}  # the last word on each counts; a relation is named only when it changed
+        for item in page.items:
+            earlier = told.get(item["id"], {})
+            told[item["id"]] = {name: earlier[name] for name in self._stream.delta_links if name in earlier} | item
         present = [object_id for object_id, item in told.items() if "@removed" not in item]
         known = await self._store.find(present, stubs=bool(self._plan.stubs) or self._scoped)
+        await self._complete_stubs(told, known)
         for object_id, item in told.items():
             if "@removed" in item:
                 self.progress.reported_removed += 1
@@ -422,12 +431,24 @@ class StreamReader:
             self.progress.read += len(page.items)
         self._pages_since += 1
 
+    async def _complete_stubs(self, told: dict[str, dict[str, Any]], known: dict[str, Known]) -> None:
+        """Of an object out of scope no relation is stored that delta could leave unsaid: should it come back, ask."""
+        links = self._stream.delta_links
+        short = [
+            key for key, (row, stub) in known.items() if stub and not row and any(n not in told[key] for n in links)
+        ]
+        fetched = await self._source.fetch(short) if short else {}
+        for object_id, item in fetched.items():
+            if item is not None:
+                told[object_id] |= {name: item[name] for name in links if name in item and name not in told[object_id]}
+
     def _take_told(self, item: dict[str, Any], known: Known) -> None:
         object_id, run = item["id"], self.checkpoint.run_id
         row, stub = known
         pending = self._pending.get(object_id)
+        newest = orjson.loads(pending.body) if pending and pending.body and pending.card else row or {}
         for name in self._stream.delta_links:
-            if name not in item and row and (kept := row.get(self._stream.column_of(name))):
+            if name not in item and (kept := newest.get(self._stream.column_of(name))):
                 item[name] = {"id": kept}  # delta names a relation only when it changed
         columns = self._mapper(item)
         body = kept_json(columns)
@@ -481,6 +502,8 @@ class StreamReader:
         if first and (left or fresh):
             self.progress.left_scope += left
             self.progress.out_of_scope += 1
+        if write.stored:
+            self._leavers.present(write.object_id)
         if write.stored or stub is None or write.changed:
             self._pend(write)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.domain.checkpoint import packed, unpacked
 from shared.domain.run import Problem
+from shared.errors import SourceProblem
 from shared.graph.answers import Missing, PageTokenExpired, ResyncNeeded
 from shared.graph.client import GraphClient
 from shared.graph.listing import find_groups, group_changes, members_of
@@ -42,7 +43,11 @@ async def excluded_people(
         changed, link = await group_changes(
             client, kept.get("link") if kept.get("names") == names else None, permission
         )
-    except (ResyncNeeded, Missing, PageTokenExpired):
+    except SourceProblem as problem:
+        if not (kept.get("link") and (isinstance(problem, Missing) or problem.code == "graph-refused")):
+            raise
+        _, link = await group_changes(client, None, permission)
+    except (ResyncNeeded, PageTokenExpired):
         _, link = await group_changes(client, None, permission)
     unchanged = not changed and kept.get("names") == names and kept.get("people") is not None
     if unchanged and not anew:

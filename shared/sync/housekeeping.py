@@ -13,7 +13,7 @@ from shared.domain.run import track_of
 from shared.graph.answers import Postponed
 from shared.storage import keys
 from shared.storage.bulk import BulkTables
-from shared.storage.holds import HOLDS
+from shared.storage.holds import ALL, HOLDS
 from shared.storage.journal import CHANGES, month_table
 from shared.storage.lease import STATE
 from shared.storage.records import LOOKUP, OUT_OF_SCOPE, RECORDS, TOMBSTONES
@@ -21,7 +21,6 @@ from shared.storage.schedules import Schedules
 from shared.sync.engine import SliceOver
 from shared.sync.runner import Slice
 
-_AT_ONCE = 1000
 _ANYTHING = ("", "~")
 Wanted = Callable[[dict[str, Any]], bool]
 
@@ -85,7 +84,14 @@ async def purge(work: Slice) -> None:
         last_day = f"{now - timedelta(days=keep.tombstones_days):%Y%m%d}"
         await removal.of(TOMBSTONES, _ANYTHING, lambda row: row["PartitionKey"].rpartition("|")[2] < last_day)
         held_since = now - timedelta(days=keep.holds_days)
-        await removal.of(HOLDS, _ANYTHING, lambda row: parse_iso(row.get("Since") or row["At"]) < held_since)
+        decided = {row["PartitionKey"] async for row in _rows(bulk, HOLDS) if row["RowKey"] == ALL}
+        await removal.of(
+            HOLDS,
+            _ANYTHING,
+            lambda row: (
+                not row.get("Decision") and row["PartitionKey"] not in decided and parse_iso(row["Since"]) < held_since
+            ),
+        )
         journal_since = now - timedelta(days=keep.journal_days)
         oldest_change = keys.inverted(journal_since)
         for table in await asyncio.to_thread(services.tables.names, CHANGES):
@@ -95,6 +101,12 @@ async def purge(work: Slice) -> None:
         await removal.of(CHANGES, _ANYTHING, lambda row: row["RowKey"].split("|")[1] > oldest_change)
     finally:
         await bulk.close()
+
+
+async def _rows(bulk: BulkTables, table: str) -> AsyncIterator[dict[str, Any]]:
+    async for page in bulk.scan(table, _ANYTHING, ("PartitionKey", "RowKey")):
+        for row in page:
+            yield row
 
 
 def _old_run(key: str, oldest: str) -> bool:
@@ -107,23 +119,22 @@ class _Removal:
 
     def __init__(self, work: Slice, bulk: BulkTables) -> None:
         self._work, self._bulk = work, bulk
+        self._step = 0
 
     async def of(self, table: str, span: tuple[str, str], wanted: Wanted) -> None:
-        self._work.run.working_on = table
-        async for found in self._found(table, span, wanted):
+        """One step: a table, from where an earlier slice stopped."""
+        run, self._step = self._work.run, self._step + 1
+        if self._step <= run.step:
+            return
+        run.working_on = table
+        first = run.cursor or span[0]
+        select = ("PartitionKey", "RowKey", "Connector", "Since", "At", "Decision")
+        async for page in self._bulk.scan(table, (first, span[1]), select):
+            found = [(row["PartitionKey"], row["RowKey"]) for row in page if wanted(row)]
             await self._bulk.delete(table, found)
-            self._work.run.deleted_rows += len(found)
+            run.deleted_rows += len(found)
+            run.cursor = page[-1]["PartitionKey"] if page else run.cursor
             await self._work.beat()
             if self._work.time_left() <= 0:
                 raise SliceOver
-
-    async def _found(self, table: str, span: tuple[str, str], wanted: Wanted) -> AsyncIterator[list[tuple[str, str]]]:
-        select = ("PartitionKey", "RowKey", "Connector", "Since", "At")
-        chosen: list[tuple[str, str]] = []
-        async for page in self._bulk.scan(table, span, select):
-            chosen += [(row["PartitionKey"], row["RowKey"]) for row in page if wanted(row)]
-            if len(chosen) >= _AT_ONCE:
-                yield chosen
-                chosen = []
-        if chosen:
-            yield chosen
+        run.step, run.cursor = self._step, ""

@@ -102,6 +102,7 @@ class Leavers:
 
     def leaves_scope(self, write: Write) -> None:
         assert write.reason
+        self._released.discard(write.object_id)
         if write.object_id not in self._held or self._held[write.object_id].decision == "confirmed":
             self._candidates[write.object_id] = Candidate(Cause(write.reason), write.digest, write.changed)
 
@@ -117,13 +118,14 @@ class Leavers:
 
     async def ask(self, absent: Iterator[str], most: int) -> AsyncIterator[None]:
         """Asks Graph for each absent object, up to so many; gives the loop a turn between the requests."""
-        checkpoint, chunk = self.checkpoint, list[str]()
+        checkpoint, chunk, asked = self.checkpoint, list[str](), 0
         for number, object_id in enumerate(absent):
             if number < checkpoint.asked or object_id in self._candidates:
                 continue
             if object_id in self._held:
                 continue  # waits already; those that a person decided about are asked for later
-            if number >= most:
+            asked += 1
+            if asked > most:
                 self._candidates[object_id] = Candidate(Cause.NOT_ASKED)
                 continue
             chunk.append(object_id)
@@ -147,7 +149,7 @@ class Leavers:
 
     def note(self) -> None:
         """Puts what must survive into the checkpoint; too many candidates are held there and then."""
-        if len(self._candidates) > _SPILL:
+        if len(self._candidates) > _SPILL and not self.checkpoint.decision:
             self._spilled += [
                 {"ObjectId": object_id, "Cause": candidate.cause.value}
                 for object_id, candidate in self._candidates.items()
@@ -214,7 +216,7 @@ class Leavers:
         progress.left_scope += left
         progress.out_of_scope += left
         progress.removed = len(going) - left + len(self._approved)
-        self.checkpoint.held = len(waiting) + len(held)
+        self.checkpoint.held = len(waiting) + len(held) + len(self.judged_again)
         self.checkpoint.waiting = sum(self._held[key].decision != "rejected" for key in waiting) + len(held)
         self.checkpoint.approved = packed(sorted(self._approved.items()))
         self.checkpoint.judged = packed(sorted(self.judged_again))
@@ -265,7 +267,8 @@ class Leavers:
             row, stub = known[key]
             cause = candidate.cause
             if self.checkpoint.decision == "hold" or cause.unproved:
-                held.append({"ObjectId": key, "Cause": cause.value})
+                if key not in self._held:
+                    held.append({"ObjectId": key, "Cause": cause.value})
             elif cause.of_scope:
                 write = Write(key, Act.LEAVE, {}, b"", candidate.digest, cause.value, changed=candidate.changed)
                 write.stored, write.stub, write.had_stub = row, stub, stub is not None

@@ -17,7 +17,7 @@ from shared.domain.receipt import Receipt, StreamReceipt
 from shared.domain.run import Problem, StreamProgress
 from shared.domain.write import Act, Write
 from shared.errors import SourceProblem
-from shared.graph.answers import Denied, PageTokenExpired, Postponed
+from shared.graph.answers import Denied, PageTokenExpired, Postponed, ResyncNeeded
 from shared.graph.client import GraphClient
 from shared.graph.credentials import token_roles
 from shared.graph.listing import DirectoryReader, Listing, Page
@@ -29,7 +29,7 @@ from shared.storage.slots import Slot, Slots
 from shared.sync.directory import Configured, attribute_marks, configured, not_granted, sign_in
 from shared.sync.engine import SliceOver
 from shared.sync.index import IdSet, Index
-from shared.sync.runner import Slice, problem_of
+from shared.sync.runner import Cancelled, Slice, problem_of
 
 SERVICE = "sign-in-activity"
 REQUESTS, WINDOW = 10, 60.0
@@ -43,6 +43,8 @@ _DENIED_RUNS = 3  # so many runs in a row: then values that were read once count
 async def read(work: Slice) -> None:
     found = await configured(work)
     assert found.kind.sign_ins
+    if not found.connector.options.collect_sign_ins:
+        raise Cancelled
     bulk = work.services.bulk()
     bulk.guard = work.lease.guard
     graph = await asyncio.to_thread(sign_in, work, found)
@@ -208,7 +210,7 @@ class SignIns:
             except Denied as denied:
                 if denied.reason != "licence" or attempt == _DENIED_TRIES - 1:
                     raise
-            except PageTokenExpired:
+            except (PageTokenExpired, ResyncNeeded):
                 progress = checkpoint.progress
                 if progress.restarts:
                     raise SourceProblem(

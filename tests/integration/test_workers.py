@@ -27,6 +27,7 @@ def rig() -> Iterator[Rig]:
 @pytest.fixture(autouse=True)
 def fresh(rig: Rig) -> None:
     rig.drop_clients()
+    rig.collect()
     rig.restore({})
     rig.faults.clear()
     rig.clock = Hands()
