@@ -72,6 +72,8 @@ class Checkpoint(Model):
     """Rows in the table of holds."""
     waiting: int = 0
     """Those that nobody rejected."""
+    settled: int = 0
+    """Steps of what was decided that are done."""
     outside: int = 0
     """Different objects that were out of scope and not stored before."""
 

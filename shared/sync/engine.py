@@ -561,6 +561,7 @@ class StreamReader:
                 known = await self._store.find([item["id"]], stubs=True)
                 self._take_told(item, known[item["id"]])
             await self._store.write(step.writes)
+            await self._leavers.drop(step)
             await self._control.beat(self.progress)
             if self._control.time_left() <= 0:
                 raise SliceOver

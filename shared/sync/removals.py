@@ -63,6 +63,7 @@ class Step:
 
     writes: list[Write] = field(default_factory=list)
     items: list[dict[str, Any]] = field(default_factory=list)
+    drops: list[str] = field(default_factory=list)
 
 
 class Leavers:
@@ -239,28 +240,38 @@ class Leavers:
         self.judged_again = {key for key, cause in confirmed.items() if cause.of_scope}
 
     async def settle(self) -> AsyncIterator[Step]:
-        """Does what was decided, in steps; doing it twice does no harm."""
+        """Does what was decided, in steps; doing one twice does no harm, and a slice goes on where the last one stopped."""
         self.judged_again = set(unpacked(self.checkpoint.judged))
-        for start in range(0, len(self._candidates), _WRITTEN_AT_ONCE):
-            chosen = list(self._candidates.items())[start : start + _WRITTEN_AT_ONCE]
-            yield await self._candidates_step(dict(chosen))
-        approved = sorted(self._approved)
-        for start in range(0, len(approved), _WRITTEN_AT_ONCE):
-            chunk = approved[start : start + _WRITTEN_AT_ONCE]
-            yield Step([_removal(key, self._approved[key]) for key in chunk])
-            await self._rows.drop(chunk)
-        judged = sorted(self.judged_again)
-        for start in range(0, len(judged), _ASKED_AT_ONCE):
-            chunk = judged[start : start + _ASKED_AT_ONCE]
-            fetched = await self._source.fetch(chunk)
-            yield Step(
-                [_removal(key, Cause.GONE) for key, item in fetched.items() if item is None],
-                [item for item in fetched.values() if item is not None],
-            )
-            await self._rows.drop(fetched)
-        await self._rows.drop(sorted(self._released))
+        keys = list(self._candidates), sorted(self._approved), sorted(self.judged_again), sorted(self._released)
+        make = self._candidates_step, self._approved_step, self._judged_step, self._released_step
+        parts = [
+            (step, chosen[start : start + _WRITTEN_AT_ONCE])
+            for step, chosen in zip(make, keys, strict=True)
+            for start in range(0, len(chosen), _WRITTEN_AT_ONCE)
+        ]
+        for number, (step, chunk) in enumerate(parts, 1):
+            if number > self.checkpoint.settled:
+                made = await step(chunk)
+                self.checkpoint.settled = number
+                yield made
 
-    async def _candidates_step(self, chosen: dict[str, Candidate]) -> Step:
+    async def drop(self, step: Step) -> None:
+        """Forgets the holds that a step has dealt with."""
+        await self._rows.drop(step.drops)
+
+    async def _approved_step(self, chunk: list[str]) -> Step:
+        return Step([_removal(key, self._approved[key]) for key in chunk], drops=chunk)
+
+    async def _judged_step(self, chunk: list[str]) -> Step:
+        fetched = await self._source.fetch(chunk)
+        gone = [_removal(key, Cause.GONE) for key, item in fetched.items() if item is None]
+        return Step(gone, [item for item in fetched.values() if item is not None], list(fetched))
+
+    async def _released_step(self, chunk: list[str]) -> Step:
+        return Step(drops=chunk)
+
+    async def _candidates_step(self, chunk: list[str]) -> Step:
+        chosen = {key: self._candidates[key] for key in chunk}
         known = await self._store.find(chosen, stubs=True)
         step, held = Step(), list[dict[str, Any]]()
         for key, candidate in chosen.items():

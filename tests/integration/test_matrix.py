@@ -195,7 +195,7 @@ def _kills(count: int) -> None:
             rig.clock.wall = began
             run = rig.services().dispatch.run_now(connector, "test")[0]
             (message,) = rig.messages()
-            at = 1 + number * (writes - before - 2) // count
+            at = 1 + number * (writes - before - 10) // count
             rig.cut.arm(at, applied=bool(number % 2))
             worker = rig.process(message)
             rig.cut.kill = worker.kill
