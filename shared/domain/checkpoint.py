@@ -72,6 +72,8 @@ class Checkpoint(Model):
     """Rows in the table of holds."""
     waiting: int = 0
     """Those that nobody rejected."""
+    stale: list[str] = []
+    """Objects that stay although the read did not bring them, as many as can be listed."""
     settled: int = 0
     """Steps of what was decided that are done."""
     outside: int = 0

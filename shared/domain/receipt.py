@@ -4,17 +4,14 @@ from datetime import datetime
 from typing import Any
 
 from shared.domain.base import Model
+from shared.domain.run import StreamCounts
 
 
-class StreamReceipt(Model):
+class StreamReceipt(StreamCounts):
     """Written with the checkpoint that ends the stream; removals quote its run."""
 
     stream: str
     """Name of the listing."""
-    mode: str
-    """full or delta."""
-    reason: str = ""
-    """Why it was read whole."""
     begun_at: datetime
     """Every value is at least as fresh as this."""
     complete: bool
@@ -22,48 +19,14 @@ class StreamReceipt(Model):
     delta: the round was read to its end."""
     incomplete_because: str = ""
     """counts-differ, no-count or empty-answer. Nobody is removed for being absent then."""
-    pages: int
-    """Pages that were read."""
-    read: int
-    """Objects in those pages, repetitions included."""
-    ids: int
-    """Different objects that the list brought; delta: that were reported."""
     count_before: int | None = None
     """Graph's own count; unknown where it gave none, and not asked for in a delta round."""
     count_after: int | None = None
     """The same after the read."""
-    reported_present: int = 0
-    """Reported as new or changed: during a full read, or by the round."""
-    reported_removed: int = 0
-    """Reported as removed."""
-    drift: int = 0
-    """Stored objects that the list did not bring although Graph has them; kept."""
     records: int
     """Records after the run."""
-    new: int = 0
-    """Records written for the first time."""
-    returned: int = 0
-    """Records written again for objects that had left."""
-    changed: int = 0
-    """Records written because a value differs."""
-    unchanged: int = 0
-    """Records that cost no write."""
-    out_of_scope: int = 0
-    """Objects left out by domain, excluded group or threshold."""
-    left_scope: int = 0
-    """Records that left the owner's scope."""
-    removed: int = 0
-    """Records of objects that are gone; each has a tombstone."""
-    held: int = 0
-    """Removals that this run held."""
-    held_causes: dict[str, int] = {}
-    """Removals that this run held, by cause."""
     waiting: int = 0
     """Removals that wait for a person, those of earlier runs included."""
-    released: int = 0
-    """Held objects that are there again."""
-    not_seen: int = 0
-    """Stored objects that the list did not bring and that are kept."""
     missing: dict[str, str] = {}
     """Attributes without a value in the whole stream, with the reason."""
 

@@ -33,13 +33,9 @@ class Problem(Model):
     """The stream it concerns; none: the whole run."""
 
 
-class StreamProgress(Model):
-    """How far one stream is."""
+class StreamCounts(Model):
+    """What a read of one stream came to: the run shows it while it goes on, the receipt keeps it."""
 
-    name: str
-    """users, devices."""
-    phase: str = "pending"
-    """pending, reading, done or failed."""
     mode: str = "full"
     """full: the whole collection was listed. delta: only what Microsoft reported as changed."""
     reason: str = ""
@@ -49,10 +45,6 @@ class StreamProgress(Model):
     """Pages of Graph that were read and are durable, those read again after a restart included."""
     read: int = 0
     """Objects read."""
-    expected: int | None = None
-    """Graph's own count before the read."""
-    counted_after: int | None = None
-    """Graph's own count after the read."""
     ids: int = 0
     """Different objects that the list brought."""
     reported_present: int = 0
@@ -77,14 +69,27 @@ class StreamProgress(Model):
     """Removals that now wait for a person."""
     held_causes: dict[str, int] = {}
     """Those by cause."""
-    counted_removals: int = 0
-    """Removals that count towards the limit of 24 hours."""
     released: int = 0
     """Objects that were held and are there again."""
     drift: int = 0
     """Records whose object the list did not bring although it is there."""
     not_seen: int = 0
     """Records whose object the read did not bring and that are kept: absence alone is no proof."""
+
+
+class StreamProgress(StreamCounts):
+    """How far one stream is."""
+
+    name: str
+    """users, devices."""
+    phase: str = "pending"
+    """pending, reading, done or failed."""
+    expected: int | None = None
+    """Graph's own count before the read."""
+    counted_after: int | None = None
+    """Graph's own count after the read."""
+    counted_removals: int = 0
+    """Removals that count towards the limit of 24 hours."""
     restarts: int = 0
     """How often the enumeration began again because Graph dropped its page token."""
 

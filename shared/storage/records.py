@@ -208,10 +208,12 @@ class RecordStore:
                 batch.intent.append((write.object_id, list(before)))
         else:
             batch.fresh.append((write.object_id, write.card, card_tail(self._home.source, write.object_id, write.card)))
-        written_as = "changed" if row else "returned" if write.stub or past in ("removed", "left-scope") else "new"
+        # The run counts by this word, also when it repeats itself: so it says what the run could see, not the journal.
+        written_as = "changed" if row else "returned" if write.stub else "new"
         if row and row.get("ChangedBy", "").endswith(f"|{self.author.run}"):
             written_as = row["ChangedBy"].partition("|")[0]
-        self._note(batch, write, "hired" if written_as == "new" else written_as)
+        back = written_as == "returned" or past in ("removed", "left-scope")
+        self._note(batch, write, "changed" if row else "returned" if back else "hired")
         batch.records.append(self._record(write, written_as))
 
     def _leave(self, batch: _Batch, write: Write) -> None:

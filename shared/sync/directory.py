@@ -1,7 +1,6 @@
 """The directory streams of a connector: how each is read by this run, and what is kept of it for the next one."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,7 +12,7 @@ from shared.domain.checkpoint import Checkpoint, Phase, StreamState, packed, unp
 from shared.domain.configuration import ConnectorIn, SourceIn
 from shared.domain.receipt import Receipt, StreamReceipt
 from shared.domain.removal import lately, noted
-from shared.domain.run import Problem, StreamProgress
+from shared.domain.run import Problem, StreamCounts, StreamProgress
 from shared.domain.write import Intent
 from shared.errors import SourceProblem
 from shared.graph.answers import Denied
@@ -27,13 +26,12 @@ from shared.storage.holds import HoldStore
 from shared.storage.records import Authorship, Home, RecordStore
 from shared.storage.runs import put_groups, put_receipt, put_stream
 from shared.sync.activity import Activity
-from shared.sync.engine import Control, Plan, StartOver, StreamReader
+from shared.sync.engine import MOST_STALE, Control, Plan, StartOver, StreamReader
 from shared.sync.groups import NOBODY, Excluded, excluded_people
 from shared.sync.runner import Cancelled, Slice, problem_of
 from shared.sync.scope import Scope
 
 LINK_DAYS = 6  # Microsoft forgets a delta link after seven
-_MOST_UNSEEN = 1000
 _SKU_PERMISSIONS = frozenset(("Organization.Read.All", "Directory.Read.All", "Organization.ReadWrite.All"))
 
 
@@ -350,8 +348,8 @@ class OneStream:
             state.outside = progress.out_of_scope
         else:
             state.outside += progress.out_of_scope
-        state.unseen = reader.unseen(_MOST_UNSEEN)
-        state.many_unseen = len(state.unseen) == _MOST_UNSEEN
+        state.unseen = checkpoint.stale
+        state.many_unseen = len(state.unseen) == MOST_STALE
         work.show(progress)
         if not reader.complete and progress.not_seen:
             run.problems.append(_unproved(stream, progress))
@@ -376,17 +374,13 @@ class OneStream:
         if not reader.complete:
             counts = progress.expected is None or progress.counted_after is None
             because = "empty-answer" if progress.ids == 0 else "no-count" if counts else "counts-differ"
-        same = {name: getattr(progress, name) for name in _SAME}
+        same = {name: getattr(progress, name) for name in StreamCounts.model_fields}
         made = StreamReceipt(
             stream=self._stream.name, begun_at=parse_iso(reader.checkpoint.begun_at), complete=reader.complete,
             incomplete_because=because, count_before=progress.expected, count_after=progress.counted_after,
             records=state.records, waiting=reader.checkpoint.waiting, missing=state.missing, **same,
         )  # fmt: skip
         receipt.streams = [r for r in receipt.streams if r.stream != made.stream] + [made]
-
-
-_SAME: Sequence[str] = tuple(set(StreamReceipt.model_fields) & set(StreamProgress.model_fields))
-"""What a receipt repeats of the progress, under the same name."""
 
 
 def _unproved(stream: Stream, progress: StreamProgress) -> Problem:

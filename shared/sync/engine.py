@@ -35,6 +35,7 @@ _TURN = 100  # objects between two turns of the event loop: the next request mus
 _TURNS_TO_SEND = 40
 _MOST_STUCK = 3
 _MOST_STUBS = 2000
+MOST_STALE = 1000
 _ENOUGH_RESTARTS = 2  # the list's page token died so often: delta's own pages take over
 
 
@@ -140,11 +141,6 @@ class StreamReader:
     @property
     def progress(self) -> StreamProgress:
         return self.checkpoint.progress
-
-    def unseen(self, most: int) -> list[str]:
-        """Ids of stored objects that the read did not bring and that are still stored, at most so many."""
-        kept = dict.fromkeys(self._leavers.kept(most))
-        return sorted(kept | dict.fromkeys(itertools.islice(self._records.unseen(), most)))[:most]
 
     @property
     def stored_records(self) -> int:
@@ -528,7 +524,14 @@ class StreamReader:
         gone = await self._leavers.decide(before + progress.new + progress.returned)
         if self._plan.full:
             progress.not_seen -= sum(records.is_unseen(object_id) for object_id in gone)
+        self._note_stale(set(gone))
         await self._advance(Phase.REMOVALS)
+
+    def _note_stale(self, gone: set[str]) -> None:
+        """Objects that stay although the read did not bring them: their values are not as fresh as the rest."""
+        absent = (object_id for object_id in self._records.unseen() if object_id not in gone)
+        kept = dict.fromkeys(self._leavers.kept(MOST_STALE)) | dict.fromkeys(itertools.islice(absent, MOST_STALE))
+        self.checkpoint.stale = sorted(kept)[:MOST_STALE]
 
     async def _forget_stubs(self) -> None:
         """Stubs of objects that are gone. What an earlier slice of the run saw this one can't tell, so it asks."""
@@ -561,6 +564,9 @@ class StreamReader:
                 known = await self._store.find([item["id"]], stubs=True)
                 self._take_told(item, known[item["id"]])
             await self._store.write(step.writes)
+            if self._pending:  # who leaves the scope has left before the hold is forgotten
+                await self._cut()
+                await self._settle()
             await self._leavers.drop(step)
             await self._control.beat(self.progress)
             if self._control.time_left() <= 0:

@@ -82,7 +82,7 @@ class NoDispatch:
 
     def next_slice(self, run: Run, delay_seconds: float) -> None:
         self.run = run
-        time.sleep(delay_seconds)
+        time.sleep(delay_seconds)  # the queue would hide the message so long; nothing else runs here meanwhile
 
     def closed(self, run: Run) -> None:
         self.run = run

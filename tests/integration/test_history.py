@@ -37,8 +37,6 @@ class Histories(RuleBasedStateMachine):
         self.rig.directory.__init__("tenant", 7, PEOPLE, 4)
         self.domains, self.days, self.groups = DOMAINS[0], 0, []
         self.connector = self.rig.configure(fullEveryHours=144, removalLimit={"count": 5000, "percent": 100})
-        self.signed_in_pass = False
-        self.quiet = False
 
     def _there(self, chosen: list[int]) -> list[int]:
         return [i for i in chosen if self.rig.directory.get("users", i) is not None]
@@ -125,7 +123,6 @@ class Histories(RuleBasedStateMachine):
         """Sign-ins, then everything: what is stored must be the tenant within the scope."""
         run = self.rig.run(self.connector, task="sign-ins", full=True)
         assert run.state == "succeeded", run.problems
-        self.signed_in_pass = True
         run = self.rig.run(self.connector, full=True)
         assert run.state == "succeeded", run.problems
         self._compare()

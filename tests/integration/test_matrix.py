@@ -28,10 +28,11 @@ def _prepare(rig: Rig) -> None:
     d = rig.directory
     d.change("users", 2, {"displayName": "Renamed Twice", "mail": "renamed@contoso.example"})
     d.change("users", 3, {"department": "Moved", "_manager": None})
-    d.hire(2)
-    d.leave("users", [4])
-    d.leave("users", [5], purge=True)
-    d.restore("users", [1])
+    d.hire(1)
+    d.leave("users", [10])
+    d.leave("users", [11], purge=True)
+    d.leave("users", [4])  # a member of the excluded group
+    d.restore("users", [14])
     d.change("users", 6, {"mail": "away@elsewhere.example", "userPrincipalName": "away@elsewhere.example"})
     d.change("users", 7, {"mail": "back@contoso.example", "userPrincipalName": "back@contoso.example"})
 
@@ -41,8 +42,8 @@ def _scoped(rig: Rig) -> str:
     domains = ["contoso.example", "fabrikam.example", "partner.example", "old.example"]
     connector = rig.configure(source={"domains": domains, "excludedGroups": ["Service accounts"]})
     rig.run(connector)
-    rig.directory.leave("users", [1])
-    rig.run(connector)
+    rig.directory.leave("users", [14])
+    assert rig.run(connector).streams[0].removed == 1
     _prepare(rig)
     return connector
 
@@ -70,8 +71,8 @@ def _confirmed(rig: Rig) -> str:
 
 SCENARIOS: dict[str, tuple[int, Callable[[Rig], str], dict[str, Any]]] = {
     "first": (9, _first, {}),
-    "delta": (14, _scoped, {}),
-    "full": (14, _scoped, {"full": True}),
+    "delta": (18, _scoped, {}),
+    "full": (18, _scoped, {"full": True}),
     "hold": (8, _many_leave, {}),
     "hold-full": (8, _many_leave, {"full": True}),
     "confirm": (8, _confirmed, {}),
@@ -181,7 +182,7 @@ def test_twenty_workers_that_are_killed_for_good_leave_runs_that_end_as_an_undis
 
 def _kills(count: int) -> None:
     """SIGKILL of a worker's process in the middle of a write, never of Azurite."""
-    rig = Rig(14, page_cap=5)
+    rig = Rig(18, page_cap=5)
     try:
         connector = _scoped(rig)
         base, began = rig.snapshot(), rig.clock.wall
@@ -227,7 +228,7 @@ def test_each_fault_of_the_cloud_at_every_request_changes_nothing(full: bool) ->
 
 
 def _faults(every: int, *, full: bool) -> None:
-    rig = Rig(14, page_cap=5)
+    rig = Rig(18, page_cap=5)
     try:
         connector = _scoped(rig)
         base, began = rig.snapshot(), rig.clock.wall
