@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from shared.errors import SourceProblem
 from shared.graph import batch
+from shared.graph.ahead import PagesAhead
 from shared.graph.answers import Denied, Missing, PageTokenExpired, ResyncNeeded
 from shared.graph.client import GraphClient
 
@@ -65,22 +66,23 @@ class Listing:
 
 
 class DirectoryReader:
-    """Reads a listing page by page through the client."""
+    """Reads a listing page by page through the client; `ahead`: asks for pages before they are wanted."""
 
-    def __init__(self, client: GraphClient, listing: Listing) -> None:
+    def __init__(self, client: GraphClient, listing: Listing, *, ahead: bool = False) -> None:
         self._client, self._listing = client, listing
+        self._ahead = PagesAhead(client, listing.permission) if ahead else None
 
     async def page(self, link: str | None) -> Page:
         """The page behind a link, or the first. Raises PageTokenExpired, Postponed, SourceProblem."""
         listing = self._listing
-        page = await self._page(link or listing.first)
+        page = await self._page(link or listing.first, self._ahead)
         if listing.follow:
             await self._complete(page.items, listing.follow)
         return page
 
     async def enumerate(self, link: str | None) -> Page:
         """The whole collection through delta's own pages, the last of which has a delta link."""
-        page = await self._page(link or self._listing.delta)
+        page = await self._page(link or self._listing.delta, self._ahead)
         await self._link(page.items)
         return page
 
@@ -98,6 +100,11 @@ class DirectoryReader:
             raise
         await self._link(page.items)
         return page
+
+    async def stop(self) -> None:
+        """No more pages are wanted for now."""
+        if self._ahead:
+            await self._ahead.stop()
 
     async def latest(self) -> str | None:
         """A link from now on; None where this tenant has no delta (B2C)."""
@@ -142,9 +149,9 @@ class DirectoryReader:
             if answer.status in (200, 404)
         }
 
-    async def _page(self, url: str) -> Page:
-        body = await self._client.get_json(url, self._listing.permission)
-        items = body.get("value")
+    async def _page(self, url: str, ahead: PagesAhead | None = None) -> Page:
+        body = await (ahead.get(url) if ahead else self._client.get_json(url, self._listing.permission))
+        items = body.get("value") if isinstance(body, dict) else None
         if not isinstance(items, list):
             raise SourceProblem(
                 "Microsoft Graph sent a page without a list.",

@@ -32,7 +32,7 @@ from shared.errors import Unavailable
 from shared.storage.connection import SCOPE, StorageConnection, TableKeyPolicy
 from shared.storage.tables import refuse_newer
 from shared.storage.wide import join
-from shared.tasks import together
+from shared.tasks import RightOfWay, together
 
 MOST_OPERATIONS = 100
 MOST_BATCH_BYTES = 4 * 1024 * 1024 - 64 * 1024  # what the multipart lines around a full batch may take
@@ -94,9 +94,12 @@ class BulkTables:
         self._credential = credential
         self.guard: Callable[[], None] = lambda: None
         """Raises when this worker must not send another request: asked before each attempt."""
+        self.way = RightOfWay()
+        """What goes before these requests, where something else on the loop does."""
         self._slots = asyncio.Semaphore(concurrency)
         self._building = asyncio.Semaphore(concurrency + 2)
-        self._creating = asyncio.Lock()
+        self._one, self._creating = asyncio.Lock(), asyncio.Lock()
+        self._there: set[str] = set()
 
     async def close(self) -> None:
         await self._client.close()
@@ -108,7 +111,11 @@ class BulkTables:
         partitions: dict[str, list[Entity]] = {}
         for entity in entities:
             partitions.setdefault(entity.partition, []).append(entity)
-        await together(self._put_batch(table, batch) for rows in partitions.values() for batch in _batches(rows))
+        batches = (batch for rows in partitions.values() for batch in _batches(rows))
+        if table not in self._there and (first := next(batches, None)):
+            await self._put_batch(table, first)  # alone, should the table have to be made for it
+            self._there.add(table)
+        await together(self._put_batch(table, batch) for batch in batches)
 
     async def delete(self, table: str, keys: Iterable[tuple[str, str]]) -> None:
         """Removes rows that are there; others are fine."""
@@ -165,7 +172,9 @@ class BulkTables:
 
     async def _put_body(self, table: str, batch: Sequence[Entity]) -> None:
         boundary = uuid.uuid4().hex
-        body = _batch_body(f"{self._endpoint}/{table}", batch, boundary)
+        async with self._one:  # one body a turn of the loop: ten in a row would keep everything else waiting
+            await self.way.give()
+            body = _batch_body(f"{self._endpoint}/{table}", batch, boundary)
         headers = {
             **_HEADERS,
             "Accept": "application/json;odata=minimalmetadata",

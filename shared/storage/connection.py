@@ -74,10 +74,16 @@ def _hmac(key: str, text: str) -> str:
     return base64.b64encode(hmac.digest(base64.b64decode(key), text.encode(), hashlib.sha256)).decode()
 
 
-class TableKeyPolicy(SansIOHTTPPolicy[Any, Any]):
-    """Signs a table request with the account key (Shared Key Lite:
-    https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key).
+def table_signature(account: str, key: str, path: str) -> dict[str, str]:
+    """The headers that sign a table request with the account key (Shared Key Lite:
+    https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key). `path` as the URL spells it.
     """
+    date = formatdate(usegmt=True)
+    return {"x-ms-date": date, "Authorization": f"SharedKeyLite {account}:{_hmac(key, f'{date}\n/{account}{path}')}"}
+
+
+class TableKeyPolicy(SansIOHTTPPolicy[Any, Any]):
+    """Signs a table request with the account key."""
 
     def __init__(self, account: str, key: str) -> None:
         super().__init__()
@@ -85,11 +91,7 @@ class TableKeyPolicy(SansIOHTTPPolicy[Any, Any]):
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         http = request.http_request
-        date = formatdate(usegmt=True)
-        http.headers["x-ms-date"] = date
-        parts = urlsplit(http.url)
-        resource = f"/{self._account}{parts.path}"
-        http.headers["Authorization"] = f"SharedKeyLite {self._account}:{_hmac(self._key, f'{date}\n{resource}')}"
+        http.headers.update(table_signature(self._account, self._key, urlsplit(http.url).path))
 
 
 class QueueKeyPolicy(SansIOHTTPPolicy[Any, Any]):

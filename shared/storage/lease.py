@@ -18,7 +18,7 @@ from shared.storage.tables import Insert, Operation, Put, Row, RowChanged, RowEx
 STATE = "State"
 LEASE_ROW = "lease"
 TERM, RENEW_EVERY, MARGIN = 90.0, 15.0, 40.0
-_WATCH_EVERY = 5.0
+_WATCH_EVERY = RENEW_EVERY
 _log = logging.getLogger("rollcall.lease")
 
 

@@ -23,6 +23,7 @@ from shared.tasks import together
 
 RECORDS, LOOKUP, OUT_OF_SCOPE, TOMBSTONES = "Records", "Lookup", "OutOfScope", "Tombstones"
 _RANGE_READ_FROM = 12  # this many rows of one partition are read as one range rather than one by one
+_TURN = 100  # objects between two turns of the event loop
 _MOST_AT_ONCE = 1000  # changes whose old rows are held at a time
 LookupKey = tuple[str, str]
 
@@ -170,7 +171,9 @@ class RecordStore:
         await self._read_rows(writes)
         past = await self._past([w.object_id for w in writes if w.act is Act.NEW]) if self.author.journal else {}
         batch = _Batch()
-        for write in writes:
+        for number, write in enumerate(writes):
+            if number % _TURN == _TURN - 1:
+                await self._bulk.way.give()
             if write.act is Act.REMOVE:
                 self._remove(batch, write)
             elif write.act in (Act.LEAVE, Act.OUTSIDE):
@@ -291,11 +294,12 @@ class RecordStore:
         batch.records.clear()
         for rule in self._home.lookups:  # one attribute after the other: a third of the memory, and batches are as full
             one, source, connector = (rule,), self._home.source, self._home.connector
-            rows = [
-                Entity(partition, key, body)
-                for object_id, card, tail in batch.fresh
-                for (partition, key), body in lookup_cards(one, source, object_id, connector, card, tail).items()
-            ]
+            rows: list[Entity] = []
+            for number, (object_id, card, tail) in enumerate(batch.fresh):
+                if number % _TURN == _TURN - 1:
+                    await self._bulk.way.give()
+                cards = lookup_cards(one, source, object_id, connector, card, tail)
+                rows += [Entity(partition, key, body) for (partition, key), body in cards.items()]
             await self._put(LOOKUP, rows)
         await self._put(LOOKUP, [Entity(p, r, body) for (p, r), body in batch.cards.items()])
         await self._drop(LOOKUP, sorted(batch.cards_gone - batch.cards.keys()))

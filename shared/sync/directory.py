@@ -121,6 +121,7 @@ class Directory:
         bulk = work.services.bulk()
         bulk.guard = work.lease.guard
         graph = await asyncio.to_thread(sign_in, work, found)
+        bulk.way = graph.way
         try:
             roles = token_roles(await graph.token())
             self._receipt.permissions_granted = sorted(roles)
@@ -273,8 +274,8 @@ class OneStream:
             work.show(checkpoint.progress)
             await work.commit([put_stream(run.track, stream.name, state)])
 
-        control = Control(save, work.beat, work.time_left, work.clock)
-        source = DirectoryReader(self._graph, self._listing)
+        control = Control(save, work.beat, work.time_left, work.clock, self._graph.way)
+        source = DirectoryReader(self._graph, self._listing, ahead=True)
         return StreamReader(stream, source, store, holds, scope, control, plan, resumed)
 
     async def _intend(self, intent: Intent) -> None:

@@ -9,6 +9,7 @@ import json
 import resource
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -16,6 +17,7 @@ import orjson
 from shared.connectors.entra_id import USERS
 from shared.graph.listing import Listing
 from shared.mapping.compiled import compile_mapping, selected
+from shared.storage.connection import table_signature
 from tests.bench.run_once import EMULATOR, connection
 
 WRITERS, BATCH = 8, 100
@@ -100,11 +102,15 @@ class Pipeline:
             "x-ms-version": "2019-02-02",
             "DataServiceVersion": "3.0",
         }
-        headers |= sign(url)
+        headers |= self.sign(url)
         async with session.post(url, data=body, headers=headers) as answer:
             text = await answer.read()
             if answer.status != 202 or b"HTTP/1.1 4" in text:
                 raise RuntimeError(text[:500])
+
+    @staticmethod
+    def sign(url: str) -> dict[str, str]:
+        return table_signature(EMULATOR.account, EMULATOR.account_key or "", urlsplit(url).path)
 
     async def run(self, graph: str) -> None:
         listing = Listing(USERS.path, selected(USERS.attributes), "", USERS.expand)
@@ -114,7 +120,7 @@ class Pipeline:
                 url = f"{self.url}/Tables"
                 await (
                     await session.post(
-                        url, json={"TableName": table}, headers={**sign(url), "x-ms-version": "2019-02-02"}
+                        url, json={"TableName": table}, headers={**self.sign(url), "x-ms-version": "2019-02-02"}
                     )
                 ).read()
             writers = [asyncio.create_task(self.write(session)) for _ in range(WRITERS)]
@@ -137,18 +143,6 @@ class Pipeline:
             for _ in writers:
                 await self.queue.put(None)
             await asyncio.gather(*writers)
-
-
-def sign(url: str) -> dict[str, str]:
-    import base64
-    import hmac
-    from email.utils import formatdate
-    from urllib.parse import urlsplit
-
-    date = formatdate(usegmt=True)
-    text = f"{date}\n/{EMULATOR.account}{urlsplit(url).path}"
-    mac = hmac.digest(base64.b64decode(EMULATOR.account_key or ""), text.encode(), hashlib.sha256)
-    return {"x-ms-date": date, "Authorization": f"SharedKeyLite {EMULATOR.account}:{base64.b64encode(mac).decode()}"}
 
 
 def main() -> None:

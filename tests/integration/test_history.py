@@ -223,6 +223,7 @@ def _drive(examples: int, steps: int) -> None:
         rig.close()
 
 
+@pytest.mark.quick
 def test_random_histories_end_as_the_tenant() -> None:
     _drive(3, 12)
 
