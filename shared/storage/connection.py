@@ -1,7 +1,7 @@
 """One storage connection, in the two forms that Azure Functions knows: a connection string or identity-based URIs."""
 
 import base64
-import hashlib
+import functools
 import hmac
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -71,7 +71,10 @@ def from_connection_string(text: str) -> StorageConnection:
 
 
 def _hmac(key: str, text: str) -> str:
-    return base64.b64encode(hmac.digest(base64.b64decode(key), text.encode(), hashlib.sha256)).decode()
+    return base64.b64encode(hmac.digest(_secret(key), text.encode(), "sha256")).decode()
+
+
+_secret = functools.lru_cache(4)(base64.b64decode)
 
 
 def table_signature(account: str, key: str, path: str) -> dict[str, str]:
