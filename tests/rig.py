@@ -85,6 +85,7 @@ class Cut:
     def __init__(self) -> None:
         self.at, self.applied, self.dead, self.writes = 0, False, False, 0
         self.kill: Callable[[], None] = lambda: None
+        self.before: Callable[[str], None] = lambda _request: None  # called with METHOD PATH before any is passed on
         self.named: list[str] = []
 
     def arm(self, at: int, *, applied: bool) -> None:
@@ -101,6 +102,7 @@ class CuttingProxy(StorageProxy):
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         cut = self._cut
+        cut.before(f"{request.method} {request.path}")
         if cut.dead:
             reset(request)
             return web.Response()
@@ -129,7 +131,8 @@ class Rig:
             f"{table}/devstoreaccount1", f"{queue}/devstoreaccount1", EMULATOR.account, EMULATOR.account_key
         )
         self.cut, self.faults, self.clock = Cut(), Faults(), Hands()
-        self.directory = Directory(TENANT, seed, people, devices)
+        self._tenant = (TENANT, seed, people, devices)
+        self.directory = Directory(*self._tenant)
         self.graph = Graph(self.directory, page_cap)
         self.graph.limit_sign_ins = False
         self.web = GraphWeb({TENANT: self.graph}, {"global": AUDIENCE}, self.faults, journal())
@@ -154,6 +157,19 @@ class Rig:
         self.token = ""
         self._runner = asyncio.Runner()
         self.crowded = False  # several workers at a time: none may close another's clients
+
+    def reset(self) -> None:
+        """As new: nothing is stored, the tenant and the time are what they were at first."""
+        self.drop_clients()
+        self.collect()
+        self.restore({})
+        self.cut.heal()
+        self.cut.before = lambda _request: None
+        self.faults.clear()
+        self.directory.__init__(*self._tenant)  # type: ignore[misc]
+        self.graph._delta_floor = 0
+        self.clock, self.web.slow_seconds, self.slice_seconds = Hands(), 0.0, 480.0
+        self.roles, self.keep = list(ROLES), Retention()
 
     def _serve(self, handler: Any) -> str:
         async def start() -> str:
@@ -227,6 +243,10 @@ class Rig:
             return BulkTables(build_client(connection, None), self.tables_url, clock)
 
         return Services(tables, config, runs, dispatch, clock, self.slice_seconds, bulk, graph, self.keep)
+
+    def beside(self) -> Tables:
+        """Storage as another process sees it: past the proxy."""
+        return Tables(self.service, pause=self.clock.move)
 
     def configure(self, name: str = "a", **connector: Any) -> str:
         """A source and its connector, as the API would store them; gives the connector's id."""
@@ -312,16 +332,20 @@ class Rig:
                 self.cut.heal()
         return self.finish(run_id)
 
+    def work_on(self, message: dict[str, Any]) -> None:
+        """A worker's turn, which may be cut off."""
+        try:
+            self.told.append(self.work(message))
+        except Unavailable as error:
+            self.told.append(f"unavailable: {error.detail}")
+        if self.cut.dead:
+            self.collect()
+
     def finish(self, run_id: str, rounds: int = 60) -> Run:
         """Works until the run is closed and its schedule row is free."""
         for _ in range(rounds):
             for message in self.messages():
-                try:
-                    self.told.append(self.work(message))
-                except Unavailable as error:
-                    self.told.append(f"unavailable: {error.detail}")
-                if self.cut.dead:
-                    self.collect()
+                self.work_on(message)
                 self.cut.heal()
             services = self.services()
             run = services.runs.get(run_id)

@@ -133,8 +133,11 @@ class _Removal:
             found = [(row["PartitionKey"], row["RowKey"]) for row in page if wanted(row)]
             await self._bulk.delete(table, found)
             run.deleted_rows += len(found)
-            run.cursor = page[-1]["PartitionKey"] if page else run.cursor
             await self._work.beat()
+            last = page[-1]["PartitionKey"] if page else first
+            if last == first:
+                continue  # each slice gets a partition further, however short it is
+            run.cursor = last
             if self._work.time_left() <= 0:
                 raise SliceOver
         run.step, run.cursor = self._step, ""

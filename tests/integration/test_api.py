@@ -96,6 +96,15 @@ def test_an_etag_guards_every_change(stack: Stack) -> None:
     _problem(_raw(stack, "GET", path), 404, "not-found")
 
 
+def test_a_connector_keeps_its_source(stack: Stack) -> None:
+    """What it collected would stay behind under the other one."""
+    made, other = support.configure(stack), support.configure(stack)
+    path, body = f"connectors/{made['connector']}", {"sourceId": other["source"]}
+    sent = _raw(stack, "PATCH", path, json.dumps(body).encode(), {**JSON, "If-Match": "*"})
+    assert _problem(sent, 409, "source-fixed")["errors"][0]["field"] == "sourceId"
+    assert stack.api("GET", path)[1]["sourceId"] == made["source"]
+
+
 def test_what_is_in_use_is_not_deleted_and_its_users_are_named(stack: Stack) -> None:
     ids = support.configure(stack)
     any_version = {"If-Match": "*"}

@@ -31,10 +31,8 @@ class Histories(RuleBasedStateMachine):
     def begin(self) -> None:
         self.rig = _rig[0]
         Histories.number += 1
-        self.rig.restore({})
-        self.rig.faults.clear()
+        self.rig.reset()
         self.rig.clock = Hands(EPOCH + timedelta(days=20))
-        self.rig.directory.__init__("tenant", 7, PEOPLE, 4)
         self.domains, self.days, self.groups = DOMAINS[0], 0, []
         self.connector = self.rig.configure(fullEveryHours=144, removalLimit={"count": 5000, "percent": 100})
 

@@ -57,7 +57,7 @@ def test_six_hundred_leavers_are_held_explained_confirmed_and_then_removed(
     assert receipt["streams"][0]["complete"] and receipt["streams"][0]["waiting"] == 600
     _a_returning_person_leaves_the_hold(crowd, ids, hold["id"], gone, how)
     waiting = crowd.api("GET", f"holds/{hold['id']}")[1]["waiting"]
-    kept = crowd.api("POST", f"holds/{hold['id']}/reject", {"ids": [f"{ids['source']}~{gone[10]}"]})
+    kept = crowd.api("POST", f"holds/{hold['id']}/reject", {"ids": [f"{ids['source']}~{gone[10]}"] * 2})
     assert kept[0] == 200 and kept[1]["waiting"] == waiting - 1, kept
     status, confirmed = crowd.api("POST", f"holds/{hold['id']}/confirm", {})
     assert status == 202, confirmed

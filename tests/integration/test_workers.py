@@ -27,13 +27,7 @@ def rig() -> Iterator[Rig]:
 
 @pytest.fixture(autouse=True)
 def fresh(rig: Rig) -> None:
-    rig.drop_clients()
-    rig.collect()
-    rig.restore({})
-    rig.faults.clear()
-    rig.clock = Hands()
-    rig.web.slow_seconds = 0.0
-    rig.directory.__init__("tenant", 7, 60, 0)
+    rig.reset()
 
 
 def _right(rig: Rig) -> None:

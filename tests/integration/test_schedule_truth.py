@@ -1,0 +1,258 @@
+"""What starts runs and what stops them: missed times, quarantine, full reads on demand, switches, deletion, retention."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.clock import parse_iso
+from shared.scheduling import Scheduling, quarantine_of
+from shared.storage import keys
+from shared.storage.config import ConfigStore
+from shared.storage.holds import HOLDS, decide
+from shared.storage.lease import Lease
+from shared.storage.schedules import ScheduleRow, Schedules
+from shared.sync.runner import Retention
+from tests.rig import Rig
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+DAY = 86400
+
+
+@pytest.fixture(scope="module")
+def shared_rig() -> Iterator[Rig]:
+    made = Rig(24, page_cap=8)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rig(shared_rig: Rig) -> Rig:
+    shared_rig.reset()
+    return shared_rig
+
+
+def _row(rig: Rig, track: str) -> ScheduleRow:
+    row = Schedules(rig.services().tables).get(track)
+    assert row
+    return row
+
+
+def _tick(rig: Rig, connector: str) -> list[str]:
+    """The connector's directory runs that the tick starts."""
+    return [run for run in rig.services().dispatch.tick() if run.startswith(f"{connector}~")]
+
+
+def _scheduled(rig: Rig, **more: Any) -> str:
+    connector = rig.configure(options={"collectDevices": False, "collectSignIns": False}, **more)
+    rig.services().dispatch.tick()  # makes the schedule's row
+    return connector
+
+
+def _failing(rig: Rig) -> str:
+    """A connector that has failed three times in a row."""
+    connector = _scheduled(rig)
+    rig.roles = []
+    for _ in range(3):
+        assert rig.run(connector).state == "failed"
+    return connector
+
+
+def test_quarantine_slows_to_daily_then_stops_and_a_success_ends_it_at_once(rig: Rig) -> None:
+    connector = _failing(rig)
+    row = _row(rig, connector)
+    found = quarantine_of(row, rig.clock.now())
+    assert found and (found.state, found.code, found.failures) == ("slowed", "graph-permission-missing", 3)
+    assert row.active
+    assert parse_iso(row.next_due) >= rig.clock.now() + timedelta(hours=23)
+    rig.clock.move(23 * 3600)
+    assert _tick(rig, connector) == []
+    rig.clock.move(2 * 3600)
+    (run,) = _tick(rig, connector)
+    assert rig.finish(run).state == "failed"
+    rig.clock.move(29 * DAY)
+    assert _tick(rig, connector) == []
+    off = quarantine_of(_row(rig, connector), rig.clock.now())
+    assert off and off.state == "off"
+    rig.roles = ["User.Read.All"]
+    assert rig.run(connector).state == "succeeded"
+    row = _row(rig, connector)
+    assert quarantine_of(row, rig.clock.now()) is None and row.failures == 0
+    assert parse_iso(row.next_due) <= rig.clock.now() + timedelta(days=1)
+
+
+def test_a_changed_credential_ends_a_quarantine_at_once(rig: Rig) -> None:
+    connector = _failing(rig)
+    rig.roles = ["User.Read.All"]
+    assert _tick(rig, connector) == []
+    rig.change("credential", "a", clientId="another")
+    (run,) = _tick(rig, connector)
+    assert rig.finish(run).state == "succeeded"
+
+
+def test_a_connector_that_is_made_during_a_tick_keeps_its_schedule(rig: Rig) -> None:
+    first = _scheduled(rig)
+    late = rig.configure("b")
+    config = rig.services().config
+    document = config.get("connector", late)
+    assert document
+    config.delete(document)
+    asked: list[str] = []
+
+    def make_it(request: str) -> None:
+        """Between the tick's two reads: the second one sees it, and must not take it for left over."""
+        asked.append(request)
+        if len(asked) == 2:
+            tables = rig.beside()
+            ConfigStore(tables).create(document)
+            Scheduling(Schedules(tables), rig.clock).put(document)
+
+    dispatch = rig.services().dispatch
+    rig.cut.before = make_it
+    dispatch.tick()
+    rig.cut.before = lambda _request: None
+    assert ["Schedule" in asked[0], "Config" in asked[1]] == [True, True]
+    assert {row.track for row in Schedules(rig.services().tables).all()} >= {first, late}
+
+
+def test_a_full_read_asked_for_during_a_round_follows_it_once(rig: Rig) -> None:
+    connector = _scheduled(rig)
+    rig.run(connector)
+    services = rig.services()
+    going, _ = services.dispatch.run_now(connector, "somebody")
+    for _ in range(2):
+        same, made = services.dispatch.run_now(connector, "somebody else", full=True)
+        assert (same.id, made) == (going.id, False)
+    assert rig.finish(going.id).streams[0].mode == "delta"
+    (following,) = _tick(rig, connector)
+    run = rig.finish(following)
+    assert (run.full, run.requested_by, run.streams[0].mode, run.streams[0].reason) == (
+        True, "somebody else", "full", "asked",
+    )  # fmt: skip
+    assert _tick(rig, connector) == []
+
+
+def test_a_wish_for_a_full_read_waits_while_switched_off_and_ends_with_a_halt(rig: Rig) -> None:
+    connector = _scheduled(rig)
+    rig.run(connector)
+    services = rig.services()
+    going, _ = services.dispatch.run_now(connector, "somebody")
+    services.dispatch.run_now(connector, "somebody", full=True)
+    rig.change("connector", connector, active=False)
+    rig.finish(going.id)
+    assert _tick(rig, connector) == []  # brings the row in step
+    assert _tick(rig, connector) == [] and _row(rig, connector).want_full
+    rig.services().dispatch.halt(connector, "somebody")
+    assert not _row(rig, connector).want_full
+
+
+def test_sign_ins_that_are_switched_off_in_mid_run_stop_and_free_their_schedule(rig: Rig) -> None:
+    connector = rig.configure(options={"collectDevices": False})
+    rig.services().dispatch.tick()
+    rig.run(connector)
+    rig.slice_seconds = 0.0
+    run, _ = rig.services().dispatch.run_now(connector, "test", task="sign-ins")
+    (message,) = rig.messages()
+    assert rig.work(message).startswith("slice over")
+    rig.change("connector", connector, options={"collectDevices": False, "collectSignIns": False})
+    rig.slice_seconds = 480.0
+    assert rig.finish(run.id).state == "cancelled"
+    rig.services().dispatch.tick()
+    assert _row(rig, f"{connector}-sign-ins").run == ""
+
+
+def test_a_poisoned_sign_in_run_is_closed_though_the_directory_is_being_read(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.services().dispatch.tick()
+    rig.run(connector)
+    reading, _ = rig.services().dispatch.run_now(connector, "test")
+    rig.messages()
+    held = Lease(rig.beside(), reading.track, reading.id, rig.clock)
+    assert rig._in_loop(_took(held)) == "yes"
+    run, _ = rig.services().dispatch.run_now(connector, "test", task="sign-ins")
+    (message,) = rig.messages()
+    told = [rig.give_up(message) for _ in range(3)]
+    assert told[-1] == "closed as failed", told
+    closed = rig.services().runs.get(run.id)
+    assert closed and closed.state == "failed" and closed.problems[-1].code == "worker-failed"
+    held.commit([], release=True)
+
+
+async def _took(lease: Lease) -> str:
+    await lease.look()
+    return "yes" if await lease.take() else "no"
+
+
+def test_a_purge_takes_what_is_too_old_and_keeps_what_people_decided(rig: Rig) -> None:
+    connector = _scheduled(rig, removalLimit={"count": 0, "percent": 100})
+    rig.run(connector)
+    rig.directory.change("users", 2, {"department": "Moved"})
+    rig.directory.leave("users", [4, 5, 6])
+    assert rig.run(connector).state == "held"
+    decide(rig.services().tables, connector, "users", "rejected", "somebody", rig.clock.now(), rig.ids([4]))
+    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), rig.ids([5]))
+    ended = rig.run(connector)
+    assert ended.streams[0].removed == 1 and len(rig.entities("Tombstones")) == 1
+    rig.clock.move(40 * DAY)
+    rig.keep = Retention(runs_days=10, tombstones_days=10, holds_days=10, journal_days=10)
+    rig.directory.change("users", 3, {"department": "Moved later"})
+    last = rig.run(connector)
+    purge = next(run for run in _everything(rig) if run.startswith("installation"))
+    rig.slice_seconds = 0.0  # a slice a page
+    run = rig.finish(purge)
+    assert run.state == "succeeded" and run.slice > 3
+    assert rig.entities("Tombstones") == []
+    held = {row["RowKey"]: row.get("Decision") for row in rig.entities(HOLDS)}
+    assert held == {rig.ids([4])[0]: "rejected"}
+    assert {row["RowKey"].split("|")[0] for row in rig.entities("Changes")} == {rig.ids([3])[0]}
+    months = [table for table in rig.stored.all() if table.startswith("Changes") and table != "Changes"]
+    assert months == [f"Changes{rig.clock.now():%Y%m}"]
+    runs = {row["RowKey"].partition("|")[2] for row in rig.entities("State") if row["RowKey"].startswith("run|")}
+    assert runs >= {last.id.partition("~")[2], purge.partition("~")[2]}
+    assert all(run[:13] <= keys.inverted(rig.clock.now() - timedelta(days=10)) for run in runs)
+    assert ended.id.partition("~")[2] not in runs
+    rig.slice_seconds = 480.0
+    assert rig.run(connector).state == "succeeded"
+
+
+def _everything(rig: Rig) -> list[str]:
+    """What ticks of a day start."""
+    started = rig.services().dispatch.tick()
+    rig.clock.move(25 * 3600)
+    return started + rig.services().dispatch.tick()
+
+
+def test_a_deletion_takes_every_row_of_its_connector_and_nothing_else(rig: Rig) -> None:
+    keep, go = rig.configure("a"), rig.configure("zz", sourceId="a")  # two connectors of one source
+    for connector in (keep, go):
+        rig.run(connector)
+        rig.run(connector, task="sign-ins")
+    rig.directory.leave("users", [4])
+    rig.directory.change("users", 2, {"department": "Moved"})
+    for connector in (keep, go):
+        rig.run(connector)
+
+    def belongings() -> tuple[dict[str, set[Any]], dict[str, set[Any]]]:
+        own: dict[str, set[Any]] = {}
+        others: dict[str, set[Any]] = {}
+        for table, rows in rig.snapshot().items():
+            if table not in ("Config", "State", "Schedule"):  # the deletion's own run stays, to be looked at
+                for key, row in rows.items():
+                    mine = row.get("Connector") == go or go in "".join(key)
+                    (own if mine else others).setdefault(table, set()).add(key)
+        return own, others
+
+    own, others = belongings()
+    assert set(own) == set(others) == {"Changes", "Changes202611", "Lookup", "Records", "Tombstones"}
+    rig.change("connector", go, deleting=True)
+    rig.slice_seconds = 0.0
+    document = rig.services().config.get("connector", go)
+    assert document
+    run = rig.services().dispatch.delete_records(document, "somebody")
+    assert run
+    ended = rig.finish(run.id, 200)
+    assert ended.state == "succeeded" and ended.slice > 5 and ended.deleted_rows > 60
+    assert belongings() == ({}, others)
+    config = rig.services().config
+    assert config.get("connector", go) is None and config.get("connector", keep)
