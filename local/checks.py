@@ -45,9 +45,9 @@ def run(command: str, rest: list[str]) -> int:
 
 
 def _tests(name: str, options: list[str]) -> bool:
-    """The tests in two processes, then a look at every request that they made to the simulated Graph."""
+    """The tests in three processes (they wait a third of their time), then a look at every request that they made to the simulated Graph."""
     pytest = [str(PYTHON), "-m", "pytest", "-q"]
-    good = _step(name, *pytest, "-n", "2", "--dist", "worksteal", "--ignore", str(REQUESTS), *options)
+    good = _step(name, *pytest, "-n", "3", "--dist", "worksteal", "--ignore", str(REQUESTS), *options)
     return _step("requests to Graph", *pytest, "-s", str(REQUESTS), "--keep-journals") and good
 
 

@@ -8,8 +8,6 @@ import base64
 import contextlib
 import gc
 import json
-import subprocess
-import sys
 import threading
 import warnings
 from collections import Counter
@@ -357,14 +355,12 @@ class Rig:
             self.services().dispatch.tick()
         raise AssertionError(f"{run_id} did not end: {run} {self.told[-20:]}")
 
-    def process(self, message: dict[str, Any]) -> subprocess.Popen[str]:
-        """A worker in a process of its own, at work on the message."""
-        given = {
+    def given(self, message: dict[str, Any]) -> dict[str, Any]:
+        """What a worker in another process needs to work on the message."""
+        return {
             "tables": self.tables_url, "queues": self.queues_url, "graph": self.graph_url, "roles": self.roles,
             "token": tokens.issue(AUDIENCE, TENANT, "app", self.roles), "message": message, "now": iso(self.clock.now()),
         }  # fmt: skip
-        command = [sys.executable, "-m", "tests.worker", json.dumps(given)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def give_up(self, message: dict[str, Any]) -> str:
         return self._in_loop(abandon(self.services(), message))

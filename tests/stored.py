@@ -70,8 +70,13 @@ class Stored:
             **(extra or {}),
             **table_signature(self._storage.account, self._storage.account_key or "", path),
         }
-        self._line.request(method, path + query, body, headers)
-        answer = self._line.getresponse()
+        try:
+            self._line.request(method, path + query, body, headers)
+            answer = self._line.getresponse()
+        except (http.client.HTTPException, ConnectionError):  # idle for so long that the other side hung up
+            self._line.close()
+            self._line.request(method, path + query, body, headers)
+            answer = self._line.getresponse()
         content = answer.read()
         assert answer.status < 300, (method, resource, answer.status, content[:300])
         return {name.lower(): value for name, value in answer.getheaders()}, content

@@ -26,8 +26,9 @@ from shared.storage.holds import HoldStore
 from shared.storage.records import Authorship, Home, RecordStore
 from shared.storage.runs import put_groups, put_receipt, put_stream
 from shared.sync.activity import Activity
-from shared.sync.engine import MOST_STALE, Control, Plan, StartOver, StreamReader
+from shared.sync.engine import MOST_STALE, StreamReader
 from shared.sync.groups import NOBODY, Excluded, excluded_people
+from shared.sync.plan import Control, Plan, StartOver
 from shared.sync.runner import Cancelled, Slice, problem_of
 from shared.sync.scope import Scope
 

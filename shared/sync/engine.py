@@ -6,107 +6,36 @@ batch of rows is being written. A checkpoint names the last page of which every 
 worker costs at most the pages behind it.
 """
 
-import asyncio
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
-from shared.clock import Clock, parse_iso
+from shared.clock import parse_iso
 from shared.compact import kept_json
 from shared.connectors.base import Stream
 from shared.domain.checkpoint import Checkpoint, Phase
 from shared.domain.removal import Cause
 from shared.domain.run import StreamProgress
-from shared.domain.write import CARD_COLUMNS, Act, Head, Intent, Known, Write
+from shared.domain.write import CARD_COLUMNS, Act, Known, Write
 from shared.errors import SourceProblem
 from shared.graph.answers import Missing, PageTokenExpired, Postponed, ResyncNeeded
 from shared.graph.listing import Page
 from shared.mapping.compiled import compile_mapping
 from shared.sync.index import IdSet, Index, packed
+from shared.sync.outbox import Outbox
+from shared.sync.plan import Control, Plan, SliceOver, Source, StartOver, Store
 from shared.sync.removals import HeldRows, Leavers
 from shared.sync.scope import Scope
-from shared.tasks import RightOfWay, both
+from shared.tasks import both
 
-FLUSH_PAGES, FLUSH_SECONDS, FLUSH_BYTES = 10, 20.0, 16 * 1024 * 1024
 NEAR_THE_END = 2000  # objects
 _TURN = 50  # objects between two turns of the event loop: the next request must leave, the lease be renewed
 _MOST_STUCK = 3
 _MOST_STUBS = 2000
 MOST_STALE = 1000
 _ENOUGH_RESTARTS = 2  # the list's page token died so often: delta's own pages take over
-
-
-class SliceOver(Exception):
-    """The time budget is used up; everything up to the checkpoint is durable."""
-
-
-class StartOver(Exception):
-    """A delta round can't be had: read everything. `reason` says why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Source(Protocol):
-    """A collection at the source."""
-
-    async def page(self, link: str | None) -> Page: ...
-    async def enumerate(self, link: str | None) -> Page: ...
-    async def stop(self) -> None: ...
-    async def changes(self, link: str) -> Page: ...
-    async def latest(self) -> str | None: ...
-    async def count(self) -> int | None: ...
-    async def ask(self, object_ids: Sequence[str]) -> dict[str, str]: ...
-    async def fetch(self, object_ids: Sequence[str]) -> dict[str, dict[str, Any] | None]: ...
-
-
-class Store(Protocol):
-    """The records of one stream."""
-
-    def heads(self, table: str = ...) -> AsyncIterator[list[Head]]: ...
-    async def find(self, object_ids: Iterable[str], *, stubs: bool) -> dict[str, Known]: ...
-    async def write(self, writes: Sequence[Write]) -> int: ...
-    async def settle(self, intent: Intent) -> None: ...
-    async def drop_stubs(self, object_ids: Iterable[str]) -> None: ...
-
-
-@dataclass(frozen=True)
-class Control:
-    """What the run allows and wants to know: `save` makes a checkpoint durable, `beat` reports progress and raises
-    when the run was cancelled or the lease is lost, `time_left` is the slice's rest in seconds, `way` is held while the
-    source is being asked or read.
-    """
-
-    save: Callable[[Checkpoint], Awaitable[None]]
-    beat: Callable[[StreamProgress], Awaitable[None]]
-    time_left: Callable[[], float]
-    clock: Clock
-    way: RightOfWay
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the stream is read by this run. `full`: why everything is read; empty for a delta round from `delta_link`.
-    `records`, `stubs`: what is stored, as far as is known; `limit`: removals that need no person's word, `lately` those
-    of the last 24 hours; `scope_changed`: the owner moved the scope since the last complete read; `unfinished`: runs that
-    may have left records without their look-up rows; `fresh`: the checkpoint to begin with.
-    """
-
-    fresh: Checkpoint
-    full: str = ""
-    delta_link: str = ""
-    records: int = 0
-    stubs: int = 0
-    limit_count: int = 500
-    limit_percent: int = 20
-    lately: int = 0
-    scope_changed: bool = False
-    unfinished: frozenset[str] = field(default_factory=frozenset)
 
 
 class StreamReader:
@@ -129,12 +58,7 @@ class StreamReader:
         self._records, self._stubs = Index(), Index()
         self._born, self._back, self._touched = IdSet(), IdSet(), IdSet()  # written by this run: new, returned, changed
         self._lagging, self._outside, self._told = IdSet(), IdSet(), IdSet()
-        self._pending: dict[str, Write] = {}
-        self._pending_bytes = 0
-        self._pages_since = 0
-        self._now_seconds = control.clock.monotonic
-        self._flushed_at = self._now_seconds()
-        self._writing: asyncio.Task[None] | None = None
+        self._outbox = Outbox(control.clock)
         self._unannounced: Checkpoint | None = None
         self._loaded = False
         self._fresh = resumed is None
@@ -175,12 +99,11 @@ class StreamReader:
                 await steps[self.checkpoint.phase]()
         except (SliceOver, Postponed):
             await self._cut()  # also a slice that was all waiting leaves its pages durable, or it would never get on
-            await self._settle()
+            await self._outbox.settle()
             raise
         finally:
             await self._source.stop()
-            if self._writing:  # a write that was begun is ended: cutting it would leave look-ups without their record
-                await asyncio.gather(self._writing, return_exceptions=True)
+            await self._outbox.end()
         self.progress.phase = "done"
         return self.checkpoint
 
@@ -262,7 +185,7 @@ class StreamReader:
                 self._end_listing(page)
                 await self._cut()
                 self.progress.counted_after = await self._source.count()
-                await self._settle()
+                await self._outbox.settle()
                 return
             if self._flush_due():
                 await self._cut()
@@ -289,7 +212,7 @@ class StreamReader:
         progress.pages += 1
         progress.read += len(page.items)
         self.checkpoint.next_link = next_link
-        self._pages_since += 1
+        self._outbox.pages += 1
 
     def _take_one(self, item: dict[str, Any]) -> None:  # noqa: C901 - the hot path: each case is one line
         object_id = item["id"]
@@ -313,7 +236,7 @@ class StreamReader:
                 else:
                     self.progress.unchanged += 1
             if self._plan.unfinished and object_id in self._lagging:
-                self._pend(self._write(object_id, Act.CHANGE, columns, body, digest, again=True))
+                self._outbox.add(self._write(object_id, Act.CHANGE, columns, body, digest, again=True))
             return
         write = self._write(object_id, Act.NEW, columns, body, digest, had_stub=stub >= 0, changed=changed)
         if place >= 0:
@@ -330,7 +253,7 @@ class StreamReader:
             self.progress.returned += 1
         else:
             self.progress.new += 1
-        self._pend(write)
+        self._outbox.add(write)
 
     @staticmethod
     def _write(object_id: str, act: Act, columns: dict[str, Any], body: bytes, digest: int, **more: Any) -> Write:
@@ -363,9 +286,9 @@ class StreamReader:
             write.act = Act.LEAVE
             self.progress.left_scope += first
             self._leavers.present(object_id)  # nothing waits for a person any more
-            self._pend(write)
+            self._outbox.add(write)
         elif stub < 0 or write.changed:
-            self._pend(write)
+            self._outbox.add(write)
 
     def _must_ask(self, write: Write) -> bool:
         """Whether leaving the scope counts as a removal: not where the owner moved the scope, nor for growing old."""
@@ -376,14 +299,14 @@ class StreamReader:
     # What changed since
 
     async def _catch_up(self) -> None:
-        if self._pending:
+        if self._outbox:
             await self._cut()
         link = self.checkpoint.next_link or self.checkpoint.delta_link
         assert link
         try:
             while True:
                 page = await self._source.changes(link)
-                await self._settle()  # told objects are compared with stored rows
+                await self._outbox.settle()  # told objects are compared with stored rows
                 await self._take_changes(page)
                 await self._control.beat(self.progress)
                 if page.next_link is None:
@@ -421,7 +344,7 @@ class StreamReader:
         if not self._plan.full:
             self.progress.pages += 1
             self.progress.read += len(page.items)
-        self._pages_since += 1
+        self._outbox.pages += 1
 
     async def _complete_stubs(self, told: dict[str, dict[str, Any]], known: dict[str, Known]) -> None:
         """Of an object out of scope no relation is stored that delta could leave unsaid: should it come back, ask."""
@@ -437,7 +360,7 @@ class StreamReader:
     def _take_told(self, item: dict[str, Any], known: Known) -> None:
         object_id, run = item["id"], self.checkpoint.run_id
         row, stub = known
-        pending = self._pending.get(object_id)
+        pending = self._outbox.get(object_id)
         newest = orjson.loads(pending.body) if pending and pending.body and pending.card else row or {}
         for name in self._stream.delta_links:
             if name not in item and (kept := newest.get(self._stream.column_of(name))):
@@ -469,7 +392,7 @@ class StreamReader:
             counter = "returned" if counter == "new" and stub else counter
             setattr(self.progress, counter, getattr(self.progress, counter) + 1)
         if changed or not row or stub or write.again or pending:
-            self._pend(write)
+            self._outbox.add(write)
 
     def _count_caught_up(self, write: Write, written_as: str, *, first: bool, changed: bool) -> None:
         """In a full read: the list has counted this object already, unless it did not bring it."""
@@ -497,7 +420,7 @@ class StreamReader:
         if write.stored:
             self._leavers.present(write.object_id)
         if write.stored or stub is None or write.changed:
-            self._pend(write)
+            self._outbox.add(write)
 
     # Who is absent, who has to go
 
@@ -560,9 +483,9 @@ class StreamReader:
                 known = await self._store.find([item["id"]], stubs=True)
                 self._take_told(item, known[item["id"]])
             await self._store.write(step.writes)
-            if self._pending:  # who leaves the scope has left before the hold is forgotten
+            if self._outbox:  # who leaves the scope has left before the hold is forgotten
                 await self._cut()
-                await self._settle()
+                await self._outbox.settle()
             await self._leavers.drop(step)
             await self._control.beat(self.progress)
             if self._control.time_left() <= 0:
@@ -571,27 +494,13 @@ class StreamReader:
 
     # Making it durable
 
-    def _pend(self, write: Write) -> None:
-        before = self._pending.get(write.object_id)
-        if before is not None:
-            self._pending_bytes -= len(before.body)
-            if before.act is Act.NEW and write.act is Act.CHANGE:
-                write.act = Act.NEW
-                write.had_stub, write.changed = before.had_stub, before.changed or write.changed
-        self._pending[write.object_id] = write
-        self._pending_bytes += len(write.body)
-
     def _flush_due(self) -> bool:
-        due = self._now_seconds() - self._flushed_at >= FLUSH_SECONDS
-        if not self._pending and not self._leavers.dirty:
-            return due  # nothing to write: a checkpoint now and then
-        return due or self._pages_since >= FLUSH_PAGES or self._pending_bytes >= FLUSH_BYTES or self._nearly_there()
+        return self._outbox.due(forced=self._leavers.dirty) or self._nearly_there()
 
     def _nearly_there(self) -> bool:
         """A little before the list's end, so that little is left to write when nothing else is left to do."""
         left = (self.progress.expected or 0) - self.progress.read
-        idle = self._writing is None or self._writing.done()
-        return idle and self._pages_since > 2 and 0 < left <= NEAR_THE_END
+        return self._outbox.idle and self._outbox.pages > 2 and 0 < left <= NEAR_THE_END
 
     def _durable(self) -> Checkpoint:
         self._leavers.note()
@@ -605,16 +514,15 @@ class StreamReader:
         checkpoint there is nothing to save: a repetition finds the same.
         """
         self.checkpoint.phase = phase
-        if self._pending or self._leavers.dirty or (phase is Phase.REMOVALS and self._leavers.any):
+        if self._outbox or self._leavers.dirty or (phase is Phase.REMOVALS and self._leavers.any):
             await self._cut()
-        await self._settle()
+        await self._outbox.settle()
 
     async def _cut(self) -> None:
         """Hands what is pending to the writer, once the writer is done with what it had: one batch waits at most."""
-        await self._settle()
-        writes, self._pending, self._pending_bytes = list(self._pending.values()), {}, 0
-        self._pages_since, self._flushed_at = 0, self._now_seconds()
-        self._writing = asyncio.create_task(self._flush(writes, self._durable()))
+        await self._outbox.settle()
+        durable = self._durable()
+        self._outbox.send(lambda writes: self._flush(writes, durable))
 
     async def _flush(self, writes: list[Write], durable: Checkpoint) -> None:
         if writes:
@@ -625,15 +533,10 @@ class StreamReader:
         await self._leavers.flush()
         await self._control.save(durable)
 
-    async def _settle(self) -> None:
-        if self._writing:
-            writing, self._writing = self._writing, None
-            await writing
-
     async def _start_again(self) -> None:
         """Begins the enumeration anew with what was seen kept: reading an object twice costs nothing."""
         await self._cut()
-        await self._settle()
+        await self._outbox.settle()
         checkpoint, pages = self.checkpoint, self.progress.pages
         stuck = 0 if pages > checkpoint.best_pages else checkpoint.stuck + 1
         if stuck >= _MOST_STUCK:

@@ -18,7 +18,7 @@ from shared.storage.journal import CHANGES, month_table
 from shared.storage.lease import STATE
 from shared.storage.records import LOOKUP, OUT_OF_SCOPE, RECORDS, TOMBSTONES
 from shared.storage.schedules import Schedules
-from shared.sync.engine import SliceOver
+from shared.sync.plan import SliceOver
 from shared.sync.runner import Slice
 
 _ANYTHING = ("", "~")

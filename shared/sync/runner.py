@@ -20,7 +20,7 @@ from shared.storage.lease import Lease, LeaseLost
 from shared.storage.runs import Runs, parse, put_run
 from shared.storage.tables import Delete, Insert, Operation, Tables
 from shared.sync.dispatch import Dispatch
-from shared.sync.engine import SliceOver
+from shared.sync.plan import SliceOver
 
 _PROGRESS_EVERY = 5.0
 _CANCEL_EVERY = 2.0

@@ -27,8 +27,8 @@ from shared.storage.records import Authorship, Home, RecordStore
 from shared.storage.runs import put_receipt, put_stream
 from shared.storage.slots import Slot, Slots
 from shared.sync.directory import Configured, attribute_marks, configured, not_granted, sign_in
-from shared.sync.engine import SliceOver
 from shared.sync.index import IdSet, Index
+from shared.sync.plan import SliceOver
 from shared.sync.runner import Cancelled, Slice, problem_of
 
 SERVICE = "sign-in-activity"

@@ -118,7 +118,7 @@ def _documents(config: ConfigStore, source: str) -> str:
     return connector
 
 
-async def _warm() -> None:
+async def warm() -> None:
     """Imports what a worker that has run before has imported: a second of CPU that is no user's."""
     from shared.sync import directory  # noqa: F401
 
@@ -166,7 +166,7 @@ async def drive(options: argparse.Namespace) -> dict[str, Any]:
                 tenant,
             )
 
-        await _warm()
+        await warm()
         idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         dispatch = NoDispatch()
         services = Services(tables, config, runs, dispatch, clock, options.slice_seconds, bulk, graph, Retention())  # type: ignore[arg-type]

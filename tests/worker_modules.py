@@ -1,0 +1,5 @@
+"""Imported by the server that workers are forked from."""
+
+from tests.worker import preload
+
+preload()
