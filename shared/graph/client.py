@@ -63,6 +63,7 @@ class GraphClient:
         self.way = RightOfWay()
         """Held while a request is being sent or an answer read, for others on this loop to look at."""
         self._http: Any = None
+        self._lines: list[Any] = []
         self._adapter: Any = None
 
     async def token(self) -> str:
@@ -169,6 +170,7 @@ class GraphClient:
         self.way.claim()
         if self._adapter is None:
             await self._connect()
+        http = self._http
         request = RequestInformation()
         request.http_method = Method.GET if method == "GET" else Method.POST
         request.url = url
@@ -183,6 +185,10 @@ class GraphClient:
             response = await self._adapter.send_primitive_async(request, "bytes", {})
         except httpx.HTTPError as error:
             raise _Lost(type(error).__name__) from error
+        except RuntimeError as error:
+            if http.is_closed:  # by another request of ours, which met trouble
+                raise _Lost("connections were renewed") from error
+            raise
         except AzureError as error:
             problem = sign_in_problem(error)
             if problem.transient:
@@ -200,12 +206,13 @@ class GraphClient:
         from msgraph.graph_request_adapter import GraphRequestAdapter
         from msgraph_core.graph_client_factory import GraphClientFactory
 
+        plain = httpx.AsyncClient(
+            timeout=httpx.Timeout(100.0, connect=15.0), verify=_trust(), event_hooks={"request": [self._follow]}
+        )
+        # The transport that msgraph-core puts around httpx's own does not pass the closing on.
+        self._lines = [line for line in (plain._transport, *plain._mounts.values()) if line]  # noqa: SLF001 - no other way
         self._http = GraphClientFactory.create_with_default_middleware(
-            client=httpx.AsyncClient(
-                timeout=httpx.Timeout(100.0, connect=15.0),
-                verify=_trust(),
-                event_hooks={"request": [self._follow]},
-            ),
+            client=plain,
             options={
                 RetryHandlerOption.get_key(): RetryHandlerOption(max_retries=0, should_retry=False),
                 RedirectHandlerOption.get_key(): RedirectHandlerOption(should_redirect=False),
@@ -228,9 +235,12 @@ class GraphClient:
             self.way.claim()
 
     async def _renew_connections(self) -> None:
-        if self._http is not None:
-            await self._http.aclose()
-        self._http = self._adapter = None
+        http, lines = self._http, self._lines
+        self._http, self._adapter, self._lines = None, None, []
+        if http is not None:
+            await http.aclose()
+        for line in lines:
+            await line.aclose()
 
     async def _renew_token(self) -> None:
         """A new credential has no cached token: azure-identity keeps one until it expires, Graph may refuse it earlier."""
