@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from local.stack import Options, Stack
 
+# How long an example takes says how busy the machine is, no more.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 JOURNALS = Path(__file__).resolve().parents[1] / ".local" / "graph-journals"
 
@@ -22,6 +26,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         JOURNALS.mkdir(parents=True, exist_ok=True)
         for old in JOURNALS.glob("*.jsonl"):
             old.unlink()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones begin first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 _numbers = iter(range(1_000_000))

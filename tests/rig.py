@@ -285,10 +285,14 @@ class Rig:
         """What waits in the queue, delays or not, taken out."""
         found = []
         with contextlib.suppress(ResourceNotFoundError):
-            while batch := list(self.queue.receive_messages(max_messages=32, visibility_timeout=1)):
+            while batch := list(
+                self.queue.receive_messages(messages_per_page=32, max_messages=32, visibility_timeout=1)
+            ):
                 for message in batch:
                     found.append(json.loads(base64.b64decode(message.content)))
                     self.queue.delete_message(message)
+                if len(batch) < 32:
+                    break
         return found
 
     def work(self, message: dict[str, Any]) -> str:
@@ -378,7 +382,8 @@ class Rig:
 
     def restore(self, snapshot: dict[str, Rows]) -> None:
         """Makes storage what it was."""
-        self.messages()
+        with contextlib.suppress(ResourceNotFoundError):
+            self.queue.clear_messages()
         self.stored.restore(snapshot)
 
     def objects(self, kind: str = "users") -> Iterator[dict[str, Any]]:

@@ -236,7 +236,7 @@ def _until(there: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("own_stack", [{"people": 80, "devices": 20}], indirect=True)
 def test_a_deleted_connector_takes_its_records_with_it(own_stack: Stack) -> None:
     gone = support.configure(own_stack)
     kept = support.configure(own_stack)
@@ -250,7 +250,7 @@ def test_a_deleted_connector_takes_its_records_with_it(own_stack: Stack) -> None
     status, run = own_stack.api("DELETE", f"connectors/{gone['connector']}?records=true", headers=ANY)
     assert status == 202 and run["task"] == "delete", run
     ended = support.wait(own_stack, run["id"])
-    assert ended["state"] == "succeeded" and ended["deletedRows"] > 1000
+    assert ended["state"] == "succeeded" and ended["deletedRows"] > 400
     assert own_stack.api("GET", f"connectors/{gone['connector']}")[0] == 404
     with support.table_service(own_stack) as service:
         for table in service.list_tables():

@@ -117,16 +117,26 @@ class Directory:
 
     def deleted_users(self) -> list[dict[str, Any]]:
         """Soft-deleted people: some from the start, and everybody who left and was not purged."""
-        early = [
-            {**self.maker.person(n, "deleted"), "deletedDateTime": "2026-10-20T08:00:00Z"}
-            for n in range(_DELETED_AT_START)
-        ]
-        late = [
-            {**self._make("users", index), "deletedDateTime": at}
-            for index, at in self._gone["users"].items()
-            if ("users", index) not in self._purged
-        ]
-        return early + late
+        early = [self._early(number) for number in range(_DELETED_AT_START)]
+        late = [self._deleted(index) for index in self._gone["users"]]
+        return early + [user for user in late if user]
+
+    def _deleted(self, index: int) -> dict[str, Any] | None:
+        at = self._gone["users"].get(index)
+        if at is None or ("users", index) in self._purged:
+            return None
+        return {**self._make("users", index), "deletedDateTime": at}
+
+    def deleted_user(self, object_id: str) -> dict[str, Any] | None:
+        """One of the soft-deleted people."""
+        index = self.index_of("users", object_id)
+        if index is not None:
+            return self._deleted(index)
+        number = self.maker.index_of("deleted", object_id)
+        return self._early(number) if number is not None and number < _DELETED_AT_START else None
+
+    def _early(self, number: int) -> dict[str, Any]:
+        return {**self.maker.person(number, "deleted"), "deletedDateTime": "2026-10-20T08:00:00Z"}
 
     def purged(self, kind: str, index: int) -> bool:
         return (kind, index) in self._purged

@@ -372,11 +372,11 @@ class Graph:
 
     def _deleted_one(self, request: GraphRequest, object_id: str) -> GraphReply:
         self._allow(request, d.COLLECTIONS["users"].permissions)
-        for user in self.directory.deleted_users():
-            if user["id"] == object_id:
-                shown = {name: user.get(name) for name in ("id", "deletedDateTime", "displayName", "userPrincipalName")}
-                return GraphReply(200, {"@odata.type": "#microsoft.graph.user", **shown})
-        raise _not_found(object_id)
+        user = self.directory.deleted_user(object_id)
+        if user is None:
+            raise _not_found(object_id)
+        shown = {name: user.get(name) for name in ("id", "deletedDateTime", "displayName", "userPrincipalName")}
+        return GraphReply(200, {"@odata.type": "#microsoft.graph.user", **shown})
 
     def _delta(self, request: GraphRequest, kind: str) -> GraphReply:
         collection = d.COLLECTIONS[kind]
