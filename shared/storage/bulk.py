@@ -87,7 +87,7 @@ class BulkTables:
         endpoint: str,
         clock: Clock,
         credential: Any = None,
-        concurrency: int = 8,
+        concurrency: int = 16,
     ) -> None:
         self._client, self._endpoint, self._clock = client, endpoint, clock
         self._credential = credential
