@@ -47,7 +47,9 @@ def run(command: str, rest: list[str]) -> int:
 def _tests(name: str, options: list[str]) -> bool:
     """The tests in three processes (they wait a third of their time), then a look at every request that they made to the simulated Graph."""
     pytest = [str(PYTHON), "-m", "pytest", "-q"]
-    good = _step(name, *pytest, "-n", "3", "--dist", "load", "--maxschedchunk", "1", "--ignore", str(REQUESTS), *options)
+    good = _step(
+        name, *pytest, "-n", "3", "--dist", "load", "--maxschedchunk", "1", "--ignore", str(REQUESTS), *options
+    )
     return _step("requests to Graph", *pytest, "-s", str(REQUESTS), "--keep-journals") and good
 
 

@@ -117,32 +117,38 @@ class Pipeline:
         link: str | None = f"{graph}/v1.0{listing.first}"
         async with aiohttp.ClientSession() as session:
             for table in ("Records", "Lookup"):
-                url = f"{self.url}/Tables"
-                await (
-                    await session.post(
-                        url, json={"TableName": table}, headers={**self.sign(url), "x-ms-version": "2019-02-02"}
-                    )
-                ).read()
-            writers = [asyncio.create_task(self.write(session)) for _ in range(WRITERS)]
+                await self.create(session, table)
+            async with asyncio.TaskGroup() as group:  # a writer that fails ends it all
+                for _ in range(WRITERS):
+                    group.create_task(self.write(session))
+                await self.read(session, link)
+                for _ in range(WRITERS):
+                    await self.queue.put(None)
 
-            async def fetch(url: str) -> bytes:
-                async with session.get(url) as answer:
-                    return await answer.read()
+    async def create(self, session: aiohttp.ClientSession, table: str) -> None:
+        url = f"{self.url}/Tables"
+        headers = {"Accept": "application/json;odata=nometadata", "x-ms-version": "2019-02-02", **self.sign(url)}
+        async with session.post(url, json={"TableName": table}, headers=headers) as answer:
+            if answer.status not in (201, 204, 409):
+                raise RuntimeError(await answer.text())
 
-            pending = asyncio.create_task(fetch(link))
-            while link:
-                page = orjson.loads(await pending)
-                link = page.get("@odata.nextLink")
-                if link:
-                    pending = asyncio.create_task(fetch(link))
-                    await asyncio.sleep(0)
-                for item in page["value"]:
-                    await self.user(item)
-            for (table, partition), rows in self.buffers.items():
-                await self.queue.put((table, partition, rows))
-            for _ in writers:
-                await self.queue.put(None)
-            await asyncio.gather(*writers)
+    async def read(self, session: aiohttp.ClientSession, link: str | None) -> None:
+        async def fetch(url: str) -> bytes:
+            async with session.get(url) as answer:
+                return await answer.read()
+
+        assert link
+        pending = asyncio.create_task(fetch(link))
+        while link:
+            page = orjson.loads(await pending)
+            link = page.get("@odata.nextLink")
+            if link:
+                pending = asyncio.create_task(fetch(link))
+                await asyncio.sleep(0)
+            for item in page["value"]:
+                await self.user(item)
+        for (table, partition), rows in self.buffers.items():
+            await self.queue.put((table, partition, rows))
 
 
 def main() -> None:
