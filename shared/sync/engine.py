@@ -24,7 +24,7 @@ from shared.graph.answers import Missing, PageTokenExpired, Postponed, ResyncNee
 from shared.graph.listing import Page
 from shared.mapping.compiled import compile_mapping
 from shared.sync.index import IdSet, Index, packed
-from shared.sync.outbox import Outbox
+from shared.sync.outbox import FLUSH_PAGES, Outbox
 from shared.sync.plan import Control, Plan, SliceOver, Source, StartOver, Store
 from shared.sync.removals import HeldRows, Leavers
 from shared.sync.scope import Scope
@@ -498,9 +498,14 @@ class StreamReader:
         return self._outbox.due(forced=self._leavers.dirty) or self._nearly_there()
 
     def _nearly_there(self) -> bool:
-        """A little before the list's end, so that little is left to write when nothing else is left to do."""
-        left = (self.progress.expected or 0) - self.progress.read
-        return self._outbox.idle and self._outbox.pages > 2 and 0 < left <= NEAR_THE_END
+        """A little before a long list's end, so that little is left to write when nothing else is left to do. A short list
+        goes at once: half as many batches.
+        """
+        progress = self.progress
+        left = (progress.expected or 0) - progress.read
+        return (
+            progress.pages > FLUSH_PAGES and self._outbox.idle and self._outbox.pages > 2 and 0 < left <= NEAR_THE_END
+        )
 
     def _durable(self) -> Checkpoint:
         self._leavers.note()
