@@ -302,9 +302,9 @@ class Rig:
             finally:
                 await asyncio.sleep(0.01)  # connections that were cut are closed in the loop's next turns
 
-        return self._in_loop(slice_())
+        return self.in_loop(slice_())
 
-    def _in_loop(self, work: Coroutine[Any, Any, str]) -> str:
+    def in_loop(self, work: Coroutine[Any, Any, str]) -> str:
         """In a loop whose threads stay: starting some anew for each of a thousand slices took a third of the time.
         What a slice leaves running is cancelled, as the end of its process would.
         """
@@ -367,7 +367,7 @@ class Rig:
         }  # fmt: skip
 
     def give_up(self, message: dict[str, Any]) -> str:
-        return self._in_loop(abandon(self.services(), message))
+        return self.in_loop(abandon(self.services(), message))
 
     # What is stored
 

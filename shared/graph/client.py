@@ -41,6 +41,21 @@ class _Lost(Exception):
     """No usable answer: the connection broke, or the body did not come whole."""
 
 
+@dataclass(eq=False)
+class _Line:
+    """Connections to Graph, and the SDK's adapter over them. `users`: requests under way."""
+
+    adapter: Any
+    http: Any
+    transports: list[Any]
+    users: int = 0
+
+    async def close(self) -> None:
+        await self.http.aclose()
+        for transport in self.transports:  # the one that msgraph-core puts around httpx's does not pass the closing on
+            await transport.aclose()
+
+
 class GraphClient:
     """`budget` gives the seconds that this slice still has; `waits` is counted up for the run's report."""
 
@@ -62,9 +77,7 @@ class GraphClient:
         self.budget: Callable[[], float] = lambda: _LONGEST_WAIT
         self.way = RightOfWay()
         """Held while a request is being sent or an answer read, for others on this loop to look at."""
-        self._http: Any = None
-        self._lines: list[Any] = []
-        self._adapter: Any = None
+        self._line: _Line | None = None
 
     async def token(self) -> str:
         """A token for Graph. Raises SourceProblem with the remedy for Entra's refusal."""
@@ -103,49 +116,39 @@ class GraphClient:
         body: Any,
         read: Callable[[Answer], T],
     ) -> T:
+        url = self._absolute(url)
         try:
-            return await self._persist(method, self._absolute(url), permission, headers, body, read)
+            fresh_token = False
+            for attempt in range(_ATTEMPTS):
+                self.waits.requests += 1
+                try:
+                    answer = await self._send(method, url, headers or {}, body)
+                    if answer.status < 300:
+                        return read(answer)
+                except _Lost as lost:
+                    await self._renew_connections()
+                    await self._back_off(attempt, lost)
+                    continue
+                if answer.status == 401 and not fresh_token:
+                    fresh_token = True
+                    await self._renew_token()
+                elif answer.status == 429:
+                    self.waits.throttled += 1
+                    if attempt == _ATTEMPTS - 1:
+                        raise Postponed(_STILL_THROTTLED_WAIT)  # throttling is no failure: the run goes on later
+                    await self._throttled(answer, attempt)
+                elif answer.status >= 500 and answer.status != 501:
+                    if answer.status == 503:
+                        await self._renew_connections()  # Microsoft: retry a 503 over a new connection
+                    if (wait := _retry_after(answer, self._clock)) is not None:
+                        await self._wait(wait, retry=True)
+                    else:
+                        await self._back_off(attempt, None, answer.status)
+                else:
+                    raise refusal(parse_error(answer.status, answer.content), permission)
+            raise _unavailable("kept failing")
         finally:
             self.way.release()
-
-    async def _persist[T](
-        self,
-        method: str,
-        full: str,
-        permission: str,
-        headers: dict[str, str] | None,
-        body: Any,
-        read: Callable[[Answer], T],
-    ) -> T:
-        fresh_token = False
-        for attempt in range(_ATTEMPTS):
-            self.waits.requests += 1
-            try:
-                answer = await self._send(method, full, headers or {}, body)
-                if answer.status < 300:
-                    return read(answer)
-            except _Lost as lost:
-                await self._renew_connections()
-                await self._back_off(attempt, lost)
-                continue
-            if answer.status == 401 and not fresh_token:
-                fresh_token = True
-                await self._renew_token()
-            elif answer.status == 429:
-                self.waits.throttled += 1
-                if attempt == _ATTEMPTS - 1:
-                    raise Postponed(_STILL_THROTTLED_WAIT)  # throttling is no failure: the run goes on later
-                await self._throttled(answer, attempt)
-            elif answer.status >= 500 and answer.status != 501:
-                if answer.status == 503:
-                    await self._renew_connections()  # Microsoft: retry a 503 over a new connection
-                if (wait := _retry_after(answer, self._clock)) is not None:
-                    await self._wait(wait, retry=True)
-                else:
-                    await self._back_off(attempt, None, answer.status)
-            else:
-                raise refusal(parse_error(answer.status, answer.content), permission)
-        raise _unavailable("kept failing")
 
     def _absolute(self, url: str) -> str:
         """Tokens go to the configured Graph host only, whatever a link says."""
@@ -168,9 +171,7 @@ class GraphClient:
         from kiota_http.middleware.options import ResponseHandlerOption
 
         self.way.claim()
-        if self._adapter is None:
-            await self._connect()
-        http = self._http
+        line = self._line = self._line or self._connect()
         request = RequestInformation()
         request.http_method = Method.GET if method == "GET" else Method.POST
         request.url = url
@@ -181,22 +182,23 @@ class GraphClient:
             request.content = orjson.dumps(body)
             request.headers.add("Content-Type", "application/json")
         request.add_request_options([ResponseHandlerOption(NativeResponseHandler())])
+        line.users += 1
         try:
-            response = await self._adapter.send_primitive_async(request, "bytes", {})
+            response = await line.adapter.send_primitive_async(request, "bytes", {})
         except httpx.HTTPError as error:
             raise _Lost(type(error).__name__) from error
-        except RuntimeError as error:
-            if http.is_closed:  # by another request of ours, which met trouble
-                raise _Lost("connections were renewed") from error
-            raise
         except AzureError as error:
             problem = sign_in_problem(error)
             if problem.transient:
                 raise _Lost("sign-in") from error
             raise problem from error
+        finally:
+            line.users -= 1
+            if line is not self._line and not line.users:
+                await line.close()
         return Answer(response.status_code, dict(response.headers), response.content)
 
-    async def _connect(self) -> None:
+    def _connect(self) -> _Line:
         """Builds HTTP client and adapter: every middleware of the SDK but its retry and redirect handlers."""
         import httpx
         from kiota_authentication_azure.azure_identity_authentication_provider import (
@@ -209,9 +211,8 @@ class GraphClient:
         plain = httpx.AsyncClient(
             timeout=httpx.Timeout(100.0, connect=15.0), verify=_trust(), event_hooks={"request": [self._follow]}
         )
-        # The transport that msgraph-core puts around httpx's own does not pass the closing on.
-        self._lines = [line for line in (plain._transport, *plain._mounts.values()) if line]  # noqa: SLF001 - no other way
-        self._http = GraphClientFactory.create_with_default_middleware(
+        own = [transport for transport in (plain._transport, *plain._mounts.values()) if transport]  # noqa: SLF001 - no other way
+        http = GraphClientFactory.create_with_default_middleware(
             client=plain,
             options={
                 RetryHandlerOption.get_key(): RetryHandlerOption(max_retries=0, should_retry=False),
@@ -221,8 +222,9 @@ class GraphClient:
         provider = AzureIdentityAuthenticationProvider(
             self._credential, scopes=[self._scope], allowed_hosts=[urlsplit(self.base_url).hostname or ""]
         )
-        self._adapter = GraphRequestAdapter(provider, client=self._http)
-        self._adapter.base_url = self.base_url
+        adapter = GraphRequestAdapter(provider, client=http)
+        adapter.base_url = self.base_url
+        return _Line(adapter, http, own)
 
     async def _follow(self, request: Any) -> None:
         request.extensions["trace"] = self._trace
@@ -235,12 +237,10 @@ class GraphClient:
             self.way.claim()
 
     async def _renew_connections(self) -> None:
-        http, lines = self._http, self._lines
-        self._http, self._adapter, self._lines = None, None, []
-        if http is not None:
-            await http.aclose()
-        for line in lines:
-            await line.aclose()
+        """The next request goes over new ones; the old ones close behind their last request."""
+        line, self._line = self._line, None
+        if line and not line.users:
+            await line.close()
 
     async def _renew_token(self) -> None:
         """A new credential has no cached token: azure-identity keeps one until it expires, Graph may refuse it earlier."""

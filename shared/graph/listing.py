@@ -1,5 +1,6 @@
 """Listings of the directory: addresses, pages, counts, and what changed since (delta)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from shared.graph.answers import Denied, Missing, PageTokenExpired, ResyncNeeded
 from shared.graph.client import GraphClient
 
 _EXPAND_LIMIT = 20  # $expand on directory objects gives 20 entries at most and no link to the rest
+_ID = re.compile(r"[0-9A-Za-z._-]+")
 _COUNT = {"ConsistencyLevel": "eventual", "Accept": "text/plain"}
 
 
@@ -152,9 +154,9 @@ class DirectoryReader:
     async def _page(self, url: str, ahead: PagesAhead | None = None) -> Page:
         body = await (ahead.get(url) if ahead else self._client.get_json(url, self._listing.permission))
         items = body.get("value") if isinstance(body, dict) else None
-        if not isinstance(items, list):
+        if not isinstance(items, list) or not all(map(_identified, items)):
             raise SourceProblem(
-                "Microsoft Graph sent a page without a list.",
+                "Microsoft Graph sent a page that is no list of objects with ids.",
                 code="graph-malformed",
                 remedy="The next run tries again by itself.",
                 transient=True,
@@ -206,6 +208,12 @@ class DirectoryReader:
                 raise
             return None
         return int(answer) if isinstance(answer, int) else None
+
+
+def _identified(item: Any) -> bool:
+    """Whether it is an object whose id can stand in keys and addresses as it is."""
+    object_id = item.get("id") if isinstance(item, dict) else None
+    return isinstance(object_id, str) and _ID.fullmatch(object_id) is not None
 
 
 async def read_all(client: GraphClient, url: str, permission: str) -> list[dict[str, Any]]:

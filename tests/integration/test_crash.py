@@ -9,7 +9,7 @@ from tests import expected, support
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("own_stack", [{"people": 4_000, "devices": 400, "page_cap": 250}], indirect=True)
+@pytest.mark.parametrize("own_stack", [{"people": 10_000, "devices": 6_000}], indirect=True)
 def test_a_killed_host_is_started_again_and_the_run_ends_well_within_three_minutes(own_stack: Stack) -> None:
     ids = support.configure(own_stack)
     own_stack.admin("POST", "/slow", {"seconds": 0.4})

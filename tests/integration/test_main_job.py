@@ -62,7 +62,7 @@ def _search_follows_a_rename(stack: Stack, salt: int, renamed: set[str]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("own_stack", [{"people": 10000, "devices": 1000}], indirect=True)
+@pytest.mark.parametrize("own_stack", [{"people": 10000, "devices": 6000}], indirect=True)
 def test_ten_thousand_people_need_at_most_250_megabytes(own_stack: Stack) -> None:
     import psutil
 

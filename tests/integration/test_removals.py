@@ -12,7 +12,7 @@ from tests import expected, support
 from tests.conftest import journal
 
 ANY = {"If-Match": "*"}
-PEOPLE = int(os.environ.get("ROLLCALL_TEST_PEOPLE", "1500"))  # 600 of 1,500 are above the limit of 20 %
+PEOPLE = int(os.environ.get("ROLLCALL_TEST_PEOPLE", "3000"))  # 600 of 3,000 are above the limit of 500
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 an odd order. What is stored is compared with the tenant each time.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,19 +13,6 @@ from tests.rig import Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 PEOPLE = 24
-
-
-@pytest.fixture(scope="module")
-def shared_rig() -> Iterator[Rig]:
-    made = Rig(PEOPLE, page_cap=8)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def rig(shared_rig: Rig) -> Rig:
-    shared_rig.reset()
-    return shared_rig
 
 
 def _stored(rig: Rig) -> list[dict[str, Any]]:

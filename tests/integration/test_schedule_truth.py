@@ -1,6 +1,5 @@
 """What starts runs and what stops them: missed times, quarantine, full reads on demand, switches, deletion, retention."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,19 +17,6 @@ from tests.rig import Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 DAY = 86400
-
-
-@pytest.fixture(scope="module")
-def shared_rig() -> Iterator[Rig]:
-    made = Rig(24, page_cap=8)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def rig(shared_rig: Rig) -> Rig:
-    shared_rig.reset()
-    return shared_rig
 
 
 def _row(rig: Rig, track: str) -> ScheduleRow:
@@ -169,7 +155,7 @@ def test_a_poisoned_sign_in_run_is_closed_though_the_directory_is_being_read(rig
     reading, _ = rig.services().dispatch.run_now(connector, "test")
     rig.messages()
     held = Lease(rig.beside(), reading.track, reading.id, rig.clock)
-    assert rig._in_loop(_took(held)) == "yes"
+    assert rig.in_loop(_took(held)) == "yes"
     run, _ = rig.services().dispatch.run_now(connector, "test", task="sign-ins")
     (message,) = rig.messages()
     told = [rig.give_up(message) for _ in range(3)]

@@ -11,32 +11,23 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.clock import Clock
-from shared.domain.run import Waits
 from shared.graph.ahead import MOST_AHEAD, PagesAhead, following
 from shared.graph.answers import PageTokenExpired
 from shared.graph.client import GraphClient
 from shared.tasks import RightOfWay
-from tests.bench.run_once import StaticToken
+from tests.served import run, served
 
-Handler = Callable[[int, str], Awaitable[web.Response]]
+Special = Callable[[int, str], Awaitable[web.Response]]
 NEXT = "@odata.nextLink"
 
 
-class Tireless(Clock):
-    """Sleeping takes no time."""
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)
-
-
 @asynccontextmanager
-async def _served(pages: int, special: Handler | None = None) -> AsyncIterator[tuple[GraphClient, list[int]]]:
+async def _served(pages: int, special: Special | None = None) -> AsyncIterator[tuple[GraphClient, list[int]]]:
     """A list of so many pages at /p/1, /p/2 ...; `special` may answer instead."""
     asked: list[int] = []
 
-    async def handle(request: web.Request) -> web.Response:
-        number = int(request.match_info["number"])
+    async def handle(request: web.BaseRequest) -> web.Response:
+        number = int(request.path.rpartition("/")[2])
         asked.append(number)
         base = f"http://{request.host}"
         if special and (answer := await special(number, base)).status != 204:
@@ -44,20 +35,8 @@ async def _served(pages: int, special: Handler | None = None) -> AsyncIterator[t
         link = {NEXT: f"{base}/p/{number + 1}"} if number < pages else {}
         return web.Response(body=orjson.dumps({**link, "value": [number]}), content_type="application/json")
 
-    app = web.Application()
-    app.router.add_get("/p/{number}", handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    client = GraphClient(
-        f"http://127.0.0.1:{runner.addresses[0][1]}", lambda: StaticToken("x"), "x", Tireless(), Waits()
-    )
-    try:
+    async with served(handle) as client:
         yield client, asked
-    finally:
-        await client.close()
-        await runner.cleanup()
 
 
 async def _all(ahead: PagesAhead, first: str) -> list[int]:
@@ -69,10 +48,6 @@ async def _all(ahead: PagesAhead, first: str) -> list[int]:
     return found
 
 
-def _run(test: Callable[[], Awaitable[Any]]) -> Any:
-    return asyncio.run(asyncio.wait_for(test(), 30))  # type: ignore[arg-type]
-
-
 def test_pages_come_once_and_in_order() -> None:
     async def test() -> None:
         async with _served(7) as (client, asked):
@@ -80,7 +55,7 @@ def test_pages_come_once_and_in_order() -> None:
             assert await _all(ahead, "/p/1") == asked == [1, 2, 3, 4, 5, 6, 7]
             assert await _all(ahead, "/p/5") == [5, 6, 7]  # the same reader, another list
 
-    _run(test)
+    run(test)
 
 
 def test_no_more_pages_wait_than_allowed_and_none_is_asked_for_after_the_stop() -> None:
@@ -95,7 +70,7 @@ def test_no_more_pages_wait_than_allowed_and_none_is_asked_for_after_the_stop() 
             await asyncio.sleep(0.05)
             assert len(asked) == 1 + MOST_AHEAD + 1
 
-    _run(test)
+    run(test)
 
 
 def test_what_goes_wrong_with_a_page_is_raised_when_its_turn_comes() -> None:
@@ -116,7 +91,7 @@ def test_what_goes_wrong_with_a_page_is_raised_when_its_turn_comes() -> None:
             with pytest.raises(PageTokenExpired):
                 await ahead.get(link)
 
-    _run(test)
+    run(test)
 
 
 def test_a_page_that_is_cut_short_is_read_again_even_where_its_end_looks_whole() -> None:
@@ -136,7 +111,7 @@ def test_a_page_that_is_cut_short_is_read_again_even_where_its_end_looks_whole()
             assert await _all(PagesAhead(client, "x"), "/p/1") == [1, 2, 3]
             assert times.count(2) == 3
 
-    _run(test)
+    run(test)
 
 
 ITEMS = st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), max_size=3)
@@ -177,4 +152,4 @@ def test_the_right_of_way_is_given_and_ends_by_itself() -> None:
         way.claim()  # and nobody releases it
         await asyncio.wait_for(way.give(), 5)
 
-    _run(test)
+    run(test)

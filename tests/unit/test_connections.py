@@ -1,0 +1,61 @@
+"""Requests side by side over one client: trouble of one is not the other's; nonsense from Graph is called that."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from shared.errors import SourceProblem
+from shared.graph.listing import DirectoryReader, Listing
+from shared.tasks import both
+from tests.served import run, served
+
+
+def test_a_503_renews_the_connections_without_harm_to_what_is_under_way() -> None:
+    """Nothing is asked twice for it, and no socket stays open: every warning is an error here."""
+    asked: Counter[str] = Counter()
+    under_way, second_of_a = asyncio.Event(), asyncio.Event()
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        asked[request.path] += 1
+        if asked[request.path] == 1:
+            if request.path == "/a":
+                await under_way.wait()
+                return web.Response(status=503)
+            under_way.set()
+            await second_of_a.wait()
+        elif request.path == "/a":
+            second_of_a.set()
+        return web.json_response({"path": request.path})
+
+    async def test() -> None:
+        async with served(handle) as client:
+            answers = await both(client.get_json("/a", "x"), client.get_json("/b", "x"))
+            assert answers == ({"path": "/a"}, {"path": "/b"})
+            assert asked == {"/a": 2, "/b": 1}
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [[], {}, {"value": None}, {"value": {}}, {"value": [1]}, {"value": [{"x": 1}]}, {"value": [{"id": None}]},
+     {"value": [{"id": 'a"b'}]}, {"value": [{"id": "a/b"}]}, {"value": [{"id": ""}]}],
+)  # fmt: skip
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_page_of_nonsense_is_called_that(page: Any, *, ahead: bool) -> None:
+    async def handle(_request: web.BaseRequest) -> web.Response:
+        return web.Response(body=orjson.dumps(page), content_type="application/json")
+
+    async def test() -> None:
+        async with served(handle) as client:
+            reader = DirectoryReader(client, Listing("/users", ["displayName"], "x"), ahead=ahead)
+            with pytest.raises(SourceProblem) as found:
+                await reader.page(None)
+            assert found.value.code in ("graph-malformed", "graph-unavailable") and found.value.transient
+            await reader.stop()
+
+    run(test)
