@@ -1,6 +1,7 @@
 """What each column must hold, written down a second time and by hand: the mapping's own code is not asked."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ def _filled(structure: dict[str, Any] | None) -> dict[str, Any]:
     return {k: v for k, v in (structure or {}).items() if v is not None}
 
 
-PEOPLE = {
+PEOPLE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "DisplayName": lambda u: u["displayName"],
     "GivenName": lambda u: u["givenName"],
     "Surname": lambda u: u["surname"],
@@ -68,7 +69,7 @@ PEOPLE = {
     "OnPremisesSignInName": lambda u: u["onPremisesUserPrincipalName"],
     "ExtensionAttributes": lambda u: _filled(u["onPremisesExtensionAttributes"]),
 }
-DEVICES = {
+DEVICES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "DisplayName": lambda d: d["displayName"],
     "DeviceId": lambda d: d["deviceId"],
     "Enabled": lambda d: d["accountEnabled"],
@@ -118,10 +119,10 @@ def differences(kind: str, objects: list[dict[str, Any]], rows: list[dict[str, A
             found.append(f"{object_id} is stored twice")
         stored[object_id] = row
     for item in objects:
-        row = stored.pop(item["id"], None)
-        if row is None:
+        if item["id"] not in stored:
             found.append(f"{item['id']} is missing")
             continue
+        row = stored.pop(item["id"])
         for column, expected in columns.items():
             want, have = comparable(expected(item)), comparable(row.get(column))
             if want != have:

@@ -147,7 +147,7 @@ class Rig:
         key = AzureNamedKeyCredential(EMULATOR.account, EMULATOR.account_key or "")
         self.service = TableServiceClient(self.direct.table_endpoint, credential=key)
         self.queue = QueueClient(
-            self.direct.queue_endpoint, QUEUE, api_version="2021-12-02", credential={"account_name": EMULATOR.account, "account_key": EMULATOR.account_key}
+            self.direct.queue_endpoint, QUEUE, api_version="2021-12-02", credential={"account_name": EMULATOR.account, "account_key": EMULATOR.account_key or ""}
         )  # fmt: skip
         self.stored = Stored(self.direct)
         self._services: list[TableServiceClient] = []

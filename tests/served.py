@@ -38,4 +38,4 @@ async def served(handler: Handler) -> AsyncIterator[GraphClient]:
 
 
 def run(test: Callable[[], Awaitable[Any]]) -> Any:
-    return asyncio.run(asyncio.wait_for(test(), 30))  # type: ignore[arg-type]
+    return asyncio.run(asyncio.wait_for(test(), 30))

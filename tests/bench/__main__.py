@@ -208,7 +208,8 @@ def sdk(report: Report, users: int, rounds: int) -> None:
 
 
 def azurite(report: Report, users: int, rounds: int) -> None:
-    ours, floor = [], []
+    ours: list[float] = []
+    floor: list[float] = []
     with servers(users) as at:
         for _ in range(rounds):
             for name, token, found in (("reference", (), floor), ("run_once", ("--token", "x"), ours)):

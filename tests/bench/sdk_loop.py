@@ -28,7 +28,7 @@ def entity(user: User) -> dict[str, Any]:
     values = {
         "DisplayName": user.display_name, "GivenName": user.given_name, "Surname": user.surname, "SignInName": user.user_principal_name,
         "Mail": user.mail, "MailNickname": user.mail_nickname, "OtherMails": json.dumps(user.other_mails),
-        "ProxyAddresses": json.dumps(user.proxy_addresses), "WorkPhone": (user.business_phones or [None])[0],
+        "ProxyAddresses": json.dumps(user.proxy_addresses), "WorkPhone": next(iter(user.business_phones or ()), None),
         "MobilePhone": user.mobile_phone, "FaxNumber": user.fax_number, "CreatedAt": user.created_date_time,
         "StreetAddress": user.street_address, "City": user.city, "State": user.state, "PostalCode": user.postal_code,
         "Country": user.country, "UsageLocation": user.usage_location, "JobTitle": user.job_title, "Department": user.department,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 from tests.conftest import JOURNALS
 from tests.microsoft import load_spec
@@ -12,7 +13,7 @@ def test_every_request_to_graph_is_one_that_microsoft_describes() -> None:
     was answered; what others asked beside it must have been refused.
     """
     spec = load_spec()
-    asked: dict[str, dict] = {}
+    asked: dict[str, dict[str, Any]] = {}
     for file in JOURNALS.glob("*.jsonl"):
         for line in file.read_text().splitlines():
             entry = json.loads(line)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import azure.functions as func
 
@@ -46,7 +47,7 @@ asyncio.run(main())
 """
 
 
-def _conform() -> dict[str, list]:
+def _conform() -> dict[str, list[Any]]:
     environment = clean_environment() | {"ROLLCALL_TICK": "0 */5 * * * *"}
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT, str(ROOT)],
@@ -58,7 +59,7 @@ def _conform() -> dict[str, list]:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def test_every_function_is_indexed_and_invoked_by_microsofts_worker_library() -> None:

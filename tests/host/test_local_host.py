@@ -52,7 +52,7 @@ def _ask(
 def _seen(port: int, wanted: list[Any]) -> list[Any]:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        seen = json.loads(_ask(port, "GET", "/pre/seen")[1])
+        seen: list[Any] = json.loads(_ask(port, "GET", "/pre/seen")[1])
         if all(entry in seen for entry in wanted):
             return seen
     raise AssertionError(f"{wanted} not in {seen}")

@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import urllib.parse
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ GUID = "c11e0000-0000-4000-8000-000000000001"
 
 def _raw(
     stack: Stack, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, dict, dict]:
+) -> tuple[int, dict[str, Any], dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)
     try:
         connection.request(method, f"/api/v1/{path}", body, headers or {})
@@ -26,7 +27,7 @@ def _raw(
         connection.close()
 
 
-def _problem(answer: tuple[int, dict, dict], status: int, code: str) -> dict:
+def _problem(answer: tuple[int, dict[str, Any], dict[str, Any]], status: int, code: str) -> dict[str, Any]:
     assert answer[0] == status, answer
     body = answer[1]
     assert answer[2]["content-type"].startswith("application/problem+json")
@@ -194,7 +195,8 @@ def test_records_are_listed_searched_and_explained(stack: Stack) -> None:
     support.run_and_wait(stack, ids["connector"])
     people = {user["id"]: user for user in support.truth(stack, "users")}
     for order in ("id", "name"):
-        seen, after = [], ""
+        seen: list[dict[str, Any]] = []
+        after: str | None = ""
         while after is not None:
             _, page = stack.api(
                 "GET", f"people?source={ids['source']}&limit=150&orderBy={order}" + (f"&after={after}" if after else "")
@@ -428,7 +430,8 @@ def test_two_connectors_of_one_source_do_not_take_each_others_look_ups(stack: St
     stack.api("PATCH", f"connectors/{ids['connector']}", change, {"If-Match": "*"})
     run = support.run_and_wait(stack, ids["connector"])
     assert run["streams"][0]["outOfScope"] > 0
-    found, after = [], ""
+    found: list[str] = []
+    after: str | None = ""
     while after is not None:
         _, page = stack.api(
             "GET", f"devices?source={ids['source']}&orderBy=name&limit=100" + (f"&after={after}" if after else "")

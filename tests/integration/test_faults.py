@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ def _graph_fault(stack: Stack, kind: str) -> None:
     assert _differences(stack, ids["source"]) == []
 
 
-def _ended_well_or_explained(stack: Stack, run: dict, source: str, code: str | None) -> None:
+def _ended_well_or_explained(stack: Stack, run: dict[str, Any], source: str, code: str | None) -> None:
     if code:
         assert run["state"] == "failed"
         assert [problem["code"] for problem in run["problems"]] == [code]
@@ -90,7 +91,7 @@ def test_a_storage_fault_loses_nobody(small: Stack, kind: str) -> None:
 
 def _storage_fault(stack: Stack, kind: str) -> None:
     ids = support.configure(stack)
-    run = None
+    run: dict[str, Any] = {}
     _fault(stack, "storage", kind)
     try:
         status = 0

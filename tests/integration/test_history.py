@@ -33,7 +33,8 @@ class Histories(RuleBasedStateMachine):
         Histories.number += 1
         self.rig.reset()
         self.rig.clock = Hands(EPOCH + timedelta(days=20))
-        self.domains, self.days, self.groups = DOMAINS[0], 0, []
+        self.domains, self.days = DOMAINS[0], 0
+        self.groups: list[str] = []
         self.connector = self.rig.configure(fullEveryHours=144, removalLimit={"count": 5000, "percent": 100})
 
     def _there(self, chosen: list[int]) -> list[int]:

@@ -30,8 +30,9 @@ def test_every_person_and_device_is_stored_once_with_every_attribute(own_stack: 
     assert _compare(own_stack) == []
 
     before = {(row["PartitionKey"], row["RowKey"]): row for row in support.rows(own_stack, "Records")}
+    options: dict[str, str]
     for options, mode, unchanged in (({}, "delta", (0, 0)), ({"full": "true"}, "full", (1200, 700))):
-        again = support.run_and_wait(own_stack, ids["connector"], **options)
+        again = support.run_and_wait(own_stack, ids["connector"], 120, **options)
         assert {s["name"]: (s["mode"], s["new"], s["changed"], s["unchanged"]) for s in again["streams"]} == {
             "users": (mode, 0, 0, unchanged[0]),
             "devices": (mode, 0, 0, unchanged[1]),
@@ -42,7 +43,7 @@ def test_every_person_and_device_is_stored_once_with_every_attribute(own_stack: 
         renamed = support.mutate(own_stack, "rename", count=20, salt=5 + number)
         hired = support.mutate(own_stack, "hire", count=7)
         left = support.mutate(own_stack, "leave", count=5, salt=50 + number)
-        third = support.run_and_wait(own_stack, ids["connector"], **options)
+        third = support.run_and_wait(own_stack, ids["connector"], 120, **options)
         users = support.stream(third)
         assert (users["mode"], users["new"], users["removed"]) == (mode, len(set(hired) - set(left)), 5)
         assert users["changed"] == len(set(renamed) - set(left))

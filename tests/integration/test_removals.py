@@ -4,6 +4,7 @@ import os
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def crowd() -> Iterator[Stack]:
     started.stop()
 
 
-def _users(run: dict) -> dict:
+def _users(run: dict[str, Any]) -> dict[str, Any]:
     return support.stream(run)
 
 
@@ -94,8 +95,9 @@ def _stored(stack: Stack, ids: dict[str, str]) -> set[str]:
     return {row["RowKey"].split("|")[0] for row in support.rows(stack, "Records", f"{ids['source']}|person")}
 
 
-def _all(stack: Stack, path: str) -> list[dict]:
-    found, after = [], ""
+def _all(stack: Stack, path: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    after: str | None = ""
     while after is not None:
         status, page = stack.api("GET", path + (f"&after={after}" if after else ""))
         assert status == 200, page
@@ -170,7 +172,7 @@ def test_sign_ins_come_in_runs_of_their_own(own_stack: Stack) -> None:
     support.run_and_wait(own_stack, made["connector"])
     people = {u["id"]: u for u in support.truth(own_stack, "users")}
 
-    def shown(object_id: str) -> dict:
+    def shown(object_id: str) -> Any:
         return own_stack.api("GET", f"people/{made['source']}~{object_id}")[1]["values"]["lastLogonAt"]
 
     someone = next(
@@ -210,7 +212,7 @@ def test_a_connector_that_keeps_failing_is_quarantined_until_its_credential_chan
     for _ in range(3):
         assert support.run_and_wait(own_stack, made["connector"])["state"] == "failed"
 
-    def connector() -> dict:
+    def connector() -> Any:
         return own_stack.api("GET", f"connectors/{made['connector']}")[1]
 
     # The run's row says failed a moment before the schedule's row does.
@@ -220,7 +222,7 @@ def test_a_connector_that_keeps_failing_is_quarantined_until_its_credential_chan
     assert shown["quarantine"]["code"] == "secret-wrong"
     own_stack.api("PATCH", f"credentials/{made['credential']}", {"clientSecret": own_stack.secret}, ANY)
 
-    def last_run() -> dict:
+    def last_run() -> Any:
         return own_stack.api("GET", f"connectors/{made['connector']}/runs")[1]["items"][0]
 
     _until(lambda: last_run()["trigger"] == "schedule")
@@ -288,7 +290,7 @@ def test_a_full_read_asked_for_during_a_delta_round_follows_it_once(own_stack: S
     own_stack.admin("POST", "/slow", {"seconds": 0})
     support.wait(own_stack, first["id"])
     deadline = time.monotonic() + 30
-    runs: list[dict] = []
+    runs: list[dict[str, Any]] = []
     while len(runs) < 3 and time.monotonic() < deadline:
         runs = own_stack.api("GET", f"connectors/{made['connector']}/runs")[1]["items"]
         time.sleep(0.2)

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests import support
 EVERYTHING_ELSE = "00000000-0000-4000-8000-00000000abcd"
 
 
-def _fails_with(stack: Stack, code: str, **changes: object) -> dict:
+def _fails_with(stack: Stack, code: str, **changes: object) -> dict[str, Any]:
     ids = support.configure(stack, **changes)
     run = support.run_and_wait(stack, ids["connector"])
     assert run["state"] == "failed", run
@@ -130,8 +131,8 @@ def test_the_secret_is_in_the_vault_and_nowhere_else(own_stack: Stack) -> None:
     bundle = str(stack.folder / "bundle.pem")
     options = {"verify_challenge_resource": False, "connection_verify": bundle}
     with SecretClient(stack.addresses["vault"], support.IdentityToken(stack), **options) as client:
-        secret = client.get_secret(f"credential-{ids['credential']}")
-    assert secret.value == stack.secret
+        kept = client.get_secret(f"credential-{ids['credential']}")
+    assert kept.value == stack.secret
 
 
 def _queued(stack: Stack) -> list[str]:

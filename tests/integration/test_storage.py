@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from typing import Any
 
 import pytest
 from azure.storage.blob import BlobServiceClient
@@ -32,7 +33,7 @@ def test_the_same_app_runs_with_use_development_storage(own_stack: Stack) -> Non
     assert second["operations"] == {} and second["run"]["streams"][0]["mode"] == "delta"
 
 
-def _run_once(stack: Stack) -> dict:
+def _run_once(stack: Stack) -> dict[str, Any]:
     """The engine alone, without host, vault and sign-in, as benchmarks drive it."""
     clouds = stack.addresses["clouds"]["global"]
     form = {"grant_type": "client_credentials", "client_id": stack.addresses["clientId"], "client_secret": stack.secret}
@@ -55,11 +56,11 @@ def _run_once(stack: Stack) -> dict:
     environment = clean_environment() | certificates.trust(stack.folder)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    return dict(json.loads(done.stdout))
 
 
 def test_blobs_take_bearer_tokens_too(stack: Stack) -> None:
-    options = {"connection_verify": str(stack.folder / "bundle.pem"), "api_version": "2021-12-02"}
+    options: dict[str, Any] = {"connection_verify": str(stack.folder / "bundle.pem"), "api_version": "2021-12-02"}
     with BlobServiceClient(stack.addresses["blob"], support.IdentityToken(stack), **options) as service:
         container = service.create_container("test")
         container.upload_blob("a", b"content")

@@ -4,11 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from shared.clock import Clock
+from shared.domain.run import Run
 from shared.storage.lease import Lease
 from shared.storage.runs import Runs
 from tests import expected
@@ -35,6 +36,12 @@ def _right(rig: Rig) -> None:
     assert expected.differences("person", list(rig.objects()), rows) == []
 
 
+def _takeovers(rig: Rig, run: Run) -> int:
+    found = Runs(rig.services().tables).get(run.id)
+    assert found
+    return found.takeovers
+
+
 def _wait_for(there: Callable[[], bool]) -> None:
     """Until another thread has got so far: looked for, not guessed at."""
     deadline = time.monotonic() + 30
@@ -43,8 +50,17 @@ def _wait_for(there: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-class RealTime(Clock):
+class RealTime(Hands):
     """The machine's own time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     def move(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -65,7 +81,7 @@ def test_two_workers_with_the_same_message_are_one(rig: Rig) -> None:
     for worker in workers:
         worker.join(60)
     assert sorted(told) == ["dropped: another worker has the run", "succeeded"]
-    assert Runs(rig.services().tables).get(run.id).takeovers == 0
+    assert _takeovers(rig, run) == 0
     _right(rig)
 
 
@@ -99,7 +115,7 @@ def test_an_old_slices_message_is_dropped(rig: Rig) -> None:
     _right(rig)
 
 
-def _in_the_middle(rig: Rig, message: dict, told: list[str]) -> threading.Thread:
+def _in_the_middle(rig: Rig, message: dict[str, Any], told: list[str]) -> threading.Thread:
     """A worker that has read two pages and waits for the third."""
     rig.web.slow_seconds = 0.25
     worker = threading.Thread(target=lambda: told.append(rig.work(message)))
@@ -153,7 +169,7 @@ def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(rig: R
     worker.join(30)
     assert told[0] == "stopped: the lease is lost"
     assert rig.snapshot()["Records"] == stored
-    assert Runs(rig.services().tables).get(run.id).takeovers == 1
+    assert _takeovers(rig, run) == 1
     _right(rig)
     assert rig.entities("Tombstones") == []
 

@@ -79,7 +79,7 @@ def _secret(stack: Stack, client: str, secret: str, tenant: str | None = None) -
     return ClientSecretCredential(tenant or stack.addresses["tenants"]["global"], client, secret, **options)
 
 
-def _all(graph: Graph, path: str) -> tuple[list[dict], int]:
+def _all(graph: Graph, path: str) -> tuple[list[dict[str, Any]], int]:
     items, pages, link = [], 0, path
     while link:
         status, body = graph(link)

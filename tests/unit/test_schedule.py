@@ -1,6 +1,7 @@
 """Schedules: due times in UTC, wall time through daylight saving, every field's limits."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_start_date_in_the_future_is_waited_for() -> None:
         {"startDate": "0001-01-01"},
     ],
 )
-def test_what_can_not_be_is_refused(fields: dict) -> None:
+def test_what_can_not_be_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Schedule.model_validate(fields)
 

@@ -1,5 +1,7 @@
 """Storage: connection strings, signing, wide texts, batches within the service's limits, refusal of newer rows."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def test_a_bad_connection_string_is_refused_without_being_quoted(text: str) -> N
     st.sampled_from(["x", "é", "😀", "名"]),
     st.integers(0, 3),
 )
-def test_a_long_text_comes_back_whole(row: dict, character: str, times: int) -> None:
+def test_a_long_text_comes_back_whole(row: dict[str, Any], character: str, times: int) -> None:
     row = {**row, "Long": character * (LIMIT * times // 2 + 7)}
     wide = split(row)
     assert all(len(v.encode("utf-16-le")) // 2 <= LIMIT for v in wide.values() if isinstance(v, str))
