@@ -209,7 +209,7 @@ class RecordStore:
             batch.cards_gone |= before.keys() - after.keys()
             if before != after:
                 batch.intent.append((write.object_id, list(before)))
-        else:
+        elif self._home.lookups:
             batch.fresh.append((write.object_id, write.card, card_tail(self._home.source, write.object_id, write.card)))
         # The run counts by this word, also when it repeats itself: so it says what the run could see, not the journal.
         written_as = "changed" if row else "returned" if write.stub else "new"

@@ -35,9 +35,10 @@ class IdSet:
     def __init__(self) -> None:
         self._parts = [array("Q", bytes(8 * 16)) for _ in range(_PARTS)]
         self._counts = [0] * _PARTS
+        self._count = 0
 
     def __len__(self) -> int:
-        return sum(self._counts)
+        return self._count
 
     def marks(self) -> list[int]:
         """What it holds, for keeping; sorted, so that equal sets are kept alike."""
@@ -63,6 +64,7 @@ class IdSet:
         slots = self._parts[part]
         if not _put(slots, mark):
             return False
+        self._count += 1
         self._counts[part] += 1
         if self._counts[part] * 4 > len(slots) * 3:
             grown = array("Q", bytes(8 * (len(slots) * 3 // 2)))
@@ -73,14 +75,13 @@ class IdSet:
         return True
 
     def __contains__(self, object_id: object) -> bool:
-        return self.has_packed(packed(str(object_id)))
+        return self._count > 0 and self.has_packed(packed(str(object_id)))
 
     def has_packed(self, key: tuple[int, int]) -> bool:
-        mark = mark_of(key)
-        part = mark % _PARTS
-        if not self._counts[part]:
+        if not self._count:
             return False
-        slots = self._parts[part]
+        mark = mark_of(key)
+        slots = self._parts[mark % _PARTS]
         return slots[_place(slots, mark)] == mark
 
 
