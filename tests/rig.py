@@ -137,6 +137,7 @@ class Rig:
         self.slice_seconds = 480.0
         self.roles = list(ROLES)
         self.keep = Retention()
+        self.retries = 0  # of the storage SDKs: what is cut off shall not come back to life
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -226,11 +227,11 @@ class Rig:
             self.drop_clients()
         connection = StorageConnection(self.tables_url, self.queues_url, EMULATOR.account, EMULATOR.account_key)
         key = AzureNamedKeyCredential(EMULATOR.account, EMULATOR.account_key or "")
-        service = TableServiceClient(self.tables_url, credential=key, retry_total=0)
+        service = TableServiceClient(self.tables_url, credential=key, retry_total=self.retries)
         self._services.append(service)
         tables, clock = Tables(service, pause=self.clock.move), self.clock
         config, runs, schedules = ConfigStore(tables), Runs(tables), Schedules(tables)
-        queues = Queues(connection, None, retries=0)
+        queues = Queues(connection, None, retries=self.retries)
         dispatch = Dispatch(config, schedules, Scheduling(schedules, clock), runs, queues, clock)
 
         def graph(_credential: Document, _cloud: Any, tenant: str, waits: Waits) -> GraphClient:

@@ -5,12 +5,13 @@ from storage alone and goes on. What is stored then is what an undisturbed run s
 import json
 import re
 import signal
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from local.cloud.faults import GRAPH_FAULTS
+from local.cloud.faults import GRAPH_FAULTS, STORAGE_FAULTS
 from shared.storage.holds import decide
 from tests import expected
 from tests.rig import Rig
@@ -253,6 +254,47 @@ def _faults(every: int, *, full: bool) -> None:
             problems = _differences(_rows_only(wanted), _rows_only(normal(rig)))
             assert not problems, "\n".join([f"{kind} at request {at} of {requests}", *problems])
         print(f"\n{len(cases)} faults of {len(GRAPH)} kinds at {requests} requests")
+    finally:
+        rig.close()
+
+
+APART = 5  # storage faults lie so many requests apart: in so many runs every request has its own
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
+def test_each_fault_of_storage_at_some_requests_changes_nothing(full: bool) -> None:
+    """One run of five for each fault; all of them: the slow test below."""
+    _storage_faults([3], full=full)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
+def test_each_fault_of_storage_at_every_request_changes_nothing(full: bool) -> None:
+    _storage_faults(list(range(APART)), full=full)
+
+
+def _storage_faults(offsets: list[int], *, full: bool) -> None:
+    rig = Rig(18, page_cap=9)
+    try:
+        connector = _scoped(rig)
+        base, began = rig.snapshot(), rig.clock.wall
+        rig.retries = 3  # as the product has them
+        assert rig.run(connector, full=full).state == "succeeded"
+        wanted, done = normal(rig), Counter[str]()
+        for kind in STORAGE_FAULTS:
+            for offset in offsets:
+                rig.restore(base)
+                rig.clock.wall = began
+                rig.fault(kind, "storage", every=APART, seen=offset, seconds=0.01)
+                run = rig.run(connector, full=full)
+                done[kind] += rig.faults.list()[0].done
+                rig.faults.clear()
+                assert run.state == "succeeded", (kind, offset, run.problems)
+                problems = _differences(_rows_only(wanted), _rows_only(normal(rig)))
+                assert not problems, "\n".join([f"{kind} at every {APART}th request from {offset}", *problems])
+        print(f"\n{done.total()} faults of storage in {len(STORAGE_FAULTS) * len(offsets)} runs: {dict(done)}")
+        assert min(done.values()) > 10 * len(offsets)
     finally:
         rig.close()
 
