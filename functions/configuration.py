@@ -17,11 +17,12 @@ def _etag(model: Model) -> dict[str, str]:
     return {"ETag": f'"r{model.revision}"'}  # type: ignore[attr-defined]
 
 
-def _id(kind: ConfigKind, call: Call) -> str:
-    object_id = call.path["id"]
-    if not is_id(object_id):
+def object_id(kind: ConfigKind, call: Call) -> str:
+    """The id in the address. Raises NotFound for what can be none."""
+    given = call.path["id"]
+    if not is_id(given):
         raise NotFound(f"There is no {kind.noun} with this id.")
-    return object_id
+    return given
 
 
 def _handlers(kind: ConfigKind) -> dict[str, Handler]:
@@ -40,21 +41,21 @@ def _handlers(kind: ConfigKind) -> dict[str, Handler]:
         return Reply(made, 201, {"Location": location, **_etag(made)})
 
     def read(call: Call) -> Reply:
-        found = app().configuration.get(kind, _id(kind, call))
+        found = app().configuration.get(kind, object_id(kind, call))
         return Reply(found, headers=_etag(found))
 
     def replace(call: Call) -> Reply:
-        saved = app().configuration.replace(kind, _id(kind, call), call.body, call.revision())
+        saved = app().configuration.replace(kind, object_id(kind, call), call.body, call.revision())
         return Reply(saved, headers=_etag(saved))
 
     def patch(call: Call) -> Reply:
-        saved = app().configuration.patch(kind, _id(kind, call), call.body, call.revision())
+        saved = app().configuration.patch(kind, object_id(kind, call), call.body, call.revision())
         return Reply(saved, headers=_etag(saved))
 
     def delete(call: Call) -> Reply:
         if call.query and call.query.records:
-            return _delete_with_records(_id(kind, call), call)
-        app().configuration.delete(kind, _id(kind, call), call.revision())
+            return _delete_with_records(object_id(kind, call), call)
+        app().configuration.delete(kind, object_id(kind, call), call.revision())
         return Reply(status=204)
 
     return {"list": read_list, "create": create, "read": read, "replace": replace, "patch": patch, "delete": delete}
@@ -131,7 +132,7 @@ for _kind in KINDS.values():
 
 def read_credential_certificate(call: Call) -> Reply:
     """The public part, PEM: upload it to the app registration."""
-    pem = app().configuration.certificate_pem(_id(KINDS["credential"], call))
+    pem = app().configuration.certificate_pem(object_id(KINDS["credential"], call))
     return Reply(pem, content_type="application/x-pem-file")
 
 

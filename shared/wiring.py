@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.storage.schedules import Schedules
     from shared.storage.tables import Tables
     from shared.sync.dispatch import Dispatch
+    from shared.sync.forecast import Forecasts
     from shared.sync.runner import Services
     from shared.vault import Vault
 
@@ -139,6 +140,12 @@ class App:
         from shared.sync.dispatch import Dispatch
 
         return Dispatch(self.config, self.schedules, self.scheduling, self.runs, self.queues, self.clock)
+
+    @cached_property
+    def forecasts(self) -> "Forecasts":
+        from shared.sync.forecast import Forecasts
+
+        return Forecasts(self.config, self.runs, self.bulk, self.clock)
 
     @cached_property
     def records(self) -> "Records":

@@ -94,13 +94,18 @@ class Configuration:
 
     def patch(self, kind: ConfigKind, object_id: str, change: dict[str, Any], revision: int | None) -> Model:
         """Merges the change (RFC 7396) into the object and replaces it."""
+        before, model = self.proposed(kind, object_id, change)
+        return self.replace(kind, object_id, model, before.revision if revision is None else revision)
+
+    def proposed(self, kind: ConfigKind, object_id: str, change: dict[str, Any]) -> tuple[Document, Model]:
+        """The object as it is, and as the change would make it. Raises NotFound, Invalid."""
         before = self._document(kind, object_id)
         merged = merge({key: value for key, value in before.body.items() if key not in (_PIN, "deleting")}, change)
         try:
             model = kind.model.model_validate(merged)
         except ValidationError as error:
             raise Invalid(f"The {kind.noun} would not be valid.", fields=field_errors(error)) from error
-        return self.replace(kind, object_id, model, before.revision if revision is None else revision)
+        return before, model
 
     def delete(self, kind: ConfigKind, object_id: str, revision: int | None) -> None:
         before = self._document(kind, object_id)

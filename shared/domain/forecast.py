@@ -1,0 +1,31 @@
+"""What a changed scope would do, said before it is saved."""
+
+from shared.domain.base import Id, Model
+
+
+class StreamForecast(Model):
+    """One stream of one connector."""
+
+    connector_id: Id
+    """The connector that collects it."""
+    stream: str
+    """The listing of that connector."""
+    records: int
+    """Stored now."""
+    leave: int
+    """So many of them would be out of scope."""
+    causes: dict[str, int]
+    """The same by cause: domain or threshold."""
+
+
+class Forecast(Model):
+    """Who would leave the copy. Nothing was saved."""
+
+    leave: int
+    """Records of all streams together."""
+    streams: list[StreamForecast]
+    """Each stream that has records."""
+    not_counted: list[str]
+    """Changed fields whose effect only a run can tell: excludedGroups, for who is a member has to be asked of Entra."""
+    explanation: str
+    """The same in words."""
