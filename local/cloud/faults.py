@@ -7,11 +7,12 @@ from typing import Any
 
 GRAPH_FAULTS = (
     "429", "429-date", "429-bare", "500", "502", "503", "504", "reset", "truncate", "slow", "expired-page-token", "delta-410",
-    "empty-page", "twice", "foreign-link",
+    "empty-page", "twice", "foreign-link", "part-503", "part-lost",
 )  # fmt: skip
+GRAPH_LIES = ("short-list", "empty-list")  # whole answers that are not true: a list that ends too early
 STORAGE_FAULTS = ("503", "500", "reset", "delay", "answer-lost", "empty-page")
 TARGETS = {
-    "graph": GRAPH_FAULTS,
+    "graph": GRAPH_FAULTS + GRAPH_LIES,
     "storage": STORAGE_FAULTS,
     "token": ("503", "reset", "500"),
     "vault": ("429", "503", "reset"),

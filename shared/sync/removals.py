@@ -107,6 +107,15 @@ class Leavers:
         if write.object_id not in self._held or self._held[write.object_id].decision == "confirmed":
             self._candidates[write.object_id] = Candidate(Cause(write.reason), write.digest, write.changed)
 
+    def _doubtful(self, object_id: str) -> bool:
+        """Held only because Graph gave no clear answer, and nobody has decided: a clear answer settles it."""
+        held = self._held[object_id]
+        return held.cause.unproved and not held.decision
+
+    def _new(self, object_id: str, cause: Cause) -> bool:
+        """Whether the candidate is not held yet, or held for a doubt that is gone now."""
+        return object_id not in self._held or (self._doubtful(object_id) and not cause.unproved)
+
     def approves(self, object_id: str) -> bool:
         """Whether a person agreed that this one leaves."""
         return object_id in self.judged_again
@@ -123,7 +132,7 @@ class Leavers:
         for number, object_id in enumerate(absent):
             if number < checkpoint.asked or object_id in self._candidates:
                 continue
-            if object_id in self._held:
+            if object_id in self._held and not self._doubtful(object_id):
                 continue  # waits already; those that a person decided about are asked for later
             asked += 1
             if asked > most:
@@ -143,6 +152,8 @@ class Leavers:
         for object_id, answer in (await self._source.ask(chunk)).items():
             if answer == "there":
                 self.checkpoint.progress.drift += 1
+                if object_id in self._held:
+                    self._released.add(object_id)
             else:
                 self._candidates[object_id] = Candidate(_CAUSE.get(answer, Cause.NOT_CONFIRMED))
 
@@ -199,8 +210,8 @@ class Leavers:
         known = await self._store.find(self._candidates, stubs=True)
         self._candidates = {key: c for key, c in self._candidates.items() if known[key].row or known[key].stub}
         await self._ask_again()
-        waiting = self._held.keys() - self._released - self._approved.keys() - self.judged_again
-        fresh = {key: c for key, c in self._candidates.items() if key not in self._held}
+        fresh = {key: c for key, c in self._candidates.items() if self._new(key, c.cause)}
+        waiting = self._held.keys() - self._released - self._approved.keys() - self.judged_again - fresh.keys()
         proved = [key for key, c in fresh.items() if not c.cause.unproved and known[key].row]
         may = self._limits.lately + len(proved) <= self._limit(records)
         self.checkpoint.decision = "remove" if may else "hold"
@@ -271,21 +282,24 @@ class Leavers:
         return Step(drops=chunk)
 
     async def _candidates_step(self, chunk: list[str]) -> Step:
-        chosen = {key: self._candidates[key] for key in chunk}
+        if self._held.keys() & chunk:
+            self._held = await self._rows.all()  # somebody may have decided meanwhile
+        chosen = {key: self._candidates[key] for key in chunk if self._new(key, self._candidates[key].cause)}
         known = await self._store.find(chosen, stubs=True)
         step, held = Step(), list[dict[str, Any]]()
         for key, candidate in chosen.items():
             row, stub = known[key]
             cause = candidate.cause
-            if self.checkpoint.decision == "hold" or cause.unproved:
-                if key not in self._held:
-                    held.append({"ObjectId": key, "Cause": cause.value})
+            if held_now := self.checkpoint.decision == "hold" or cause.unproved:
+                held.append({"ObjectId": key, "Cause": cause.value})
             elif cause.of_scope:
                 write = Write(key, Act.LEAVE, {}, b"", candidate.digest, cause.value, changed=candidate.changed)
                 write.stored, write.stub, write.had_stub = row, stub, stub is not None
                 step.writes.append(write)
             elif row:
                 step.writes.append(_removal(key, cause, row))
+            if key in self._held and not held_now:
+                step.drops.append(key)
         await self._hold(held)
         await self._store.drop_stubs(
             [key for key, c in chosen.items() if known[key].stub and not known[key].row and not c.cause.of_scope]

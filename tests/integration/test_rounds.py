@@ -207,3 +207,74 @@ def test_a_list_that_must_begin_again_counts_nobody_twice(rig: Rig) -> None:
     assert progress.unchanged == len(inside)
     assert progress.ids == PEOPLE - 1
     _right(rig, inside)
+
+
+@pytest.mark.parametrize(("lie", "reason"), [("short-list", "counts-differ"), ("empty-list", "empty-answer")])
+def test_a_list_that_ends_too_early_removes_nobody_and_says_so(rig: Rig, lie: str, reason: str) -> None:
+    connector = rig.configure()
+    rig.run(connector)
+    rig.directory.leave("users", [3], purge=True)
+    rig.fault(lie, match=r"GET /v1\.0/users\?")
+    run = rig.run(connector, full=True)
+    receipt = rig.services().runs.receipt(run)
+    assert receipt
+    (users,) = receipt.streams
+    assert (users.complete, users.incomplete_because, users.removed) == (False, reason, 0)
+    assert "read-unproved" in {problem.code for problem in run.problems}
+    assert len(_stored(rig)) == PEOPLE and rig.entities("Tombstones") == []
+    rig.faults.clear()
+    assert rig.run(connector, full=True).streams[0].removed == 1
+    _right(rig)
+
+
+@pytest.mark.parametrize("kind", ["part-503", "part-lost"])
+def test_who_could_not_be_asked_for_is_held_as_not_confirmed(rig: Rig, kind: str) -> None:
+    """Two are absent from the list, and Graph does not say whether they are there."""
+    connector = rig.configure()
+    rig.run(connector)
+    rig.directory.leave("users", [3, 7], purge=True)
+    rig.fault(kind, match=r"\$batch")
+    run = rig.run(connector, full=True)
+    assert run.state == "held" and run.streams[0].held_causes == {"not-confirmed": 2}
+    assert rig.entities("Tombstones") == [] and len(_stored(rig)) == PEOPLE
+    rig.faults.clear()
+    assert rig.run(connector, full=True).streams[0].removed == 2
+    _right(rig)
+
+
+def _two_delta_pages(rig: Rig) -> str:
+    connector = rig.configure()
+    rig.run(connector)
+    rig.directory.leave("users", [3, 7])
+    for index in range(10, 22):
+        rig.directory.change("users", index, {"displayName": f"Renamed {index}"})
+    return connector
+
+
+def test_a_delta_round_whose_last_page_fails_removes_nobody_and_is_read_again(rig: Rig) -> None:
+    connector = _two_delta_pages(rig)
+    rig.fault("500", match=r"delta\?.*skiptoken")
+    run = rig.run(connector)
+    assert run.state == "failed" and run.problems[0].remedy
+    assert len(_stored(rig)) == PEOPLE and rig.entities("Tombstones") == []
+    rig.faults.clear()
+    run = rig.run(connector)
+    assert (run.streams[0].mode, run.streams[0].removed, run.streams[0].changed) == ("delta", 2, 12)
+    _right(rig)
+
+
+def test_a_delta_page_whose_token_died_leads_to_a_full_read_that_says_so(rig: Rig) -> None:
+    connector = _two_delta_pages(rig)
+    rig.fault("expired-page-token", match=r"delta\?.*skiptoken", most=1)
+    run = rig.run(connector)
+    assert (run.state, run.streams[0].mode, run.streams[0].reason) == ("succeeded", "full", "delta-page-token-expired")
+    assert run.streams[0].removed == 2
+    _right(rig)
+
+
+def test_a_delta_round_in_slices_of_one_page_goes_on_where_it_was(rig: Rig) -> None:
+    connector = _two_delta_pages(rig)
+    run = _begun(rig, connector, 1)
+    ended = rig.finish(run)
+    assert (ended.streams[0].mode, ended.streams[0].pages, ended.streams[0].removed) == ("delta", 2, 2)
+    _right(rig)

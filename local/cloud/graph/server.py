@@ -406,7 +406,7 @@ class Graph:
             raise GraphRefusal(
                 410, "syncStateNotFound", "The sync state generation is not found; continuation token is too old."
             )
-        touched = self.directory.touched(kind, since)
+        touched, page = self.directory.touched(kind, since), min(DELTA_PAGE, self._cap)
         indexes = list(touched)
         offset = self._page_start(
             replace(request, query={k: v for k, v in request.query.items() if k == "$skiptoken"}), "deltapage"
@@ -414,11 +414,11 @@ class Graph:
         body: dict[str, Any] = {
             "value": [
                 self._delta_item(kind, index, select, changed=touched[index])
-                for index in indexes[offset : offset + DELTA_PAGE]
+                for index in indexes[offset : offset + page]
             ]
         }
-        if offset + DELTA_PAGE < len(indexes):
-            link = self._link(request, path, "$skiptoken", self._token("deltapage", offset + DELTA_PAGE))
+        if offset + page < len(indexes):
+            link = self._link(request, path, "$skiptoken", self._token("deltapage", offset + page))
             body["@odata.nextLink"] = f"{link}&$deltatoken={token}"
         else:
             body["@odata.deltaLink"] = self._link(request, path, "$deltatoken", self._token("delta", len(log)))
@@ -426,7 +426,7 @@ class Graph:
 
     def _delta_first(self, request: GraphRequest, kind: str, select: list[str], path: str) -> GraphReply:
         start = self._page_start(request, f"delta-{kind}")
-        indexes, following = self.directory.slice(kind, start, DELTA_PAGE)
+        indexes, following = self.directory.slice(kind, start, min(DELTA_PAGE, self._cap))
         body: dict[str, Any] = {"value": [self._delta_item(kind, index, select) for index in indexes]}
         if following is not None:
             body["@odata.nextLink"] = self._link(request, path, "$skiptoken", self._token(f"delta-{kind}", following))

@@ -99,6 +99,8 @@ class GraphWeb:
         self, fault: Fault, reply: GraphReply, asked: GraphRequest, request: web.Request, graph: Graph
     ) -> GraphReply:
         body = dict(reply.body)
+        if fault.kind.startswith("part-") and "responses" in body:
+            return GraphReply(200, body | {"responses": _spoiled_parts(fault.kind, body["responses"])})
         if "value" not in body or not isinstance(body["value"], list):
             return reply
         if fault.kind == "empty-page":
@@ -109,6 +111,10 @@ class GraphWeb:
             body["@odata.nextLink"] = graph.same_page(asked)
         elif fault.kind == "twice":
             body["value"] = body["value"] + body["value"][:3]
+        elif fault.kind in ("short-list", "empty-list") and "delta" not in asked.path:
+            body.pop("@odata.nextLink", None)
+            if fault.kind == "empty-list":
+                body["value"] = []
         elif fault.kind == "foreign-link" and "@odata.nextLink" in body:
             body["@odata.nextLink"] = body["@odata.nextLink"].replace(request.host, "graph.attacker.example")
         return GraphReply(reply.status, body, reply.content_type)
@@ -131,6 +137,14 @@ class GraphWeb:
                 entry["body"] = None
         with self._journal.open("ab") as file:
             file.write(orjson.dumps(entry) + b"\n")
+
+
+def _spoiled_parts(kind: str, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a batch that went well as a whole: its parts fail, or are not there."""
+    if kind == "part-lost":
+        return []
+    refused = {"status": 503, "body": {"error": {"code": "ServiceNotAvailable", "message": "Injected fault."}}}
+    return [{**part, **refused} for part in parts]
 
 
 def _send(reply: GraphReply) -> web.Response:
