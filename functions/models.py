@@ -21,7 +21,8 @@ class ChangesQuery(PageQuery):
     """The journal by time."""
 
     since: datetime
-    """From this time on, UTC."""
+    """Changes seen by runs that began at this time or later, UTC. A run writes its changes while it goes on: whoever asks
+    again and again does so with the begin of the last run that had ended."""
     source: Id | None = None
     """Only of this source."""
 

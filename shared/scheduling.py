@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from shared.clock import Clock, iso, parse_iso
 from shared.domain.configuration import Quarantine
+from shared.domain.run import track_of
 from shared.domain.schedule import Schedule, next_due, next_times
 from shared.storage.config import Document
 from shared.storage.schedules import ScheduleRow, Schedules
@@ -66,6 +67,9 @@ class Scheduling:
             "nextDue": due,
             "currentRunId": (row.run or None) if row else None,
             "quarantine": quarantine_of(row, self._clock.now()),
+            "signInsQuarantine": quarantine_of(
+                self._schedules.get(track_of(document.id, "sign-ins")), self._clock.now()
+            ),
         }
 
     def due_after(self, document: Document, row: ScheduleRow, moment: datetime) -> str:

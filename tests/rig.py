@@ -82,6 +82,8 @@ class Cut:
 
     def __init__(self) -> None:
         self.at, self.applied, self.dead, self.writes = 0, False, False, 0
+        self.struck = 0
+        """How often it cut."""
         self.kill: Callable[[], None] = lambda: None
         self.before: Callable[[str], None] = lambda _request: None  # called with METHOD PATH before any is passed on
         self.named: list[str] = []
@@ -109,6 +111,7 @@ class CuttingProxy(StorageProxy):
             cut.named.append(f"{request.method} {request.path}")
             if cut.writes == cut.at:
                 cut.dead = True
+                cut.struck += 1
                 if cut.applied:
                     await super().handle(request)
                 cut.kill()
@@ -321,19 +324,23 @@ class Rig:
 
         return self._runner.run(alone())
 
-    def run(self, connector: str, *, task: str = "directory", full: bool = False, healing: bool = True) -> Run:
+    def run(self, connector: str, *, task: str = "directory", full: bool = False) -> Run:
         """Starts a run and works on it to its end, as tick, queue and workers would, through every cut. After a cut the
         worker is built anew from storage alone.
         """
-        run_id = ""
+        return self.begun(lambda: self.services().dispatch.run_now(connector, "test", task=task, full=full)[0])
+
+    def begun(self, begin: Callable[[], Run | None]) -> Run:
+        """The closed run that `begin` starts: asked again where it was cut off."""
         for _ in range(8):
             try:
-                run_id = self.services().dispatch.run_now(connector, "test", task=task, full=full)[0].id
-                break
+                run = begin()
             except Unavailable:
-                assert healing
                 self.cut.heal()
-        return self.finish(run_id)
+            else:
+                assert run
+                return self.finish(run.id)
+        raise AssertionError("no run began")
 
     def work_on(self, message: dict[str, Any]) -> None:
         """A worker's turn, which may be cut off."""
@@ -347,9 +354,20 @@ class Rig:
     def finish(self, run_id: str, rounds: int = 60) -> Run:
         """Works until the run is closed and its schedule row is free."""
         for _ in range(rounds):
-            for message in self.messages():
-                self.work_on(message)
+            if ended := self._round(run_id):
+                return ended
+            if self.cut.dead:
+                self.collect()
                 self.cut.heal()
+        raise AssertionError(f"{run_id} did not end: {self.services().runs.get(run_id)} {self.told[-20:]}")
+
+    def _round(self, run_id: str) -> Run | None:
+        """Messages, then the tick; gives the run once it is closed. A cut ends it wherever it strikes."""
+        for message in self.messages():
+            self.work_on(message)
+            if self.cut.dead:
+                self.cut.heal()
+        with contextlib.suppress(Unavailable):
             services = self.services()
             run = services.runs.get(run_id)
             row = Schedules(services.tables).get(run_id.partition("~")[0])
@@ -357,8 +375,8 @@ class Rig:
                 return run
             wait = max(0.0, (run.not_before - self.clock.now()).total_seconds()) if run and run.not_before else 0.0
             self.clock.move(wait + 45)
-            self.services().dispatch.tick()
-        raise AssertionError(f"{run_id} did not end: {run} {self.told[-20:]}")
+            services.dispatch.tick()
+        return None
 
     def given(self, message: dict[str, Any]) -> dict[str, Any]:
         """What a worker in another process needs to work on the message."""
@@ -381,11 +399,14 @@ class Rig:
         """Everything that is stored."""
         return self.stored.all()
 
-    def restore(self, snapshot: dict[str, Rows]) -> None:
-        """Makes storage what it was."""
+    def restore(self, snapshot: dict[str, Rows], *, drop: bool = False) -> None:
+        """Makes storage what it was. `drop`: without queue, and tables that are new."""
         with contextlib.suppress(ResourceNotFoundError):
-            self.queue.clear_messages()
-        self.stored.restore(snapshot)
+            if drop:
+                self.queue.delete_queue()
+            else:
+                self.queue.clear_messages()
+        self.stored.restore(snapshot, drop=drop)
 
     def objects(self, kind: str = "users") -> Iterator[dict[str, Any]]:
         """The tenant's truth."""

@@ -33,9 +33,12 @@ class Stored:
         names = sorted(row["TableName"] for row in self._read("Tables"))
         return {name: {(row["PartitionKey"], row["RowKey"]): row for row in self._read(f"{name}()")} for name in names}
 
-    def restore(self, wanted: dict[str, Rows]) -> None:
-        """Makes everything what it was. Tables that are new stay, without rows."""
+    def restore(self, wanted: dict[str, Rows], *, drop: bool = False) -> None:
+        """Makes everything what it was. Tables that are new stay, without rows, unless they shall be dropped."""
         for table, stored in self.all().items():
+            if drop and table not in wanted:
+                self._ask("DELETE", f"Tables('{table}')")
+                continue
             want = wanted.get(table, {})
             for key in stored.keys() - want.keys():
                 self._ask("DELETE", _address(table, key), extra={"If-Match": "*"})

@@ -9,8 +9,9 @@ GRAPH_FAULTS = (
     "429", "429-date", "429-bare", "500", "502", "503", "504", "reset", "truncate", "slow", "expired-page-token", "delta-410",
     "empty-page", "twice", "foreign-link", "part-503", "part-lost",
 )  # fmt: skip
-GRAPH_LIES = ("short-list", "empty-list")  # whole answers that are not true: a list that ends too early
-STORAGE_FAULTS = ("503", "500", "reset", "delay", "answer-lost", "empty-page")
+GRAPH_LIES = ("short-list", "empty-list", "old-report")
+"""Whole answers that are not true: a list that ends too early, a removal that was taken back long ago."""
+STORAGE_FAULTS = ("503", "500", "reset", "delay", "answer-lost", "empty-page", "inner-503")
 TARGETS = {
     "graph": GRAPH_FAULTS + GRAPH_LIES,
     "storage": STORAGE_FAULTS,

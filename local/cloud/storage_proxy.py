@@ -21,6 +21,21 @@ def reset(request: web.Request) -> None:
         request.transport.abort()
 
 
+def _refused_inside() -> web.Response:
+    """A batch that Table Storage is too busy for: accepted as a request, refused as a change set."""
+    text = (
+        "--batchresponse_a\r\nContent-Type: multipart/mixed; boundary=changesetresponse_b\r\n\r\n"
+        "--changesetresponse_b\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+        "HTTP/1.1 503 Service Unavailable\r\nDataServiceVersion: 3.0;\r\n"
+        "Content-Type: application/json;odata=minimalmetadata;charset=utf-8\r\n\r\n"
+        '{"odata.error":{"code":"ServerBusy","message":{"lang":"en-US","value":"0:Injected fault."}}}\r\n'
+        "--changesetresponse_b--\r\n--batchresponse_a--\r\n"
+    )
+    return web.Response(
+        status=202, body=text.encode(), headers={"Content-Type": "multipart/mixed; boundary=batchresponse_a"}
+    )
+
+
 class StorageProxy:
     """`upstream` is the emulator's address of one service; `count` sums requests by method and path."""
 
@@ -56,6 +71,8 @@ class StorageProxy:
             code = "ServerBusy" if kind == "503" else "InternalError"
             body = {"odata.error": {"code": code, "message": {"lang": "en-US", "value": "Injected fault."}}}
             return web.json_response(body, status=int(kind))
+        if kind == "inner-503" and request.path.endswith("$batch"):
+            return _refused_inside()
         if fault and kind == "delay":
             await asyncio.sleep(fault.seconds)
         if (

@@ -241,6 +241,8 @@ class ConnectorOut(ConnectorIn, Stored):
     """Why it runs less often than its schedule says."""
     deleting: bool = False
     """It and its records are being deleted."""
+    sign_ins_quarantine: Quarantine | None = None
+    """The same of its runs for sign-ins."""
 
 
 class ConnectorServerOut(ConnectorServerIn, Stored):

@@ -45,7 +45,7 @@ class Receipt(Model):
     subscriptions: list[dict[str, Any]] | None = None
     """What the tenant has subscribed to, as seen by the last full read."""
     subscriptions_missing: str | None = None
-    """Why they are not known: permission, or not-requested."""
+    """Why they are not known: permission, throttled, not-requested, or the code of what went wrong."""
     streams: list[StreamReceipt] = []
     """One receipt a stream that was read to its end."""
     missing_streams: dict[str, str] = {}

@@ -28,24 +28,28 @@ async def get(client: GraphClient, urls: Mapping[str, str], permission: str) -> 
     found: dict[str, Part] = {}
     waiting = dict(urls)
     for attempt in range(_ROUNDS):
-        wait = 0.0
+        told = False
         names = list(waiting)
         for start in range(0, len(names), MOST):
             chosen = names[start : start + MOST]
             numbered = {str(n): name for n, name in enumerate(chosen)}
             body = {"requests": [{"id": n, "method": "GET", "url": waiting[name]} for n, name in numbered.items()]}
             answer = await client.post_json("/$batch", permission, body)
+            wait = 0.0
             for part in _parts(answer):
                 name = numbered.get(str(part.get("id")))
                 if name is None:
                     continue
                 found[name] = Part(int(part.get("status", 0)), part.get("body"))
                 wait = max(wait, _retry_after(part))
+            if wait:  # before anything else is asked
+                told = True
+                await client.wait_throttled(wait)
         waiting = {name: url for name, url in waiting.items() if name not in found or found[name].status in _AGAIN}
         if not waiting:
             break
-        if attempt < _ROUNDS - 1:
-            await client.wait_throttled(wait or 2.0 * 2**attempt)
+        if attempt < _ROUNDS - 1 and not told:
+            await client.wait_throttled(2.0 * 2**attempt)
     return {name: found.get(name, Part(0, None)) for name in urls}
 
 

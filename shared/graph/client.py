@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import orjson
@@ -134,12 +134,11 @@ class GraphClient:
                     await self._renew_token()
                 elif answer.status == 429:
                     self.waits.throttled += 1
-                    if attempt == _ATTEMPTS - 1:
-                        raise Postponed(_STILL_THROTTLED_WAIT)  # throttling is no failure: the run goes on later
+                    if attempt == _ATTEMPTS - 1:  # throttling is no failure: the run goes on later
+                        await self._postpone(max(_STILL_THROTTLED_WAIT, _retry_after(answer, self._clock) or 0.0))
                     await self._throttled(answer, attempt)
                 elif answer.status >= 500 and answer.status != 501:
-                    if answer.status == 503:
-                        await self._renew_connections()  # Microsoft: retry a 503 over a new connection
+                    await self._renew_connections()  # Microsoft: retry over a new connection, perhaps to another host
                     if (wait := _retry_after(answer, self._clock)) is not None:
                         await self._wait(wait, retry=True)
                     else:
@@ -268,7 +267,7 @@ class GraphClient:
         """Waits within the slice, or postpones the run."""
         seconds = min(seconds, _LONGEST_WAIT)
         if seconds > self.budget():
-            raise Postponed(seconds)
+            await self._postpone(seconds)
         if retry:
             self.waits.retries += 1
             self.waits.retry_seconds = round(self.waits.retry_seconds + seconds, 3)
@@ -276,6 +275,12 @@ class GraphClient:
             self.waits.throttle_seconds = round(self.waits.throttle_seconds + seconds, 3)
         self.way.release()
         await self._clock.sleep(seconds)
+
+    async def _postpone(self, seconds: float) -> NoReturn:
+        """The run waits outside of a worker, and its report says so."""
+        seconds = min(seconds, _LONGEST_WAIT)
+        self.waits.throttle_seconds = round(self.waits.throttle_seconds + seconds, 3)
+        raise Postponed(seconds)
 
     async def close(self) -> None:
         await self._renew_connections()

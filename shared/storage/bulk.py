@@ -181,7 +181,7 @@ class BulkTables:
         }
         for _ in range(2):
             response = await self._send(HttpRequest("POST", f"{self._endpoint}/$batch", headers=headers, content=body))
-            statuses = [int(status) for status in _PARTS.findall(response.content)]
+            statuses = _statuses(response)
             if response.status_code == 202 and statuses and all(status < 300 for status in statuses):
                 return
             code = _code(response)
@@ -211,7 +211,7 @@ class BulkTables:
         body = f"{head}{parts}--changeset_{boundary}--\r\n--batch_{boundary}--\r\n".encode()
         headers = {**_HEADERS, "Content-Type": f"multipart/mixed; boundary=batch_{boundary}"}
         response = await self._send(HttpRequest("POST", f"{self._endpoint}/$batch", headers=headers, content=body))
-        statuses = [int(status) for status in _PARTS.findall(response.content)]
+        statuses = _statuses(response)
         worst = max([response.status_code, *statuses])
         if worst >= 400 and worst != 404:
             raise Refused(worst, _code(response))
@@ -232,7 +232,9 @@ class BulkTables:
                 _raise_refused(response)
 
     async def _send(self, request: HttpRequest) -> AsyncHttpResponse:
-        """One answer with its body read; 5xx, 429 and lost connections are tried again for about a minute."""
+        """One answer with its body read; 5xx, 429 and lost connections are tried again for about a minute. A batch that is
+        refused for such a reason says so inside an answer of 202.
+        """
         problem: Exception | None = None
         for attempt in range(_ATTEMPTS):
             if attempt:
@@ -249,8 +251,9 @@ class BulkTables:
                 except (ServiceRequestError, ServiceResponseError, AzureError, OSError) as error:
                     problem = error
                     continue
-            if response.status_code in (408, 429) or response.status_code >= 500:
-                problem = Refused(response.status_code, _code(response))
+            worst = max([response.status_code, *_statuses(response)])
+            if worst in (408, 429) or worst >= 500:
+                problem = Refused(worst, _code(response))
                 continue
             if response.status_code in (401, 403):
                 raise Unavailable(
@@ -312,6 +315,13 @@ def _quoted(text: str) -> str:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
+
+
+def _statuses(response: AsyncHttpResponse) -> list[int]:
+    """Of the parts of a batch; none for other requests."""
+    if not response.headers.get("Content-Type", "").startswith("multipart/"):
+        return []
+    return [int(status) for status in _PARTS.findall(response.content)]
 
 
 def _code(response: AsyncHttpResponse) -> str:

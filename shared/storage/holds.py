@@ -64,15 +64,15 @@ class HoldStore:
 def decided(rows: Iterable[Row]) -> list[Held]:
     """Rows of one partition, in key order, each with its own decision or the one about all."""
     found: list[Held] = []
-    general: Row | None = None
+    general: dict[str, list[str]] = {}
     for row in rows:
         if row["RowKey"] == ALL:
-            general = row
+            general = orjson.loads(row["Runs"])
             continue
         since = _time(row["Since"])
         decision, by = row.get("Decision", ""), row.get("DecidedBy", "")
-        if not decision and general and row["Run"] in orjson.loads(general["Runs"]):
-            decision, by = general["Decision"], general["By"]
+        if not decision and row["Run"] in general:
+            decision, by = general[row["Run"]]
         found.append(Held(row["RowKey"], Cause(row["Cause"]), since, row["Run"], decision, by, row))
     return found
 
@@ -80,16 +80,21 @@ def decided(rows: Iterable[Row]) -> list[Held]:
 def decide(
     tables: Tables, connector: str, stream: str, decision: str, by: str, at: datetime, ids: Sequence[str]
 ) -> None:
-    """Notes a person's decision: about all that the runs so far have held, or about some (which must be there)."""
+    """Notes a person's decision: about all that waits, or about some (which must be there). All are noted by the runs that
+    held them; what was decided about an earlier run's stays so.
+    """
     partition = keys.holds(connector, stream)
     if not ids:
+        before = tables.get(HOLDS, partition, ALL)
+        known: dict[str, list[str]] = orjson.loads(before.row["Runs"]) if before else {}
         held = tables.query(HOLDS, partition, ("", "~"), select=("RowKey", "Run"))
         runs = sorted({str(found.row["Run"]) for found in held if found.row["RowKey"] != ALL})
-        row: Row = {
-            "PartitionKey": partition, "RowKey": ALL, "Decision": decision, "By": by, "At": iso(at),
-            "Runs": orjson.dumps(runs).decode(),
-        }  # fmt: skip
-        tables.put(HOLDS, row)
+        decided_now = {run: known.get(run, [decision, by]) for run in runs}  # runs of which nothing waits are forgotten
+        row: Row = {"PartitionKey": partition, "RowKey": ALL, "At": iso(at), "Runs": orjson.dumps(decided_now).decode()}
+        if before:
+            tables.put(HOLDS, row, before.etag)
+        else:
+            tables.put(HOLDS, row)
         return
     wanted = [object_id for object_id in dict.fromkeys(ids) if object_id != ALL]
     for start in range(0, len(wanted), 100):

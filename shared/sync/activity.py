@@ -1,7 +1,7 @@
 """When people last signed in, as the sign-in stream stored it: for thresholds in days."""
 
 from array import array
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from shared.clock import parse_iso
 from shared.storage import keys
@@ -12,37 +12,45 @@ from shared.sync.index import Index
 
 ACTIVITY = "activity"
 """The record type of sign-in activity: partitions of its own, so that reading people does not read it too."""
+MOST_AGE = timedelta(days=8)  # a full pass is made each week
 COLUMNS = ("LastSuccessfulSignInAt", "LastSignInAttemptAt", "LastNonInteractiveSignInAt")
 
 
 class Activity:
-    """16 bytes and the day of the last sign-in for each person. `known_from`: a complete pass began then; somebody
-    without a row never signed in before that. None: there was no pass, everything is unknown.
+    """16 bytes and the day of the last sign-in for each person. `known`: there was a complete pass (somebody without a
+    row never signed in before it) and what is stored is still true enough. Otherwise everything is unknown.
     """
 
-    def __init__(self, index: Index, known_from: datetime | None) -> None:
-        self._index, self._known_from = index, known_from
+    def __init__(self, index: Index, *, known: bool) -> None:
+        self._index, self._known = index, known
 
     @classmethod
-    async def load(cls, runs: Runs, bulk: BulkTables, source: str, connector: str, stream: str) -> "Activity":
+    async def load(
+        cls, runs: Runs, bulk: BulkTables, source: str, connector: str, stream: str, now: datetime, days: int
+    ) -> "Activity":
+        """For a threshold of so many days. Passes that stopped long ago, for want of a licence or because somebody
+        switched them off, know of nobody that they have not signed in since.
+        """
         from asyncio import to_thread
 
         from shared.domain.run import track_of
 
         state = await to_thread(runs.stream, track_of(connector, stream), stream)
         index, suffix = Index(), f"|{connector}|{stream}"
-        if state.full_at:
+        age = now - parse_iso(state.completed_at) if state.full_at and state.completed_at else None
+        known = age is not None and timedelta() <= age <= min(MOST_AGE, timedelta(days=days))
+        if known:
             partitions = keys.record_partitions(source, ACTIVITY)
             async for page in bulk.scan(RECORDS, partitions, ("RowKey", *COLUMNS)):
                 index.load(
                     (row["RowKey"][: -len(suffix)], 0, _day(row)) for row in page if row["RowKey"].endswith(suffix)
                 )
         index.start()
-        return cls(index, parse_iso(state.full_at) if state.full_at else None)
+        return cls(index, known=known)
 
     def last_seen(self, object_id: str) -> datetime | None:
         """The end of the day of the last sign-in; the first day of all where a complete pass found none; None: unknown."""
-        if self._known_from is None:
+        if not self._known:
             return None
         place = self._index.find(object_id)
         day = self._index.changed_day(place) if place >= 0 else 0

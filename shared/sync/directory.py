@@ -1,6 +1,7 @@
 """The directory streams of a connector: how each is read by this run, and what is kept of it for the next one."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from shared.domain.removal import lately, noted
 from shared.domain.run import Problem, StreamCounts, StreamProgress
 from shared.domain.write import Intent
 from shared.errors import SourceProblem
-from shared.graph.answers import Denied
+from shared.graph.answers import Denied, Postponed
 from shared.graph.client import GraphClient
 from shared.graph.credentials import token_roles
 from shared.graph.listing import DirectoryReader, Listing, subscriptions
@@ -25,13 +26,15 @@ from shared.storage.bulk import BulkTables
 from shared.storage.holds import HoldStore
 from shared.storage.records import Authorship, Home, RecordStore
 from shared.storage.runs import put_groups, put_receipt, put_stream
-from shared.sync.activity import Activity
+from shared.sync.activity import MOST_AGE, Activity
 from shared.sync.engine import MOST_STALE, StreamReader
 from shared.sync.groups import NOBODY, Excluded, excluded_people
 from shared.sync.plan import Control, Plan, StartOver
 from shared.sync.runner import Cancelled, Slice, problem_of
 from shared.sync.scope import Scope
 
+GRACE = timedelta(minutes=30)
+MOST_WAITING = 180.0  # seconds a slice
 LINK_DAYS = 6  # Microsoft forgets a delta link after seven
 _SKU_PERMISSIONS = frozenset(("Organization.Read.All", "Directory.Read.All", "Organization.ReadWrite.All"))
 
@@ -77,8 +80,19 @@ async def configured(work: Slice) -> Configured:
 def sign_in(work: Slice, found: Configured) -> GraphClient:
     source = found.source
     graph = work.services.graph(found.credential, source.cloud, source.tenant_id, work.run.waits)
-    graph.budget = work.time_left
+    graph.budget = waiting_budget(work)
     return graph
+
+
+def waiting_budget(work: Slice) -> Callable[[], float]:
+    """What a slice may wait for Graph: not all of its time, for a worker that waits is one that others wait for."""
+    waits = work.run.waits
+    before = waits.throttle_seconds + waits.retry_seconds
+
+    def left() -> float:
+        return min(work.time_left(), MOST_WAITING - (waits.throttle_seconds + waits.retry_seconds - before))
+
+    return left
 
 
 def attribute_marks(stream: Stream) -> dict[str, str]:
@@ -222,7 +236,10 @@ class OneStream:
         if not timedelta() <= now - parse_iso(state.delta_at) <= timedelta(days=LINK_DAYS):
             return "delta-link-old"
         every = timedelta(hours=self._found.connector.full_every_hours)
-        return "full-due" if now - parse_iso(state.full_at) >= every else ""
+        grace = min(
+            every / 10, GRACE
+        )  # a daily run that begins some seconds earlier than yesterday's is due all the same
+        return "full-due" if now - parse_iso(state.full_at) >= every - grace else ""
 
     async def _exclude(self, *, anew: bool) -> None:
         permission, names = self._found.kind.group_permission, self._found.source.excluded_groups
@@ -256,8 +273,6 @@ class OneStream:
             intent = [(object_id, [(p, k) for p, k in keys]) for object_id, keys in unpacked(state.intent)]
             await store.settle(intent)
             state.intent = ""
-        if not resumed and state.completed_at:
-            await self._note_configuration(at, scope_changed=scope_changed)
         holds = HoldStore(self._bulk, run.connector_id, stream.name)
         holds.maybe = bool(state.held or left)
         progress = StreamProgress(name=stream.name, mode="full" if reason else "delta", reason=reason)
@@ -268,6 +283,7 @@ class OneStream:
             limit_count=limits.count, limit_percent=limits.percent,
             lately=sum(count for _, count in lately(state.removals, at)),
             scope_changed=scope_changed, unfinished=frozenset(state.unfinished),
+            ageing_asks=not self._read_lately(),
         )  # fmt: skip
 
         async def save(checkpoint: Checkpoint) -> None:
@@ -284,6 +300,11 @@ class OneStream:
         self._state.intent = packed(intent)
         await self._work.commit([put_stream(self._run.track, self._stream.name, self._state)])
 
+    def _read_lately(self) -> bool:
+        """Whether the last complete read is a few days old: then a few more people are past a threshold than were then."""
+        read_at = self._state.completed_at
+        return read_at is not None and timedelta() <= self._work.clock.now() - parse_iso(read_at) <= MOST_AGE
+
     def _author(self, at: Any, *, scope_changed: bool) -> Authorship:
         state, stream = self._state, self._stream
         comparable = None
@@ -299,7 +320,7 @@ class OneStream:
         if days and stream.activity_stream and reason:  # a delta round ages nobody out: what is told has changed
             activity = await Activity.load(
                 self._work.services.runs, self._bulk, self._found.connector.source_id, self._run.connector_id,
-                stream.activity_stream,
+                stream.activity_stream, self._work.clock.now(), days,
             )  # fmt: skip
         return Scope(
             stream, frozenset(source.domains), self._excluded.people, tuple(scope["excludedGroups"]), days,
@@ -335,6 +356,8 @@ class OneStream:
         checkpoint = reader.checkpoint
         progress = checkpoint.progress
         at = parse_iso(checkpoint.begun_at)
+        if state.completed_at:
+            await self._note_configuration(at, scope_changed=bool(state.scope) and state.scope != self._scope_now)
         state.completed_at, state.checkpoint, state.intent = checkpoint.begun_at, None, ""
         state.records = reader.stored_records
         state.delta_link, state.delta_mark = checkpoint.delta_link or "", self._delta_mark
@@ -345,17 +368,22 @@ class OneStream:
         state.missing = {a.name: a.missing for a in stream.attributes if a.missing}
         state.held = checkpoint.held
         state.removals = noted(state.removals, at, progress.counted_removals)
+        unproved = not reader.complete and progress.not_seen > 0
         if progress.mode == "full":
-            state.full_at, state.unfinished = checkpoint.begun_at, []
+            state.full_at, state.unfinished = state.full_at if unproved else checkpoint.begun_at, []
             state.outside = progress.out_of_scope
+            state.unseen = checkpoint.stale
+            state.many_unseen = len(state.unseen) == MOST_STALE
         else:
             state.outside += progress.out_of_scope
-        state.unseen = checkpoint.stale
-        state.many_unseen = len(state.unseen) == MOST_STALE
-        work.show(progress)
-        if not reader.complete and progress.not_seen:
+            # What the last full read did not bring is as old as it was, unless this round told of it.
+            old = [object_id for object_id in state.unseen if not reader.told(object_id)]
+            state.unseen = sorted({*checkpoint.stale, *old})[:MOST_STALE]
+            state.many_unseen = state.many_unseen or len(state.unseen) == MOST_STALE
+        if unproved:
             run.problems.append(_unproved(stream, progress))
         await self._write_receipt(reader)
+        work.show(progress)  # from here on the stream counts as done: what it brought goes with the same commit
         if self._excluded.keep:
             work.later(put_groups(run.track, self._excluded.keep))
         work.later(put_stream(run.track, stream.name, state), put_receipt(run, self._receipt))
@@ -368,6 +396,8 @@ class OneStream:
                     receipt.subscriptions = await subscriptions(self._graph)
                 except SourceProblem as problem:
                     receipt.subscriptions_missing = problem.code
+                except Postponed:
+                    receipt.subscriptions_missing = "throttled"
             else:
                 receipt.subscriptions_missing = "permission"
         elif receipt.subscriptions is None:

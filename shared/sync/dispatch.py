@@ -319,7 +319,8 @@ class Dispatch:
                 return
 
     def _outcome(self, row: ScheduleRow, run: Run) -> ScheduleRow:
-        if run.state in (RunState.SUCCEEDED, RunState.HELD):
+        useful = any(stream.phase == "done" for stream in run.streams)  # one stream that is closed to us stops no other
+        if run.state in (RunState.SUCCEEDED, RunState.HELD) or (run.state is RunState.FAILED and useful):
             fresh = replace(row, failures=0, failure_code="", failed_with="", quarantined_at="")
             document = self._config.get("connector", run.connector_id) if row.quarantined_at else None
             if document and row.active and row.anchor:

@@ -77,6 +77,10 @@ class StreamReader:
         before = self.checkpoint.stored if self._plan.full else self._plan.records
         return max(0, before + p.new + p.returned - p.left_scope - p.removed)
 
+    def told(self, object_id: str) -> bool:
+        """Whether what changed since, as this slice read it, names the object."""
+        return object_id in self._told
+
     async def read(self) -> Checkpoint:
         """Reads to the end; the returned checkpoint holds the counts. Raises StartOver, SliceOver, Postponed,
         SourceProblem, and whatever `beat` raises; all that was read before is durable then.
@@ -291,10 +295,12 @@ class StreamReader:
             self._outbox.add(write)
 
     def _must_ask(self, write: Write) -> bool:
-        """Whether leaving the scope counts as a removal: not where the owner moved the scope, nor for growing old."""
-        if self._leavers.approves(write.object_id):
+        """Whether leaving the scope counts as a removal: not where the owner moved the scope, nor for growing old day by
+        day. Where many days went by at once the clock may be wrong.
+        """
+        if self._leavers.approves(write.object_id) or self._plan.scope_changed:
             return False
-        return not self._plan.scope_changed and write.reason != Cause.THRESHOLD
+        return write.reason != Cause.THRESHOLD or self._plan.ageing_asks
 
     # What changed since
 

@@ -72,10 +72,13 @@ class Forecasts:
         self, bulk: BulkTables, connector_id: str, connector: ConnectorIn, source: SourceIn, stream: Stream
     ) -> Scope:
         days, activity = KINDS[connector.kind].threshold_of(connector.options, stream.name), None
+        now = self._clock.now()
         if days and stream.activity_stream:
-            activity = await Activity.load(self._runs, bulk, connector.source_id, connector_id, stream.activity_stream)
+            activity = await Activity.load(
+                self._runs, bulk, connector.source_id, connector_id, stream.activity_stream, now, days
+            )
         last_activity = activity.last_seen if activity else None
-        return Scope(stream, frozenset(source.domains), (), (), days, self._clock.now(), last_activity)
+        return Scope(stream, frozenset(source.domains), (), (), days, now, last_activity)
 
 
 async def _count(bulk: BulkTables, connector: str, source: str, scope: Scope) -> StreamForecast:

@@ -38,25 +38,24 @@ async def excluded_people(
     client: GraphClient, names: list[str], permission: str, kept: dict[str, Any], *, anew: bool
 ) -> Excluded:
     """The members as kept, if no group changed since; otherwise read. `anew`: read in any case."""
-    changed, link = True, ""
+    changed, link, where = True, "", f"{client.base_url}|{client.tenant_id}"
+    same = (kept.get("names"), kept.get("where")) == (names, where)  # another tenant's link is no use here
     try:
-        changed, link = await group_changes(
-            client, kept.get("link") if kept.get("names") == names else None, permission
-        )
+        changed, link = await group_changes(client, kept.get("link") if same else None, permission)
     except SourceProblem as problem:
         if not (kept.get("link") and (isinstance(problem, Missing) or problem.code == "graph-refused")):
             raise
         _, link = await group_changes(client, None, permission)
     except (ResyncNeeded, PageTokenExpired):
         _, link = await group_changes(client, None, permission)
-    unchanged = not changed and kept.get("names") == names and kept.get("people") is not None
+    unchanged = not changed and same and kept.get("people") is not None
     if unchanged and not anew:
         problems = [Problem.model_validate(problem) for problem in kept["problems"]]
         return Excluded(IdSet.of(unpacked(kept["people"])), problems, {**kept, "link": link})
     people, problems = await _read(client, names, permission)
     marks = people.marks()
     keep = {
-        "names": names, "link": link, "mark": fingerprint(marks),
+        "names": names, "where": where, "link": link, "mark": fingerprint(marks),
         "people": packed(marks) if len(marks) <= _MOST_KEPT else None,
         "problems": [problem.model_dump(mode="json") for problem in problems],
     }  # fmt: skip

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
+import orjson
+
 from shared.clock import parse_iso
 from shared.domain.run import track_of
 from shared.graph.answers import Postponed
@@ -84,14 +86,15 @@ async def purge(work: Slice) -> None:
         last_day = f"{now - timedelta(days=keep.tombstones_days):%Y%m%d}"
         await removal.of(TOMBSTONES, _ANYTHING, lambda row: row["PartitionKey"].rpartition("|")[2] < last_day)
         held_since = now - timedelta(days=keep.holds_days)
-        decided = {row["PartitionKey"] async for row in _rows(bulk, HOLDS) if row["RowKey"] == ALL}
-        await removal.of(
-            HOLDS,
-            _ANYTHING,
-            lambda row: (
-                not row.get("Decision") and row["PartitionKey"] not in decided and parse_iso(row["Since"]) < held_since
-            ),
-        )
+        general = {
+            row["PartitionKey"]: orjson.loads(row["Runs"]) async for row in _rows(bulk, HOLDS) if row["RowKey"] == ALL
+        }
+
+        def forgotten(row: dict[str, Any]) -> bool:
+            decided = row["RowKey"] == ALL or row.get("Decision") or row["Run"] in general.get(row["PartitionKey"], ())
+            return not decided and parse_iso(row["Since"]) < held_since
+
+        await removal.of(HOLDS, _ANYTHING, forgotten)
         journal_since = now - timedelta(days=keep.journal_days)
         oldest_change = keys.inverted(journal_since)
         for table in await asyncio.to_thread(services.tables.names, CHANGES):
@@ -104,7 +107,7 @@ async def purge(work: Slice) -> None:
 
 
 async def _rows(bulk: BulkTables, table: str) -> AsyncIterator[dict[str, Any]]:
-    async for page in bulk.scan(table, _ANYTHING, ("PartitionKey", "RowKey")):
+    async for page in bulk.scan(table, _ANYTHING, ("PartitionKey", "RowKey", "Runs")):
         for row in page:
             yield row
 
@@ -128,7 +131,7 @@ class _Removal:
             return
         run.working_on = table
         first = run.cursor or span[0]
-        select = ("PartitionKey", "RowKey", "Connector", "Since", "At", "Decision")
+        select = ("PartitionKey", "RowKey", "Connector", "Since", "At", "Decision", "Run")
         async for page in self._bulk.scan(table, (first, span[1]), select):
             found = [(row["PartitionKey"], row["RowKey"]) for row in page if wanted(row)]
             await self._bulk.delete(table, found)

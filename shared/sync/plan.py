@@ -65,8 +65,9 @@ class Control:
 class Plan:
     """How the stream is read by this run. `full`: why everything is read; empty for a delta round from `delta_link`.
     `records`, `stubs`: what is stored, as far as is known; `limit`: removals that need no person's word, `lately` those
-    of the last 24 hours; `scope_changed`: the owner moved the scope since the last complete read; `unfinished`: runs that
-    may have left records without their look-up rows; `fresh`: the checkpoint to begin with.
+    of the last 24 hours; `scope_changed`: the owner moved the scope since the last complete read; `ageing_asks`: who grows
+    past a threshold counts as a removal, for the clock has gone a long way since; `unfinished`: runs that may have left
+    records without their look-up rows; `fresh`: the checkpoint to begin with.
     """
 
     fresh: Checkpoint
@@ -78,4 +79,5 @@ class Plan:
     limit_percent: int = 20
     lately: int = 0
     scope_changed: bool = False
+    ageing_asks: bool = False
     unfinished: frozenset[str] = field(default_factory=frozenset)

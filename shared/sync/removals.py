@@ -2,10 +2,13 @@
 people decided about those that had to wait.
 """
 
+import itertools
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
+from shared.clock import iso
 from shared.domain.checkpoint import Checkpoint, packed, unpacked
 from shared.domain.removal import Candidate, Cause, limit_of
 from shared.domain.write import CARD_COLUMNS, Act, Known, Write
@@ -14,6 +17,7 @@ _SPILL = 5000  # more candidates than any owner may allow: they are held as they
 _MOST_ASKED = 2000
 _ASKED_AT_ONCE = 200
 _WRITTEN_AT_ONCE = 200
+_MOST_CONFIRMED = 4000
 _CAUSE = {"deleted": Cause.DELETED, "gone": Cause.GONE}
 
 
@@ -22,6 +26,8 @@ class HeldRow(Protocol):
 
     @property
     def cause(self) -> Cause: ...
+    @property
+    def since(self) -> datetime: ...
     @property
     def run(self) -> str: ...
     @property
@@ -76,6 +82,7 @@ class Leavers:
             object_id: Candidate(Cause(cause), digest, changed)
             for object_id, cause, digest, changed in unpacked(checkpoint.candidates)
         }
+        self._reported = {key for key, c in self._candidates.items() if not c.cause.of_scope and not c.cause.unproved}
         self._released: set[str] = set(unpacked(checkpoint.released))
         self._approved: dict[str, str] = dict(unpacked(checkpoint.approved))
         self._held: dict[str, HeldRow] = {}
@@ -92,6 +99,7 @@ class Leavers:
         """Graph says @removed."""
         cause = Cause.GONE if item["@removed"].get("reason") == "deleted" else Cause.DELETED
         self._candidates[item["id"]] = Candidate(cause)
+        self._reported.add(item["id"])
         self._released.discard(item["id"])
 
     def present(self, object_id: str) -> None:
@@ -156,6 +164,7 @@ class Leavers:
                     self._released.add(object_id)
             else:
                 self._candidates[object_id] = Candidate(_CAUSE.get(answer, Cause.NOT_CONFIRMED))
+                self._reported.discard(object_id)
 
     # Checkpoints
 
@@ -198,7 +207,7 @@ class Leavers:
             stored = known[row["ObjectId"]].row
             if stored:
                 card = {name: stored[name] for name in CARD_COLUMNS if name in stored}
-                ready.append({**row, "Since": self.checkpoint.begun_at, "Run": self.checkpoint.run_id, **card})
+                ready.append({"Since": self.checkpoint.begun_at, "Run": self.checkpoint.run_id, **row, **card})
         await self._rows.put(ready)
 
     # The decision
@@ -209,14 +218,26 @@ class Leavers:
         progress = self.checkpoint.progress
         known = await self._store.find(self._candidates, stubs=True)
         self._candidates = {key: c for key, c in self._candidates.items() if known[key].row or known[key].stub}
+        await self._ask_about_reported(known, self._limit(records))
         await self._ask_again()
         fresh = {key: c for key, c in self._candidates.items() if self._new(key, c.cause)}
         waiting = self._held.keys() - self._released - self._approved.keys() - self.judged_again - fresh.keys()
         proved = [key for key, c in fresh.items() if not c.cause.unproved and known[key].row]
+        if waited := self._held.keys() & fresh.keys():
+            # Part of what a person was told about: it goes by itself only where all that waits might have.
+            undecided = sum(not self._held[key].decision for key in waiting)
+            if self._limits.lately + len(proved) + undecided > self._limit(records):
+                await self._rename(fresh, waited)
+                waiting |= waited
+                fresh = {key: c for key, c in fresh.items() if key not in waited}
+                proved = [key for key in proved if key not in waited]
         may = self._limits.lately + len(proved) <= self._limit(records)
         self.checkpoint.decision = "remove" if may else "hold"
         self._candidates = fresh
         held = [key for key, c in fresh.items() if known[key].row and (c.cause.unproved or not may)]
+        if len(held) > _SPILL:  # more than a checkpoint has room for
+            await self._hold_now(fresh, held)
+            self._candidates = {key: c for key, c in fresh.items() if key not in self._held}
         earlier = [self._held[key].cause for key in waiting if self._held[key].run == self.checkpoint.run_id]
         causes = [fresh[key].cause for key in held] + earlier
         progress.held = len(causes)
@@ -234,13 +255,52 @@ class Leavers:
         self.checkpoint.judged = packed(sorted(self.judged_again))
         return [*(proved if may else []), *self._approved]
 
+    async def _ask_about_reported(self, known: dict[str, Known], limit: int) -> None:
+        """Microsoft Graph may repeat an old report, or send reports out of order: whoever was reported as removed is asked
+        for before they go. More than may go are held anyway, and asked for when a person has confirmed.
+        """
+        reported = [key for key, c in self._candidates.items() if key in self._reported and known[key].row]
+        if len(reported) > limit:
+            return
+        for start in range(0, len(reported), _ASKED_AT_ONCE):
+            chunk = reported[start : start + _ASKED_AT_ONCE]
+            for key, answer in (await self._source.ask(chunk)).items():
+                if answer == "there":
+                    self.checkpoint.progress.drift += 1
+                    del self._candidates[key]
+                    if key in self._held:
+                        self._released.add(key)
+                elif answer in _CAUSE:
+                    self._candidates[key] = Candidate(_CAUSE[answer])
+
+    async def _hold_now(self, candidates: dict[str, Candidate], keys: list[str]) -> None:
+        for start in range(0, len(keys), _WRITTEN_AT_ONCE):
+            chunk = keys[start : start + _WRITTEN_AT_ONCE]
+            await self._hold([{"ObjectId": key, "Cause": candidates[key].cause.value} for key in chunk])
+        self._rows.maybe = True
+        self._held = await self._rows.all()
+
+    async def _rename(self, candidates: dict[str, Candidate], keys: Iterable[str]) -> None:
+        """Holds of which the cause is clear now; they wait since when they did."""
+        rows = [
+            {"ObjectId": key, "Cause": candidates[key].cause.value, "Since": iso(self._held[key].since), "Run": self._held[key].run}
+            for key in sorted(keys)
+        ]  # fmt: skip
+        for start in range(0, len(rows), _WRITTEN_AT_ONCE):
+            await self._hold(rows[start : start + _WRITTEN_AT_ONCE])
+
     async def _ask_again(self) -> None:
         """What a person confirmed is asked for once more before it goes."""
-        confirmed = {
-            key: row.cause
-            for key, row in self._held.items()
-            if row.decision == "confirmed" and key not in self._released
-        }
+        confirmed = dict(
+            itertools.islice(
+                (
+                    (key, row.cause)
+                    for key, row in self._held.items()
+                    if row.decision == "confirmed" and key not in self._released
+                ),
+                _MOST_CONFIRMED,  # the rest goes with the next run
+            )
+        )
         gone = [key for key, cause in confirmed.items() if not cause.of_scope]
         for start in range(0, len(gone), _ASKED_AT_ONCE):
             for key, answer in (await self._source.ask(gone[start : start + _ASKED_AT_ONCE])).items():

@@ -1,0 +1,179 @@
+"""Who has to go, and who only seems to: holds, limits, thresholds and clocks, with what Graph does not tell or tells wrong."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.storage.holds import HOLDS, decide
+from shared.sync import removals
+from tests import expected
+from tests.rig import Rig
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+PEOPLE = 24
+
+
+def _stored(rig: Rig, kind: str = "person") -> set[str]:
+    return {row["RowKey"].split("|")[0] for row in rig.entities("Records") if f"|{kind}|" in row["PartitionKey"]}
+
+
+def _causes(rig: Rig) -> dict[str, str]:
+    return {row["RowKey"]: row["Cause"] for row in rig.entities(HOLDS) if row["RowKey"] != "!all"}
+
+
+def _right(rig: Rig) -> None:
+    rows = [row for row in rig.entities("Records") if "|person|" in row["PartitionKey"]]
+    assert expected.differences("person", list(rig.objects()), rows) == []
+
+
+def test_the_rest_of_a_mass_removal_is_not_carried_out_by_a_clear_answer(rig: Rig) -> None:
+    """Eight wait because Graph gave no answer about them. With five more they are over the limit of ten: they go on
+    waiting, with the cause that is clear now.
+    """
+    connector = rig.configure(removalLimit={"count": 10, "percent": 100})
+    rig.run(connector)
+    rig.directory.leave("users", list(range(8)), purge=True)
+    rig.fault("part-lost", match=r"\$batch")
+    assert rig.run(connector, full=True).streams[0].held_causes == {"not-confirmed": 8}
+    since = {row["RowKey"]: (row["Since"], row["Run"]) for row in rig.entities(HOLDS)}
+    rig.faults.clear()
+    rig.directory.leave("users", list(range(10, 15)), purge=True)
+    run = rig.run(connector, full=True)
+    assert (run.streams[0].removed, len(_stored(rig))) == (5, PEOPLE - 5)
+    assert _causes(rig) == dict.fromkeys(rig.ids(list(range(8))), "gone")
+    assert {row["RowKey"]: (row["Since"], row["Run"]) for row in rig.entities(HOLDS)} == since
+    assert rig.run(connector, full=True).streams[0].removed == 0
+    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    assert rig.run(connector).streams[0].removed == 8
+    _right(rig)
+
+
+def test_a_decision_about_all_is_about_what_waited_then(rig: Rig) -> None:
+    connector = rig.configure(removalLimit={"count": 0, "percent": 0})
+    rig.run(connector)
+    for indexes, decision in (([1, 2], "rejected"), ([3, 4, 5], "confirmed")):
+        rig.directory.leave("users", indexes)
+        assert rig.run(connector).streams[0].held == len(indexes)
+        decide(rig.services().tables, connector, "users", decision, "somebody", rig.clock.now(), [])
+    assert rig.run(connector).streams[0].removed == 3
+    assert set(rig.ids([1, 2])) <= _stored(rig) and len(_stored(rig)) == PEOPLE - 3
+
+
+def test_more_held_than_a_checkpoint_has_room_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removals, "_SPILL", 3)
+    monkeypatch.setattr(removals, "_MOST_CONFIRMED", 4)
+    connector = rig.configure(removalLimit={"count": 0, "percent": 0})
+    rig.run(connector)
+    rig.directory.leave("users", list(range(12)), purge=True)
+    run = rig.run(connector, full=True)
+    assert (run.state, run.streams[0].held_causes) == ("held", {"gone": 12})
+    assert set(_causes(rig)) == set(rig.ids(list(range(12)))) and len(_stored(rig)) == PEOPLE
+    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    assert [rig.run(connector).streams[0].removed for _ in range(4)] == [4, 4, 4, 0]
+    assert rig.entities(HOLDS) == [] or set(_causes(rig)) == set()
+    _right(rig)
+
+
+def test_an_old_report_of_a_removal_removes_nobody_who_is_there(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.run(connector)
+    rig.directory.change("users", 5, {"displayName": "Somebody Else"})
+    rig.directory.leave("users", [7])
+    rig.fault("old-report")
+    run = rig.run(connector)
+    assert (run.streams[0].mode, run.streams[0].removed, run.streams[0].drift) == ("delta", 1, 1)
+    _right(rig)
+
+
+def test_who_was_absent_from_an_unproved_list_stays_marked_through_delta_rounds(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.run(connector)
+    rig.clock.move(23.9 * 3600)
+    rig.fault("short-list", match=r"GET /v1\.0/users\?")
+    assert rig.run(connector).streams[0].reason == "full-due"
+    rig.faults.clear()
+    absent = set(_state(rig, connector).unseen)
+    assert len(absent) == PEOPLE - 8
+    again = rig.run(connector)
+    assert (again.streams[0].mode, again.streams[0].reason) == ("full", "full-due")  # until a list is whole
+    assert _state(rig, connector).unseen == []
+
+
+def _state(rig: Rig, connector: str, stream: str = "users", task: str = "directory") -> Any:
+    track = connector if task == "directory" else f"{connector}-{task}"
+    return rig.services().runs.stream(track, stream)
+
+
+def test_subscriptions_that_are_throttled_for_long_lose_no_result(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.fault("429", match="subscribedSkus", seconds=900)
+    run = rig.run(connector)
+    receipt = rig.services().runs.receipt(run)
+    assert run.state == "succeeded" and receipt and receipt.subscriptions_missing == "throttled"
+    assert [stream.complete for stream in receipt.streams] == [True]
+    assert rig.run(connector).streams[0].mode == "delta"
+
+
+def test_a_daily_run_reads_everything_though_it_begins_a_little_early(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.run(connector)
+    rig.clock.move(24 * 3600 - 90)
+    assert rig.run(connector).streams[0].reason == "full-due"
+
+
+# Thresholds in days
+
+
+def _threshold(rig: Rig, days: int) -> str:
+    connector = rig.configure(removalLimit={"count": 0, "percent": 0})
+    rig.run(connector, task="sign-ins", full=True)
+    rig.run(connector)
+    rig.change("connector", connector, options={"collectDevices": False, "userThresholdDays": days})
+    return connector
+
+
+def test_a_threshold_leaves_out_whoever_is_old_and_nobody_else(rig: Rig) -> None:
+    connector = _threshold(rig, 60)
+    assert rig.run(connector).state == "succeeded"
+    old = set(rig.ids(list(range(PEOPLE)))) - _stored(rig)
+    assert 0 < len(old) < PEOPLE
+
+
+def test_sign_ins_that_are_not_known_any_more_age_nobody_out(rig: Rig) -> None:
+    """The passes stopped, for want of a licence or a permission: nobody is known to have stayed away since."""
+    connector = _threshold(rig, 60)
+    rig.run(connector)
+    stored = _stored(rig)
+    for _ in range(8):
+        rig.clock.move(25 * 86400)
+        run = rig.run(connector, full=True)
+        assert (run.state, run.streams[0].left_scope) == ("succeeded", 0)
+    assert _stored(rig) >= stored
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_clock_that_jumps_ages_nobody_out(days: int) -> None:
+    """Devices tell their last sign-in themselves: past the threshold by the wrong clock, they wait for a person."""
+    rig = Rig(6, 12, page_cap=8)
+    try:
+        connector = rig.configure(
+            options={"collectDevices": True, "deviceThresholdDays": 300, "userThresholdDays": 300},
+            removalLimit={"count": 0, "percent": 0},
+        )
+        rig.run(connector, task="sign-ins", full=True)
+        rig.run(connector)
+        people, devices = _stored(rig), _stored(rig, "device")
+        assert devices
+        rig.clock.wall += timedelta(days=days)
+        run = rig.run(connector, full=True)
+        assert run.state == ("held" if days > 0 else "succeeded"), run.problems
+        assert (_stored(rig), _stored(rig, "device")) == (people, devices)
+        assert set(_causes(rig).values()) == ({"threshold"} if days > 0 else set())
+        rig.clock.wall -= timedelta(days=days)
+        run = rig.run(connector, full=True)
+        assert run.state == "succeeded" and _causes(rig) == {}
+        assert (_stored(rig), _stored(rig, "device")) == (people, devices)
+        assert rig.entities("Tombstones") == []
+    finally:
+        rig.close()
