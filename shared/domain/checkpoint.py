@@ -74,6 +74,8 @@ class Checkpoint(Model):
     """Those that nobody rejected."""
     stale: list[str] = []
     """Objects that stay although the read did not bring them, as many as can be listed."""
+    met: list[str] = []
+    """Objects that the last full read did not bring, and this delta round names."""
     settled: int = 0
     """Steps of what was decided that are done."""
     outside: int = 0

@@ -283,7 +283,7 @@ class OneStream:
             limit_count=limits.count, limit_percent=limits.percent,
             lately=sum(count for _, count in lately(state.removals, at)),
             scope_changed=scope_changed, unfinished=frozenset(state.unfinished),
-            ageing_asks=not self._read_lately(),
+            ageing_asks=not self._read_lately(), unseen=tuple(state.unseen),
         )  # fmt: skip
 
         async def save(checkpoint: Checkpoint) -> None:
@@ -371,15 +371,11 @@ class OneStream:
         unproved = not reader.complete and progress.not_seen > 0
         if progress.mode == "full":
             state.full_at, state.unfinished = state.full_at if unproved else checkpoint.begun_at, []
-            state.outside = progress.out_of_scope
-            state.unseen = checkpoint.stale
-            state.many_unseen = len(state.unseen) == MOST_STALE
+            state.outside, state.many_unseen = progress.out_of_scope, False
         else:
             state.outside += progress.out_of_scope
-            # What the last full read did not bring is as old as it was, unless this round told of it.
-            old = [object_id for object_id in state.unseen if not reader.told(object_id)]
-            state.unseen = sorted({*checkpoint.stale, *old})[:MOST_STALE]
-            state.many_unseen = state.many_unseen or len(state.unseen) == MOST_STALE
+        state.unseen = checkpoint.stale
+        state.many_unseen = state.many_unseen or len(state.unseen) == MOST_STALE
         if unproved:
             run.problems.append(_unproved(stream, progress))
         await self._write_receipt(reader)

@@ -64,6 +64,7 @@ class StreamReader:
         self._fresh = resumed is None
         self.checkpoint = resumed or plan.fresh
         self._leavers = Leavers(source, store, held, plan, self.checkpoint)
+        self._old = set() if plan.full else set(plan.unseen) - set(self.checkpoint.met)
         self._day = int(parse_iso(self.checkpoint.begun_at).timestamp() // 86400)
 
     @property
@@ -76,10 +77,6 @@ class StreamReader:
         p = self.progress
         before = self.checkpoint.stored if self._plan.full else self._plan.records
         return max(0, before + p.new + p.returned - p.left_scope - p.removed)
-
-    def told(self, object_id: str) -> bool:
-        """Whether what changed since, as this slice read it, names the object."""
-        return object_id in self._told
 
     async def read(self) -> Checkpoint:
         """Reads to the end; the returned checkpoint holds the counts. Raises StartOver, SliceOver, Postponed,
@@ -341,6 +338,9 @@ class StreamReader:
         known = await self._store.find(present, stubs=bool(self._plan.stubs) or self._scoped)
         await self._complete_stubs(told, known)
         for object_id, item in told.items():
+            if object_id in self._old:
+                self._old.discard(object_id)
+                self.checkpoint.met.append(object_id)
             if "@removed" in item:
                 self.progress.reported_removed += 1
                 self._leavers.reported(item)
@@ -454,7 +454,8 @@ class StreamReader:
 
     def _note_stale(self, gone: set[str]) -> None:
         """Objects that stay although the read did not bring them: their values are not as fresh as the rest."""
-        absent = (object_id for object_id in self._records.unseen() if object_id not in gone)
+        unseen = itertools.chain(self._records.unseen(), sorted(self._old))
+        absent = (object_id for object_id in unseen if object_id not in gone)
         kept = dict.fromkeys(self._leavers.kept(MOST_STALE)) | dict.fromkeys(itertools.islice(absent, MOST_STALE))
         self.checkpoint.stale = sorted(kept)[:MOST_STALE]
 

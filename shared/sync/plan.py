@@ -67,7 +67,7 @@ class Plan:
     `records`, `stubs`: what is stored, as far as is known; `limit`: removals that need no person's word, `lately` those
     of the last 24 hours; `scope_changed`: the owner moved the scope since the last complete read; `ageing_asks`: who grows
     past a threshold counts as a removal, for the clock has gone a long way since; `unfinished`: runs that may have left
-    records without their look-up rows; `fresh`: the checkpoint to begin with.
+    records without their look-up rows; `unseen`: records that the last full read did not bring; `fresh`: the checkpoint to begin with.
     """
 
     fresh: Checkpoint
@@ -81,3 +81,4 @@ class Plan:
     scope_changed: bool = False
     ageing_asks: bool = False
     unfinished: frozenset[str] = field(default_factory=frozenset)
+    unseen: tuple[str, ...] = ()

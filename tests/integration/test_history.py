@@ -1,6 +1,7 @@
 """Random histories of a tenant, random faults, random slice lengths: after each quiet run the tables are the tenant."""
 
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ FAULTS = ("429", "503", "reset", "truncate", "empty-page", "twice", "expired-pag
 DOMAINS = (["*"], ["contoso.example"], ["contoso.example", "fabrikam.example"])
 SOME = st.lists(st.integers(0, PEOPLE + 8), min_size=1, max_size=4, unique=True)
 _rig: list[Rig] = []
+done: Counter[str] = Counter()
+"""How often what was stored was compared with the tenant."""
 
 
 class Histories(RuleBasedStateMachine):
@@ -34,8 +37,15 @@ class Histories(RuleBasedStateMachine):
         self.rig.reset()
         self.rig.clock = Hands(EPOCH + timedelta(days=20))
         self.domains, self.days = DOMAINS[0], 0
+        self.stones: set[str] = set()
+        self.touched: dict[str, datetime] = {}
         self.groups: list[str] = []
         self.connector = self.rig.configure(fullEveryHours=144, removalLimit={"count": 5000, "percent": 100})
+
+    def _touch(self, chosen: list[int]) -> None:
+        """A change of ours: seen by the next run, so nobody grows old from before it."""
+        for object_id in self.rig.ids(chosen):
+            self.touched[object_id] = self.rig.clock.now()
 
     def _there(self, chosen: list[int]) -> list[int]:
         return [i for i in chosen if self.rig.directory.get("users", i) is not None]
@@ -55,6 +65,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(chosen=SOME, name=st.sampled_from(["Ann", "Zoë", "王", "O'Neill"]))
     def rename(self, chosen: list[int], name: str) -> None:
+        self._touch(self._there(chosen))
         for index in self._there(chosen):
             self.rig.directory.change(
                 "users", index, {"displayName": f"{name} {index}", "mail": f"n{index}@contoso.example"}
@@ -64,11 +75,13 @@ class Histories(RuleBasedStateMachine):
     def move(self, chosen: list[int], manager: int | None) -> None:
         directory = self.rig.directory
         boss = directory.maker.object_id("user", manager) if manager is not None else None
+        self._touch(self._there(chosen))
         for index in self._there(chosen):
             directory.change("users", index, {"department": f"D{manager}", "_manager": boss})
 
     @rule(chosen=SOME, inside=st.booleans())
     def change_domain(self, chosen: list[int], inside: bool) -> None:
+        self._touch(self._there(chosen))
         for index in self._there(chosen):
             address = f"u{index}@{'contoso' if inside else 'elsewhere'}.example"
             self.rig.directory.change("users", index, {"mail": address, "userPrincipalName": address})
@@ -125,6 +138,8 @@ class Histories(RuleBasedStateMachine):
         run = self.rig.run(self.connector, full=True)
         assert run.state == "succeeded", run.problems
         self._compare()
+        self._compare_others()
+        done["quiet_round"] += 1
 
     @rule()
     def quiet_delta(self) -> None:
@@ -133,6 +148,7 @@ class Histories(RuleBasedStateMachine):
         assert run.state == "succeeded", run.problems
         if not self.days:
             self._compare(links=False)
+        done["quiet_delta"] += 1
 
     def _in_scope(self, item: dict[str, Any]) -> bool:
         maker = self.rig.directory.maker
@@ -165,16 +181,32 @@ class Histories(RuleBasedStateMachine):
         assert not stubs & {row["RowKey"].split("|")[0] for row in rows}
 
     def _check_ages(self, rows: list[dict[str, Any]], people: list[dict[str, Any]]) -> None:
-        """Whoever is left out is old in every respect that is known."""
+        """Whoever is left out is old in every respect that is known; whoever is so by more than a day is left out."""
         limit = self.rig.clock.now() - timedelta(days=self.days)
-        stored = {row["RowKey"].split("|")[0] for row in rows}
+        stored = {row["RowKey"].split("|")[0]: row for row in rows}
         for person in people:
-            if person["id"] not in stored:
-                created = person["createdDateTime"]
-                assert not created or parse_iso(created) < limit
-                activity = person["signInActivity"] or {}
-                times = [v for k, v in activity.items() if k.endswith("DateTime") and v]
-                assert all(parse_iso(at) < limit + timedelta(days=1) for at in times)
+            created = person["createdDateTime"]
+            activity = person["signInActivity"] or {}
+            times = [parse_iso(v) for k, v in activity.items() if k.endswith("DateTime") and v]
+            times += [parse_iso(created)] if created else []
+            row = stored.get(person["id"])
+            if row is None:
+                assert all(at < limit + timedelta(days=1) for at in times), person
+                continue
+            seen = [self.touched[person["id"]]] if person["id"] in self.touched else []
+            seen += [parse_iso(row["ChangedAt"])] if row["ChangedAt"] != row["FirstSeenAt"] else []
+            assert not all(at < limit - timedelta(days=1) for at in times + seen), (person, row, limit)
+
+    def _compare_others(self) -> None:
+        """Devices whole, and when each person last signed in."""
+        records = self.rig.entities("Records")
+        devices = [r for r in records if "|device|" in r["PartitionKey"]]
+        assert expected.differences("device", list(self.rig.objects("devices")), devices) == []
+        activity = {r["RowKey"].split("|")[0]: r for r in records if "|activity|" in r["PartitionKey"]}
+        for person in self.rig.objects():
+            told = (person["signInActivity"] or {}).get("lastSignInDateTime")
+            row = activity.get(person["id"], {})
+            assert expected.comparable(row.get("LastSignInAttemptAt")) == told, (person["id"], told, row)
 
     def _check_lookups(self, rows: list[dict[str, Any]]) -> None:
         """Each stored person is found by name, address and number; nobody else is."""
@@ -199,12 +231,23 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_removed_who_is_there(self) -> None:
+        """Each new tombstone is of somebody who is gone now: nothing happens in the tenant while a run goes on."""
         if not hasattr(self, "rig"):
             return
-        stones = {row["ObjectId"] for row in self.rig.entities("Tombstones")}
-        assert stones <= set(self.rig.ids(list(range(self.rig.directory.size("users"))))) | set(
-            self.rig.ids(list(range(4)), "device")
-        )
+        stones = {row["PartitionKey"] + row["RowKey"]: row for row in self.rig.entities("Tombstones")}
+        there = {person["id"] for person in self.rig.objects()}
+        there |= {device["id"] for device in self.rig.objects("devices")}
+        for key in stones.keys() - self.stones:
+            assert stones[key]["ObjectId"] not in there, stones[key]
+        self.stones |= stones.keys()
+
+    def teardown(self) -> None:
+        """Every history ends with a look at everything."""
+        if hasattr(self, "rig"):
+            self.rig.cut.heal()
+            self.rig.faults.clear()
+            self.rig.slice_seconds = 480.0
+            self.quiet_round()
 
 
 def _drive(examples: int, steps: int) -> None:
