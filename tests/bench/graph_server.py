@@ -88,16 +88,16 @@ class Server:
 
     async def handle(self, request: web.Request) -> web.Response:
         self.requests += 1
+        came = time.monotonic()
         if self.latency:
             await asyncio.sleep(self.latency)
         path = request.path.removeprefix("/v1.0")
         if path == "/users" and self.throttle_every:
-            now = time.monotonic()
-            self.early += now < self._free_at - 0.02
+            self.early += came < self._free_at
             self.pages += 1
             if self.pages % self.throttle_every == 0:
                 self.throttled += 1
-                self._free_at = now + 1.0
+                self._free_at = time.monotonic() + 1.0
                 return web.Response(
                     status=429, headers={"Retry-After": "1"}, body=b"{}", content_type="application/json"
                 )

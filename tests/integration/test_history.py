@@ -1,6 +1,7 @@
 """Random histories of a tenant, random faults, random slice lengths: after each quiet run the tables are the tenant."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -250,7 +251,7 @@ class Histories(RuleBasedStateMachine):
             self.quiet_round()
 
 
-def _drive(examples: int, steps: int) -> None:
+def _drive(examples: int, steps: int) -> str:
     rig = Rig(PEOPLE, 4, page_cap=8)
     _rig[:] = [rig]
     try:
@@ -263,13 +264,14 @@ def _drive(examples: int, steps: int) -> None:
         )  # fmt: skip
     finally:
         rig.close()
+    return f"{Histories.number} of at most {steps} steps, compared {done.total()} times"
 
 
 @pytest.mark.quick
-def test_random_histories_end_as_the_tenant() -> None:
-    _drive(3, 12)
+def test_random_histories_end_as_the_tenant(say: Callable[[str], None]) -> None:
+    say(f"random histories: {_drive(3, 12)}")
 
 
 @pytest.mark.slow
-def test_many_random_histories_end_as_the_tenant() -> None:
-    _drive(8, 20)
+def test_many_random_histories_end_as_the_tenant(say: Callable[[str], None]) -> None:
+    say(f"random histories: {_drive(8, 20)}")

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 PEOPLE = {"collectDevices": False, "collectSignIns": False}  # the tick starts nothing else meanwhile
 EVERY_QUICK = 15  # `make test` takes one cut in so many, `make check` all
+Say = Callable[[str], None]
 _RUN = re.compile(r"~?(\d{13})[0-9a-f]{8}")
 _SKIPPED = ("lease", "run|", "cancel|", "slots")
 
@@ -174,22 +175,22 @@ def _stream_body(body: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.quick
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_run_that_is_cut_at_any_write_ends_as_an_undisturbed_one(name: str) -> None:
+def test_a_run_that_is_cut_at_any_write_ends_as_an_undisturbed_one(name: str, say: Say) -> None:
     """A subset: one cut in fifteen, in both forms. All of them: the slow test below."""
-    _matrix(name, EVERY_QUICK)
+    _matrix(name, EVERY_QUICK, say)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_run_that_is_cut_at_every_write_ends_as_an_undisturbed_one(name: str) -> None:
-    _matrix(name, 1)
+def test_a_run_that_is_cut_at_every_write_ends_as_an_undisturbed_one(name: str, say: Say) -> None:
+    _matrix(name, 1, say)
 
 
-def _matrix(name: str, every: int) -> None:
+def _matrix(name: str, every: int, say: Say) -> None:
     scenario = SCENARIOS[name]
     rig = Rig(scenario.people, scenario.devices, page_cap=scenario.page_cap)
     try:
-        print(f"\n{name}: {_cut_everywhere(rig, scenario, every)}")
+        say(f"{name}: {_cut_everywhere(rig, scenario, every)}")
     finally:
         rig.close()
 
@@ -244,17 +245,17 @@ def _right(rig: Rig) -> None:
 
 
 @pytest.mark.quick
-def test_a_worker_that_is_killed_for_good_leaves_a_run_that_ends_as_an_undisturbed_one() -> None:
+def test_a_worker_that_is_killed_for_good_leaves_a_run_that_ends_as_an_undisturbed_one(say: Say) -> None:
     """Three of the kills; all twenty: the slow test below."""
-    _kills(3)
+    _kills(3, say)
 
 
 @pytest.mark.slow
-def test_twenty_workers_that_are_killed_for_good_leave_runs_that_end_as_an_undisturbed_one() -> None:
-    _kills(20)
+def test_twenty_workers_that_are_killed_for_good_leave_runs_that_end_as_an_undisturbed_one(say: Say) -> None:
+    _kills(20, say)
 
 
-def _kills(count: int) -> None:
+def _kills(count: int, say: Say) -> None:
     """SIGKILL of a worker's process in the middle of a write, never of Azurite."""
     rig = Rig(18, page_cap=5)
     try:
@@ -280,7 +281,7 @@ def _kills(count: int) -> None:
             rig.finish(run.id)
             problems = _differences(wanted, stored.normal(rig))
             assert not problems, "\n".join([f"killed at write {at}", *problems])
-        print(f"\n{count} workers were killed with SIGKILL, at writes 1 to {at} of {writes - before}")
+        say(f"{count} workers were killed with SIGKILL, at writes 1 to {at} of {writes - before}")
     finally:
         rig.close()
 
@@ -292,18 +293,18 @@ GRAPH = [kind for kind in GRAPH_FAULTS if kind != "slow"]
 
 @pytest.mark.quick
 @pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
-def test_each_fault_of_the_cloud_at_some_requests_changes_nothing(full: bool) -> None:
+def test_each_fault_of_the_cloud_at_some_requests_changes_nothing(full: bool, say: Say) -> None:
     """One case in eleven; all of them: the slow test below."""
-    _faults(11, full=full)
+    _faults(11, say, full=full)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
-def test_each_fault_of_the_cloud_at_every_request_changes_nothing(full: bool) -> None:
-    _faults(1, full=full)
+def test_each_fault_of_the_cloud_at_every_request_changes_nothing(full: bool, say: Say) -> None:
+    _faults(1, say, full=full)
 
 
-def _faults(every: int, *, full: bool) -> None:
+def _faults(every: int, say: Say, *, full: bool) -> None:
     rig = Rig(18, page_cap=9)
     try:
         connector = _scoped(rig)
@@ -325,7 +326,7 @@ def _faults(every: int, *, full: bool) -> None:
             seen = _rows_only if kind in RETURNING else dict
             problems = _differences(seen(wanted), seen(before.normal(rig)))
             assert not problems, "\n".join([f"{kind} at request {at} of {requests}", *problems])
-        print(f"\n{len(cases)} faults of {len(GRAPH)} kinds at {requests} requests")
+        say(f"{len(cases)} faults of {len(GRAPH)} kinds at {requests} requests")
     finally:
         rig.close()
 
@@ -335,18 +336,18 @@ APART = 5  # storage faults lie so many requests apart: in so many runs every re
 
 @pytest.mark.quick
 @pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
-def test_each_fault_of_storage_at_some_requests_changes_nothing(full: bool) -> None:
+def test_each_fault_of_storage_at_some_requests_changes_nothing(full: bool, say: Say) -> None:
     """One run of five for each fault; all of them: the slow test below."""
-    _storage_faults([3], full=full)
+    _storage_faults([3], say, full=full)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
-def test_each_fault_of_storage_at_every_request_changes_nothing(full: bool) -> None:
-    _storage_faults(list(range(APART)), full=full)
+def test_each_fault_of_storage_at_every_request_changes_nothing(full: bool, say: Say) -> None:
+    _storage_faults(list(range(APART)), say, full=full)
 
 
-def _storage_faults(offsets: list[int], *, full: bool) -> None:
+def _storage_faults(offsets: list[int], say: Say, *, full: bool) -> None:
     rig = Rig(18, page_cap=9)
     try:
         connector = _scoped(rig)
@@ -364,7 +365,7 @@ def _storage_faults(offsets: list[int], *, full: bool) -> None:
                 assert run.state == "succeeded", (kind, offset, run.problems)
                 problems = _differences(wanted, before.normal(rig))
                 assert not problems, "\n".join([f"{kind} at every {APART}th request from {offset}", *problems])
-        print(f"\n{done.total()} faults of storage in {len(STORAGE_FAULTS) * len(offsets)} runs: {dict(done)}")
+        say(f"{done.total()} faults of storage in {len(STORAGE_FAULTS) * len(offsets)} runs: {dict(done)}")
         assert min(done.values()) > 10 * len(offsets)
     finally:
         rig.close()
