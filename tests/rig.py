@@ -137,6 +137,7 @@ class Rig:
         self.graph = Graph(self.directory, page_cap)
         self.graph.limit_sign_ins = False
         self.web = GraphWeb({TENANT: self.graph}, {"global": AUDIENCE}, self.faults, journal())
+        self.web.now = lambda: self.clock.now().timestamp()
         self.slice_seconds = 480.0
         self.roles = list(ROLES)
         self.keep = Retention()

@@ -27,6 +27,7 @@ def work(given: dict[str, Any]) -> None:
     rig.tables_url, rig.queues_url, rig.graph_url = given["tables"], given["queues"], given["graph"]
     rig.roles, rig.token = given["roles"], given["token"]
     rig.clock, rig.slice_seconds, rig.keep = Hands(parse_iso(given["now"])), 480.0, Retention()
+    rig.retries = 0
     rig._services, rig.crowded, rig._runner = [], False, asyncio.Runner()
     rig.work(given["message"])
 

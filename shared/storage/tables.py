@@ -148,14 +148,19 @@ class Tables:
             return self._retried(call)
 
     def _retried[T](self, call: Callable[[], T]) -> T:
-        """The SDK does not repeat a POST whose connection broke, because it may have been done. Ours may be repeated:
-        every write is conditional or replaces, and whoever gets RowExists or RowChanged for it looks whose row is there.
+        """The SDK does not repeat a POST whose connection broke, because it may have been done, nor a transaction that was
+        refused inside an answer of 202. Ours may be repeated: every write is conditional or replaces, and whoever gets
+        RowExists or RowChanged for it looks whose row is there.
         """
         for attempt in range(_TRIES - 1):
             try:
                 return call()
             except (ServiceRequestError, ServiceResponseError):
                 self._pause(0.2 * 2**attempt)
+            except TableTransactionError as error:
+                if (error.status_code or 0) < 500:
+                    raise
+                self._pause(0.5 * 2**attempt)
         return call()
 
     def get(self, table: str, partition: str, key: str) -> Stamped | None:

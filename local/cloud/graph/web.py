@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class GraphWeb:
         self._graphs, self._resources, self._faults, self._journal = graphs, resources, faults, journal
         self.requests = 0
         self.slow_seconds = 0.0
+        self.now: Callable[[], float] = time.time
+        """Seconds since 1970, for the dates that it writes."""
 
     def handler(self, cloud: str) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -81,7 +84,7 @@ class GraphWeb:
             if kind == "429":
                 reply.headers["Retry-After"] = str(int(fault.seconds) or 1)
             elif kind == "429-date":
-                reply.headers["Retry-After"] = formatdate(time.time() + fault.seconds + 1, usegmt=True)
+                reply.headers["Retry-After"] = formatdate(self.now() + fault.seconds + 1, usegmt=True)
             return reply
         if kind in ("500", "502", "503", "504"):
             return _send(
