@@ -23,13 +23,13 @@ class Tireless(Clock):
 
 
 @asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[GraphClient]:
+async def served(handler: Handler, clock: Clock | None = None) -> AsyncIterator[GraphClient]:
     runner = web.ServerRunner(web.Server(handler))  # type: ignore[arg-type]
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    client = GraphClient(url, lambda: StaticToken("x"), "x", Tireless(), Waits())
+    client = GraphClient(url, lambda: StaticToken("x"), "x", clock or Tireless(), Waits())
     try:
         yield client
     finally:

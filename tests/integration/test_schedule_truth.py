@@ -202,6 +202,36 @@ def test_a_purge_takes_what_is_too_old_and_keeps_what_people_decided(rig: Rig) -
     assert rig.run(connector).state == "succeeded"
 
 
+def test_a_purge_takes_undecided_holds_though_somebody_once_decided_about_all(rig: Rig) -> None:
+    connector = _scheduled(rig, removalLimit={"count": 0, "percent": 0})
+    rig.run(connector)
+    for indexes in ([4], [5]):
+        rig.directory.leave("users", indexes)
+        assert rig.run(connector).state == "held"
+        if indexes == [4]:
+            decide(rig.services().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
+    rig.clock.move(40 * DAY)
+    rig.keep = Retention(holds_days=10)
+    purge = next(run for run in _everything(rig) if run.startswith("installation"))
+    assert rig.finish(purge).state == "succeeded"
+    assert {row["RowKey"] for row in rig.entities(HOLDS)} == {"!all", *rig.ids([4])}
+
+
+def test_one_stream_that_is_closed_to_us_quarantines_nothing() -> None:
+    rig = Rig(6, 3, page_cap=8)
+    try:
+        connector = rig.configure(options={"collectDevices": True, "collectSignIns": False})
+        rig.services().dispatch.tick()
+        rig.roles.remove("Device.Read.All")
+        for _ in range(4):
+            run = rig.run(connector)
+            assert run.state == "failed"
+            assert {stream.name: stream.phase for stream in run.streams} == {"users": "done", "devices": "failed"}
+        assert _row(rig, connector).failures == 0 and not _row(rig, connector).quarantined_at
+    finally:
+        rig.close()
+
+
 def _everything(rig: Rig) -> list[str]:
     """What ticks of a day start."""
     started = rig.services().dispatch.tick()

@@ -9,9 +9,11 @@ import pytest
 from aiohttp import web
 
 from shared.errors import SourceProblem
+from shared.graph import batch
+from shared.graph.answers import Postponed
 from shared.graph.listing import DirectoryReader, Listing
 from shared.tasks import both
-from tests.served import run, served
+from tests.served import Tireless, run, served
 
 
 def test_a_503_renews_the_connections_without_harm_to_what_is_under_way() -> None:
@@ -57,5 +59,44 @@ def test_a_page_of_nonsense_is_called_that(page: Any, *, ahead: bool) -> None:
                 await reader.page(None)
             assert found.value.code in ("graph-malformed", "graph-unavailable") and found.value.transient
             await reader.stop()
+
+    run(test)
+
+
+def test_throttling_that_goes_on_postpones_for_as_long_as_was_asked() -> None:
+    async def handle(_request: web.BaseRequest) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": "600"})
+
+    async def test() -> None:
+        async with served(handle) as client:
+            with pytest.raises(Postponed) as postponed:
+                await client.get_json("/a", "x")
+            assert postponed.value.seconds == 600
+
+    run(test)
+
+
+def test_a_part_of_a_batch_that_is_throttled_holds_the_next_request_back() -> None:
+    """Forty reads are two requests: the second leaves when the wait of the first is over."""
+    told: list[str] = []
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        asked = orjson.loads(await request.read())["requests"]
+        told.append(f"{len(asked)} asked")
+        parts = [{"id": part["id"], "status": 200, "body": {}} for part in asked]
+        if len(told) == 1:
+            parts[3] = {"id": asked[3]["id"], "status": 429, "headers": {"Retry-After": "7"}, "body": {}}
+        return web.Response(body=orjson.dumps({"responses": parts}), content_type="application/json")
+
+    class Noting(Tireless):
+        async def sleep(self, seconds: float) -> None:
+            told.append(f"waited {seconds:.0f} s")
+            await super().sleep(seconds)
+
+    async def test() -> None:
+        async with served(handle, Noting()) as client:
+            answers = await batch.get(client, {f"{n}": f"/users/{n}" for n in range(40)}, "x")
+            assert {part.status for part in answers.values()} == {200}
+            assert told == ["20 asked", "waited 7 s", "20 asked", "1 asked"]
 
     run(test)
