@@ -213,20 +213,23 @@ class Dispatch:
         """The run that deletes a connector with everything it collected; made once, mended by the tick."""
         self.halt(document.id, who or "deletion")
         track = track_of(document.id, "delete")
-        row = self._schedules.get(track) or self._schedules.save(_bare(track)) or self._schedules.get(track)
-        if row is None:
-            return None
-        if row.run:
-            self._mend(row)
-            row = self._schedules.get(track) or row
+        for _ in range(_TRIES):
+            row = self._schedules.get(track) or self._schedules.save(_bare(track))
+            if row is None:
+                continue
             if row.run:
-                return self._runs.get(row.run)
-        now = self._clock.now()
-        run_id = new_run_id(track, now, secrets.token_hex(4))
-        claimed = self._schedules.save(
-            replace(row, run=run_id, trigger="manual" if who else "system", requested_by=who, hinted_at=iso(now))
-        )
-        return self._make(claimed, "delete") if claimed else None
+                self._mend(row)
+                row = self._schedules.get(track) or row
+                if row.run:
+                    return self._runs.get(row.run)
+            now = self._clock.now()
+            run_id = new_run_id(track, now, secrets.token_hex(4))
+            claimed = self._schedules.save(
+                replace(row, run=run_id, trigger="manual" if who else "system", requested_by=who, hinted_at=iso(now))
+            )
+            if claimed:  # otherwise the tick was faster: its run is the answer
+                return self._make(claimed, "delete")
+        return None
 
     def _purge(self, row: ScheduleRow | None) -> list[str]:
         track, now = track_of(INSTALLATION, "purge"), self._clock.now()

@@ -156,9 +156,9 @@ def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(rig: R
     asked = rig.web.requests
     worker.start()
     _wait_for(lambda: rig.web.requests >= asked + 5)
-    rig.web.slow_seconds = 4.0
-    _wait_for(lambda: rig.web.requests >= asked + 7)  # it now stands still for four seconds, in the middle of a page
-    rig.web.slow_seconds = 0.0
+    gate = rig.web.gate = asyncio.Event()
+    _wait_for(lambda: rig.web.held > 0)  # from here on it stands still, in the middle of a page
+    rig.web.slow_seconds, rig.web.gate = 0.0, None
     # Another worker sees no sign of life for a whole term, takes over and ends the run.
     frozen_time.seconds += 500
     rig.clock = Hands(frozen_time.wall + timedelta(seconds=500))
@@ -166,6 +166,7 @@ def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(rig: R
     assert rig.finish(run.id).state == "succeeded"
     assert worker.is_alive()
     stored = rig.snapshot()["Records"]
+    rig._loop.call_soon_threadsafe(gate.set)
     worker.join(30)
     assert told[0] == "stopped: the lease is lost"
     assert rig.snapshot()["Records"] == stored

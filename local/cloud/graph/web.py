@@ -26,6 +26,9 @@ class GraphWeb:
         self._graphs, self._resources, self._faults, self._journal = graphs, resources, faults, journal
         self.requests = 0
         self.slow_seconds = 0.0
+        self.gate: asyncio.Event | None = None
+        """Requests that come while it is there wait for it; `held` counts them."""
+        self.held = 0
         self.now: Callable[[], float] = time.time
         """Seconds since 1970, for the dates that it writes."""
 
@@ -43,6 +46,9 @@ class GraphWeb:
         fault = self._faults.hit("graph", f"{request.method} {request.raw_path}")
         if self.slow_seconds:
             await asyncio.sleep(self.slow_seconds)
+        if gate := self.gate:
+            self.held += 1
+            await gate.wait()
         if fault and (early := await self._early(fault, request)):
             return early
         claims = tokens.read(request.headers.get("Authorization"), self._resources[cloud])
