@@ -239,10 +239,10 @@ class ConnectorOut(ConnectorIn, Stored):
     """The run that is going on."""
     quarantine: Quarantine | None = None
     """Why it runs less often than its schedule says."""
-    deleting: bool = False
-    """It and its records are being deleted."""
     sign_ins_quarantine: Quarantine | None = None
     """The same of its runs for sign-ins."""
+    deleting: bool = False
+    """It and its records are being deleted."""
 
 
 class ConnectorServerOut(ConnectorServerIn, Stored):

@@ -24,7 +24,7 @@ class Forecast(Model):
     leave: int
     """Records of all streams together."""
     streams: list[StreamForecast]
-    """Each stream that has records."""
+    """Each stream that is collected."""
     not_counted: list[str]
     """Changed fields whose effect only a run can tell: excludedGroups, for who is a member has to be asked of Entra."""
     explanation: str

@@ -8,6 +8,7 @@ from typing import Any
 from shared.clock import Clock
 from shared.connectors import KINDS
 from shared.connectors.base import Stream
+from shared.domain.base import Model
 from shared.domain.configuration import ConnectorIn, SourceIn
 from shared.domain.forecast import Forecast, StreamForecast
 from shared.errors import NotFound
@@ -26,13 +27,19 @@ class Forecasts:
     def __init__(self, config: ConfigStore, runs: Runs, bulk: Callable[[], BulkTables], clock: Clock) -> None:
         self._config, self._runs, self._bulk, self._clock = config, runs, bulk, clock
 
-    def connector(self, connector_id: str, connector: ConnectorIn) -> Forecast:
-        """With the connector as it would be."""
+    def of(self, object_id: str, changed: Model) -> Forecast:
+        """With a connector or a source as it would be."""
+        if isinstance(changed, ConnectorIn):
+            return self._connector(object_id, changed)
+        assert isinstance(changed, SourceIn)
+        return self._source(object_id, changed)
+
+    def _connector(self, connector_id: str, connector: ConnectorIn) -> Forecast:
         source = SourceIn.model_validate(self._body("source", connector.source_id))
         return asyncio.run(self._look([(connector_id, connector, source)], []))
 
-    def source(self, source_id: str, source: SourceIn) -> Forecast:
-        """With the source as it would be, for all its connectors."""
+    def _source(self, source_id: str, source: SourceIn) -> Forecast:
+        """For all its connectors."""
         before = SourceIn.model_validate(self._body("source", source_id))
         users = self._config.users_of(f"source.{source_id}")
         proposed = [

@@ -67,7 +67,8 @@ class Plan:
     `records`, `stubs`: what is stored, as far as is known; `limit`: removals that need no person's word, `lately` those
     of the last 24 hours; `scope_changed`: the owner moved the scope since the last complete read; `ageing_asks`: who grows
     past a threshold counts as a removal, for the clock has gone a long way since; `unfinished`: runs that may have left
-    records without their look-up rows; `unseen`: records that the last full read did not bring; `fresh`: the checkpoint to begin with.
+    records without their look-up rows; `unseen`: records that the last full read did not bring; `fresh`: the checkpoint
+    to begin with.
     """
 
     fresh: Checkpoint

@@ -4,11 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from shared.clock import Clock
 from shared.domain.run import Run
 from shared.storage.lease import Lease
 from shared.storage.runs import Runs
@@ -53,14 +54,7 @@ def _wait_for(there: Callable[[], bool]) -> None:
 class RealTime(Hands):
     """The machine's own time."""
 
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    now, monotonic, sleep = Clock.now, Clock.monotonic, Clock.sleep
 
     def move(self, seconds: float) -> None:
         time.sleep(seconds)
