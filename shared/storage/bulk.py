@@ -36,7 +36,8 @@ from shared.tasks import RightOfWay, together
 MOST_OPERATIONS = 100
 MOST_BATCH_BYTES = 4 * 1024 * 1024 - 64 * 1024  # what the multipart lines around a full batch may take
 MOST_ENTITY_BYTES = 1024 * 1024
-_PARTS = re.compile(rb"HTTP/1\.1 (\d{3})")
+_PART = re.compile(rb"HTTP/1\.1 (\d{3})")
+_REFUSED_PART = re.compile(rb"HTTP/1\.1 ([45]\d\d)")
 _CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z]+)"')
 _PLAIN = re.compile(r"[0-9A-Za-z|!~_.-]*")
 _ATTEMPTS = 7
@@ -181,14 +182,14 @@ class BulkTables:
         }
         for _ in range(2):
             response = await self._send(HttpRequest("POST", f"{self._endpoint}/$batch", headers=headers, content=body))
-            statuses = _statuses(response)
-            if response.status_code == 202 and statuses and all(status < 300 for status in statuses):
+            part = _part(response)
+            if response.status_code == 202 and 0 < part < 300:
                 return
             code = _code(response)
             if code == "TableNotFound":
                 await self._create(table)
                 continue
-            worst = max([response.status_code, *statuses])
+            worst = max(response.status_code, part)
             raise Refused(worst if worst >= 400 else 500, code)
         raise Refused(404, "TableNotFound")
 
@@ -211,11 +212,11 @@ class BulkTables:
         body = f"{head}{parts}--changeset_{boundary}--\r\n--batch_{boundary}--\r\n".encode()
         headers = {**_HEADERS, "Content-Type": f"multipart/mixed; boundary=batch_{boundary}"}
         response = await self._send(HttpRequest("POST", f"{self._endpoint}/$batch", headers=headers, content=body))
-        statuses = _statuses(response)
-        worst = max([response.status_code, *statuses])
+        part = _part(response)
+        worst = max(response.status_code, part)
         if worst >= 400 and worst != 404:
             raise Refused(worst, _code(response))
-        return worst < 400 and bool(statuses)
+        return worst < 400 and part > 0
 
     async def _delete(self, table: str, partition: str, key: str) -> None:
         url = f"{self._endpoint}/{table}({_address(partition, key)})"
@@ -251,7 +252,7 @@ class BulkTables:
                 except (ServiceRequestError, ServiceResponseError, AzureError, OSError) as error:
                     problem = error
                     continue
-            worst = max([response.status_code, *_statuses(response)])
+            worst = max(response.status_code, _part(response))
             if worst in (408, 429) or worst >= 500:
                 problem = Refused(worst, _code(response))
                 continue
@@ -317,11 +318,12 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _statuses(response: AsyncHttpResponse) -> list[int]:
-    """Of the parts of a batch; none for other requests."""
+def _part(response: AsyncHttpResponse) -> int:
+    """How a batch went: the status of the part that was refused (then all are), otherwise of the first; 0: no batch."""
     if not response.headers.get("Content-Type", "").startswith("multipart/"):
-        return []
-    return [int(status) for status in _PARTS.findall(response.content)]
+        return 0
+    found = _REFUSED_PART.search(response.content) or _PART.search(response.content)
+    return int(found.group(1)) if found else 0
 
 
 def _code(response: AsyncHttpResponse) -> str:

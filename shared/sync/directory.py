@@ -236,9 +236,7 @@ class OneStream:
         if not timedelta() <= now - parse_iso(state.delta_at) <= timedelta(days=LINK_DAYS):
             return "delta-link-old"
         every = timedelta(hours=self._found.connector.full_every_hours)
-        grace = min(
-            every / 10, GRACE
-        )  # a daily run that begins some seconds earlier than yesterday's is due all the same
+        grace = min(every / 10, GRACE)  # a daily run may begin some seconds earlier than yesterday's
         return "full-due" if now - parse_iso(state.full_at) >= every - grace else ""
 
     async def _exclude(self, *, anew: bool) -> None:
