@@ -170,15 +170,15 @@ class App:
 
     def bulk(self) -> "BulkTables":
         """A bulk client for one slice; the caller closes it."""
-        from shared.storage.bulk import BulkTables, build_client
+        from shared.storage.bulk import BulkTables, build_pipeline
 
         credential = None
         if not self._connection.account_key:
             from azure.identity.aio import DefaultAzureCredential
 
             credential = DefaultAzureCredential()
-        client = build_client(self._connection, credential)
-        return BulkTables(client, self._connection.table_endpoint, self.clock, credential)
+        pipeline = build_pipeline(self._connection, credential)
+        return BulkTables(pipeline, self._connection.table_endpoint, self.clock, credential)
 
     def graph(self, credential: "Document", cloud_name: CloudName, tenant_id: str, waits: "Waits") -> "GraphClient":
         """A Graph client that signs in as the credential; its secret is read from the vault here and kept nowhere else."""

@@ -33,7 +33,7 @@ from shared.domain.run import Run, Waits
 from shared.errors import Unavailable
 from shared.graph.client import GraphClient
 from shared.scheduling import Scheduling
-from shared.storage.bulk import BulkTables, build_client
+from shared.storage.bulk import BulkTables, build_pipeline
 from shared.storage.config import ConfigStore, Document
 from shared.storage.connection import StorageConnection, from_connection_string
 from shared.storage.queues import Queues
@@ -243,7 +243,7 @@ class Rig:
             return GraphClient(f"{self.graph_url}/v1.0", lambda: StaticToken(token), "x/.default", clock, waits, tenant)
 
         def bulk() -> BulkTables:
-            return BulkTables(build_client(connection, None), self.tables_url, clock)
+            return BulkTables(build_pipeline(connection, None), self.tables_url, clock)
 
         return Services(tables, config, runs, dispatch, clock, self.slice_seconds, bulk, graph, self.keep)
 

@@ -26,8 +26,9 @@ def _lines(attribute: Attribute) -> list[str]:
     if attribute.type is Type.TIME:
         # 0001-01-01 is how some services write "never"; Table Storage has no such year.
         # A mistyped year before 1601 is a fact too, but no Edm.DateTime: it is kept as text.
-        lines.append(f" if v and v[:4] != '0001': e[{column!r}] = v")
-        lines.append(f" if v and v[:4] > '1600': e[{column + _TIME_SUFFIX!r}] = 'Edm.DateTime'")
+        lines.append(" if v and (year := v[:4]) != '0001':")
+        lines.append(f"  e[{column!r}] = v")
+        lines.append(f"  if year > '1600': e[{column + _TIME_SUFFIX!r}] = 'Edm.DateTime'")
     elif attribute.type is Type.JSON:
         lines.append(f" if v: e[{column!r}] = dumps(v).decode()")
     elif attribute.type is Type.TEXT:

@@ -12,24 +12,17 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
-from urllib.request import getproxies_environment
 
 import orjson
-from azure.core import AsyncPipelineClient
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.pipeline import AsyncPipeline
 from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
-from azure.core.pipeline.transport import AioHttpTransport
-from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from shared.clock import Clock
 from shared.errors import Unavailable
 from shared.storage.connection import SCOPE, StorageConnection, TableKeyPolicy
 from shared.storage.tables import refuse_newer
+from shared.storage.transport import Answer, Request, Transport
 from shared.storage.wide import join
 from shared.tasks import RightOfWay, together
 
@@ -41,7 +34,6 @@ _REFUSED_PART = re.compile(rb"HTTP/1\.1 ([45]\d\d)")
 _CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z]+)"')
 _PLAIN = re.compile(r"[0-9A-Za-z|!~_.-]*")
 _ATTEMPTS = 7
-_TIMEOUTS = {"connection_timeout": 10, "read_timeout": 35}  # the service itself gives up after 30 s
 _HEADERS = {
     "Accept": "application/json;odata=nometadata",
     "DataServiceVersion": "3.0",
@@ -66,17 +58,14 @@ class Refused(Exception):
         self.status, self.code = status, code
 
 
-def build_client(connection: StorageConnection, credential: Any) -> AsyncPipelineClient[HttpRequest, AsyncHttpResponse]:
+def build_pipeline(connection: StorageConnection, credential: Any) -> AsyncPipeline[Request, Answer]:
     """A pipeline that signs; retries are ours. `credential` is an async token credential, None with an account key."""
     sign: Any
     if connection.account_key is None:
         sign = AsyncBearerTokenCredentialPolicy(credential, SCOPE)
     else:
         sign = TableKeyPolicy(connection.account, connection.account_key)
-    policies: list[Any] = [sign]  # headers are ours: each further policy costs every request 10 microseconds
-    # With the environment's settings aiohttp looks for proxies and opens .netrc for every request: a third of its CPU.
-    transport = AioHttpTransport(use_env_settings=bool(getproxies_environment()))
-    return AsyncPipelineClient(base_url=connection.table_endpoint, policies=policies, transport=transport)
+    return AsyncPipeline(Transport(), [sign])  # headers are ours: each further policy costs 10 microseconds a request
 
 
 class BulkTables:
@@ -84,13 +73,13 @@ class BulkTables:
 
     def __init__(
         self,
-        client: AsyncPipelineClient[HttpRequest, AsyncHttpResponse],
+        pipeline: AsyncPipeline[Request, Answer],
         endpoint: str,
         clock: Clock,
         credential: Any = None,
         concurrency: int = 16,
     ) -> None:
-        self._client, self._endpoint, self._clock = client, endpoint, clock
+        self._pipeline, self._endpoint, self._clock = pipeline, endpoint, clock
         self._credential = credential
         self.guard: Callable[[], None] = lambda: None
         """Raises when this worker must not send another request: asked before each attempt."""
@@ -102,7 +91,7 @@ class BulkTables:
         self._there: set[str] = set()
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._pipeline.__aexit__()
         if self._credential is not None:
             await self._credential.close()
 
@@ -149,9 +138,7 @@ class BulkTables:
             query += f"&$select={','.join([*select, 'V'])}"
         following = ""
         while True:
-            response = await self._send(
-                HttpRequest("GET", f"{self._endpoint}/{table}()?{query}{following}", headers=_HEADERS)
-            )
+            response = await self._send(Request("GET", f"{self._endpoint}/{table}()?{query}{following}", {**_HEADERS}))
             if response.status_code == 404:
                 return  # the table is made by its first write
             _raise_refused(response)
@@ -181,7 +168,7 @@ class BulkTables:
             "Content-Type": f"multipart/mixed; boundary=batch_{boundary}",
         }
         for _ in range(2):
-            response = await self._send(HttpRequest("POST", f"{self._endpoint}/$batch", headers=headers, content=body))
+            response = await self._send(Request("POST", f"{self._endpoint}/$batch", headers, body))
             part = _part(response)
             if response.status_code == 202 and 0 < part < 300:
                 return
@@ -211,7 +198,7 @@ class BulkTables:
         head = f"--batch_{boundary}\r\nContent-Type: multipart/mixed; boundary=changeset_{boundary}\r\n\r\n"
         body = f"{head}{parts}--changeset_{boundary}--\r\n--batch_{boundary}--\r\n".encode()
         headers = {**_HEADERS, "Content-Type": f"multipart/mixed; boundary=batch_{boundary}"}
-        response = await self._send(HttpRequest("POST", f"{self._endpoint}/$batch", headers=headers, content=body))
+        response = await self._send(Request("POST", f"{self._endpoint}/$batch", headers, body))
         part = _part(response)
         worst = max(response.status_code, part)
         if worst >= 400 and worst != 404:
@@ -220,7 +207,7 @@ class BulkTables:
 
     async def _delete(self, table: str, partition: str, key: str) -> None:
         url = f"{self._endpoint}/{table}({_address(partition, key)})"
-        response = await self._send(HttpRequest("DELETE", url, headers={**_HEADERS, "If-Match": "*"}))
+        response = await self._send(Request("DELETE", url, {**_HEADERS, "If-Match": "*"}))
         if response.status_code != 404:
             _raise_refused(response)
 
@@ -228,11 +215,11 @@ class BulkTables:
         async with self._creating:
             body = orjson.dumps({"TableName": table})
             headers = {**_HEADERS, "Content-Type": "application/json"}
-            response = await self._send(HttpRequest("POST", f"{self._endpoint}/Tables", headers=headers, content=body))
+            response = await self._send(Request("POST", f"{self._endpoint}/Tables", headers, body))
             if response.status_code != 409:
                 _raise_refused(response)
 
-    async def _send(self, request: HttpRequest) -> AsyncHttpResponse:
+    async def _send(self, request: Request) -> Answer:
         """One answer with its body read; 5xx, 429 and lost connections are tried again for about a minute. A batch that is
         refused for such a reason says so inside an answer of 202.
         """
@@ -243,13 +230,12 @@ class BulkTables:
             async with self._slots:
                 self.guard()
                 try:
-                    response = await self._client.send_request(request, stream=False, **_TIMEOUTS)
-                    await response.read()
+                    response = (await self._pipeline.run(request)).http_response
                 except ClientAuthenticationError as error:
                     raise Unavailable(
                         "The function app's identity could not get a token for Table Storage.", code="storage-denied"
                     ) from error
-                except (ServiceRequestError, ServiceResponseError, AzureError, OSError) as error:
+                except (AzureError, OSError) as error:
                     problem = error
                     continue
             worst = max(response.status_code, _part(response))
@@ -318,7 +304,7 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _part(response: AsyncHttpResponse) -> int:
+def _part(response: Answer) -> int:
     """How a batch went: the status of the part that was refused (then all are), otherwise of the first; 0: no batch."""
     if not response.headers.get("Content-Type", "").startswith("multipart/"):
         return 0
@@ -326,11 +312,11 @@ def _part(response: AsyncHttpResponse) -> int:
     return int(found.group(1)) if found else 0
 
 
-def _code(response: AsyncHttpResponse) -> str:
+def _code(response: Answer) -> str:
     match = _CODE.search(response.content)
     return match.group(1).decode() if match else ""
 
 
-def _raise_refused(response: AsyncHttpResponse) -> None:
+def _raise_refused(response: Answer) -> None:
     if response.status_code >= 400:
         raise Refused(response.status_code, _code(response))

@@ -54,6 +54,7 @@ class StreamReader:
     ) -> None:
         self._stream, self._source, self._store = stream, source, store
         self._scope, self._control, self._plan = scope, control, plan
+        self._scoped = scope.narrow
         self._mapper = compile_mapping(stream.attributes)
         self._records, self._stubs = Index(), Index()
         self._born, self._back, self._touched = IdSet(), IdSet(), IdSet()  # written by this run: new, returned, changed
@@ -152,10 +153,6 @@ class StreamReader:
         self._loaded = True
         self.progress.new, self.progress.returned = len(self._born), len(self._back)
 
-    @property
-    def _scoped(self) -> bool:
-        return self._scope.narrow
-
     def _from_page_one(self) -> None:
         """The bitmap does not fit what is stored: somebody else wrote. Everything is looked at again."""
         fresh = self._plan.fresh.model_copy(deep=True)
@@ -225,8 +222,9 @@ class StreamReader:
         changed = (place >= 0 and self._records.digest(place) != digest) or (
             place < 0 and stub >= 0 and self._stubs.digest(stub) != digest
         )
-        reason = self._scope.left_out(item, lambda: self._last_change(place, stub, changed=changed))
-        if reason:
+        if self._scoped and (
+            reason := self._scope.left_out(item, lambda: self._last_change(place, stub, changed=changed))
+        ):
             self._leave_out(Write(object_id, Act.OUTSIDE, {}, body, digest, reason, changed=changed), place, stub)
             return
         self._leavers.present(object_id)

@@ -62,15 +62,17 @@ class IdSet:
     def _add(self, mark: int) -> bool:
         part = mark % _PARTS
         slots = self._parts[part]
-        if not _put(slots, mark):
+        place = _place(slots, mark)
+        if slots[place] == mark:
             return False
+        slots[place] = mark
         self._count += 1
         self._counts[part] += 1
         if self._counts[part] * 4 > len(slots) * 3:
             grown = array("Q", bytes(8 * (len(slots) * 3 // 2)))
             for old in slots:
                 if old != _EMPTY:
-                    _put(grown, old)
+                    grown[_place(grown, old)] = old
             self._parts[part] = grown
         return True
 
@@ -89,17 +91,9 @@ def _place(slots: "array[int]", mark: int) -> int:
     """Where it is, or where it would be put."""
     size = len(slots)
     place = mark // _PARTS % size
-    while slots[place] != _EMPTY and slots[place] != mark:
+    while (found := slots[place]) != _EMPTY and found != mark:
         place = place + 1 if place + 1 < size else 0
     return place
-
-
-def _put(slots: "array[int]", mark: int) -> bool:
-    place = _place(slots, mark)
-    if slots[place] == mark:
-        return False
-    slots[place] = mark
-    return True
 
 
 class Index:

@@ -200,20 +200,26 @@ def memory(report: Report, small: int, large: int) -> None:
 
 
 def sdk(report: Report, users: int, rounds: int) -> None:
+    """Records only. The table server counts them and no more: ours keeps it busy while it works, the loop waits for it,
+    and what a busy neighbour costs is not the loop's merit.
+    """
     ours, theirs = [], []
-    with servers(users) as at:
+    with servers(users, sink="Records") as at:
         for _ in range(rounds):
             at.tables_admin(clear=True)
             theirs.append(measure("sdk_loop", "--graph", at.graph, "--tables", at.tables)["cpuSeconds"] / users * 1e6)
+            other = at.stats()["operations"].get("Records put")
             at.tables_admin(clear=True)
-            ours.append(rollcall(at, "auto", "--records-only")["cpuSeconds"] / users * 1e6)
-    mine, other = statistics.median(ours), statistics.median(theirs)
-    text = f"{other:.0f} / {mine:.0f} us a user = {other / mine:.0f}"
+            found = rollcall(at, "auto", "--records-only")
+            ours.append(found["cpuSeconds"] / users * 1e6)
+            if not found["recordOperations"] == other == users:
+                sys.exit(f"both must write the same: {found['recordOperations']} {other}")
+    mine, loop = statistics.median(ours), statistics.median(theirs)
     report.add(
         f"CPU of PageIterator + submit_transaction, {users:,} users, against ours",
-        text,
+        f"{loop:.0f} / {mine:.0f} us a user = {loop / mine:.0f}",
         "at least 50",
-        good=other >= 50 * mine,
+        good=loop >= 50 * mine,
     )
 
 

@@ -28,7 +28,7 @@ from shared.domain.run import Run, Waits
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.settings import is_loopback
-from shared.storage.bulk import BulkTables, Entity, build_client
+from shared.storage.bulk import BulkTables, Entity, build_pipeline
 from shared.storage.config import ConfigStore, Document
 from shared.storage.connection import StorageConnection, from_connection_string
 from shared.storage.runs import Runs, new_run_id
@@ -158,7 +158,7 @@ async def drive(options: argparse.Namespace) -> dict[str, Any]:
         runs.create(run)
 
         def bulk() -> BulkTables:
-            made = CountingBulk(build_client(storage, None), storage.table_endpoint, clock)
+            made = CountingBulk(build_pipeline(storage, None), storage.table_endpoint, clock)
             made.operations = operations
             return made
 
