@@ -15,6 +15,7 @@ from shared.storage.lease import Lease
 from shared.storage.runs import Runs
 from tests import expected
 from tests.rig import Hands, Rig
+from tests.worker import Remote
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
@@ -144,25 +145,23 @@ def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(rig: R
     connector = rig.configure()
     run, _ = rig.services().dispatch.run_now(connector, "test")
     (message,) = rig.messages()
-    frozen_time, told = rig.clock, list[str]()
+    remote = Remote(rig.given(message))
     rig.web.slow_seconds = 0.25
-    worker = threading.Thread(target=lambda: told.append(rig.work(message)))
     asked = rig.web.requests
-    worker.start()
     _wait_for(lambda: rig.web.requests >= asked + 5)
     gate = rig.web.gate = asyncio.Event()
-    _wait_for(lambda: rig.web.held > 0)  # from here on it stands still, in the middle of a page
+    _wait_for(lambda: rig.web.held > 0)  # it waits for a page, with others read and not yet written
+    remote.freeze()
     rig.web.slow_seconds, rig.web.gate = 0.0, None
+    rig._loop.call_soon_threadsafe(gate.set)  # the page comes while nobody is there to take it
     # Another worker sees no sign of life for a whole term, takes over and ends the run.
-    frozen_time.seconds += 500
-    rig.clock = Hands(frozen_time.wall + timedelta(seconds=500))
+    remote.past.value += 500
+    rig.clock.move(500)
     rig.directory.change("users", 3, {"displayName": "Changed meanwhile"})
     assert rig.finish(run.id).state == "succeeded"
-    assert worker.is_alive()
     stored = rig.snapshot()["Records"]
-    rig._loop.call_soon_threadsafe(gate.set)
-    worker.join(30)
-    assert told[0] == "stopped: the lease is lost"
+    remote.resume()
+    assert remote.ended() == "stopped: the lease is lost"
     assert rig.snapshot()["Records"] == stored
     assert _takeovers(rig, run) == 1
     _right(rig)
