@@ -9,7 +9,7 @@ import pytest
 from shared.domain.run import Run
 from shared.storage.holds import HOLDS, decide
 from tests import expected
-from tests.rig import Rig
+from tests.rig import ROLES, Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 PEOPLE = 24
@@ -66,6 +66,24 @@ def test_a_scope_that_changes_between_two_slices_counts_from_the_first_page_on(r
     _right(rig, inside)
     assert ended.streams[0].left_scope == PEOPLE - len(inside)
     assert rig.entities("Tombstones") == []
+
+
+def test_a_changed_scope_is_one_entry_however_often_its_run_began(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.run(connector)
+    rig.change("source", "a", domains=["contoso.example"])
+    run = _begun(rig, connector, 2)
+    rig.services().dispatch.halt(connector, "test")
+    assert rig.finish(run).state == "cancelled"
+    rig.roles = []
+    assert rig.run(connector).state == "failed"
+    rig.roles = list(ROLES)
+    run = _begun(rig, connector, 2)
+    assert rig.finish(run).state == "succeeded"
+    assert rig.run(connector, full=True).state == "succeeded"
+    month = f"Changes{rig.clock.now():%Y%m}"
+    entries = [row for row in rig.entities(month) if row["Kind"] == "configuration"]
+    assert [(row["Stream"], row["Name"]) for row in entries] == [("users", "users: scope")], entries
 
 
 def test_a_member_who_joins_an_excluded_group_between_two_slices_goes_with_the_next_run(rig: Rig) -> None:

@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 
 from shared.clock import parse_iso
+from shared.domain.run import track_of
 from shared.scheduling import Scheduling, quarantine_of
 from shared.storage import keys
 from shared.storage.config import ConfigStore
 from shared.storage.holds import HOLDS, decide
 from shared.storage.lease import Lease
+from shared.storage.queues import Queues
+from shared.storage.runs import Runs
 from shared.storage.schedules import ScheduleRow, Schedules
+from shared.sync.dispatch import Dispatch
 from shared.sync.runner import Retention
 from tests.rig import Rig
 
@@ -272,3 +276,38 @@ def test_a_deletion_takes_every_row_of_its_connector_and_nothing_else(rig: Rig) 
     assert belongings() == ({}, others)
     config = rig.services().config
     assert config.get("connector", go) is None and config.get("connector", keep)
+
+
+def test_a_deletion_that_the_tick_begins_first_is_answered_with_that_run(rig: Rig) -> None:
+    """The tick of another worker comes between any two requests of the deletion."""
+    struck = 0
+    for at in range(1, 40):
+        rig.reset()
+        connector = rig.configure()
+        rig.change("connector", connector, deleting=True)
+        services = rig.services()
+        document = services.config.get("connector", connector)
+        assert document
+        asked: list[str] = []
+
+        def tick_between(request: str, at: int = at, asked: list[str] = asked) -> None:
+            asked.append(request)
+            if len(asked) == at:
+                tables = rig.beside()
+                schedules = Schedules(tables)
+                Dispatch(
+                    ConfigStore(tables), schedules, Scheduling(schedules, rig.clock), Runs(tables),
+                    Queues(rig.direct, None), rig.clock,
+                ).tick()  # fmt: skip
+
+        rig.cut.before = tick_between
+        run = services.dispatch.delete_records(document, "somebody")
+        rig.cut.before = lambda _request: None
+        assert run, f"no run after {asked}"
+        assert _row(rig, track_of(connector, "delete")).run == run.id
+        assert rig.finish(run.id).state == "succeeded"
+        assert rig.services().config.get("connector", connector) is None
+        if len(asked) < at:
+            break
+        struck += 1
+    assert struck >= 6
