@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shared.storage.tables import Tables
     from shared.sync.dispatch import Dispatch
     from shared.sync.forecast import Forecasts
-    from shared.sync.runner import Services
+    from shared.sync.slice import Services
     from shared.vault import Vault
 
 
@@ -208,7 +208,7 @@ class App:
 
     @property
     def run_services(self) -> "Services":
-        from shared.sync.runner import Retention, Services
+        from shared.sync.slice import Retention, Services
 
         return Services(
             tables=self.tables,

@@ -42,7 +42,8 @@ from shared.storage.schedules import Schedules
 from shared.storage.tables import Tables
 from shared.sync.abandon import abandon
 from shared.sync.dispatch import QUEUE, Dispatch
-from shared.sync.runner import Retention, Services, run_slice
+from shared.sync.runner import run_slice
+from shared.sync.slice import Retention, Services
 from tests.bench.run_once import StaticToken
 from tests.conftest import journal
 from tests.stored import Rows, Stored

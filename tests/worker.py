@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from shared.clock import parse_iso
-from shared.sync.runner import Retention
+from shared.sync.slice import Retention
 from tests.bench.run_once import warm
 from tests.rig import Hands, Rig
 

@@ -6,7 +6,7 @@ from typing import Any
 from shared.domain.run import Problem, RunState
 from shared.storage.lease import Lease
 from shared.storage.runs import put_run
-from shared.sync.runner import Services
+from shared.sync.slice import Services
 
 _CHANCES = 3  # a storage outage of minutes poisons a message; the run itself may be quite well
 

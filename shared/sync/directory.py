@@ -1,16 +1,12 @@
 """The directory streams of a connector: how each is read by this run, and what is kept of it for the next one."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from shared.clock import iso, parse_iso
-from shared.connectors import KINDS
-from shared.connectors.base import Kind, Stream
+from shared.connectors.base import Stream
 from shared.domain.checkpoint import Checkpoint, Phase, StreamState, packed, unpacked
-from shared.domain.configuration import ConnectorIn, SourceIn
 from shared.domain.receipt import Receipt, StreamReceipt
 from shared.domain.removal import lately, noted
 from shared.domain.run import Problem, StreamCounts, StreamProgress
@@ -30,11 +26,12 @@ from shared.sync.activity import MOST_AGE, Activity
 from shared.sync.engine import MOST_STALE, StreamReader
 from shared.sync.groups import NOBODY, Excluded, excluded_people
 from shared.sync.plan import Control, Plan, StartOver
-from shared.sync.runner import Cancelled, Slice, problem_of
+from shared.sync.reading import Reading
 from shared.sync.scope import Scope
+from shared.sync.slice import Slice, problem_of
+from shared.sync.tenant import Configured, attribute_marks, configured, not_granted, sign_in
 
 GRACE = timedelta(minutes=30)
-MOST_WAITING = 180.0  # seconds a slice
 LINK_DAYS = 6  # Microsoft forgets a delta link after seven
 _SKU_PERMISSIONS = frozenset(("Organization.Read.All", "Directory.Read.All", "Organization.ReadWrite.All"))
 
@@ -42,72 +39,6 @@ _SKU_PERMISSIONS = frozenset(("Organization.Read.All", "Directory.Read.All", "Or
 async def read(work: Slice) -> None:
     """All streams that the connector's options switch on."""
     await Directory(work).read()
-
-
-@dataclass
-class Configured:
-    """What the run's configuration says, read anew in each slice."""
-
-    connector: ConnectorIn
-    source: SourceIn
-    kind: Kind
-    credential: Any
-
-
-async def configured(work: Slice) -> Configured:
-    """Raises Cancelled where the connector or its source is gone or switched off."""
-    config = work.services.config
-    document = await asyncio.to_thread(config.get, "connector", work.run.connector_id)
-    if document is None or document.body.get("deleting"):
-        raise Cancelled
-    connector = ConnectorIn.model_validate({k: v for k, v in document.body.items() if k != "deleting"})
-    source_document = await asyncio.to_thread(config.get, "source", connector.source_id)
-    if source_document is None:
-        raise Cancelled
-    source = SourceIn.model_validate({k: v for k, v in source_document.body.items() if k != "pin"})
-    if not source.crawl:
-        raise Cancelled
-    credential = await asyncio.to_thread(config.get, "credential", source.credential_id)
-    if credential is None:
-        raise SourceProblem(
-            "The source's credential is gone.",
-            code="credential-missing",
-            remedy="Choose a credential on the source.",
-        )
-    return Configured(connector, source, KINDS[connector.kind], credential)
-
-
-def sign_in(work: Slice, found: Configured) -> GraphClient:
-    source = found.source
-    graph = work.services.graph(found.credential, source.cloud, source.tenant_id, work.run.waits)
-    graph.budget = waiting_budget(work)
-    return graph
-
-
-def waiting_budget(work: Slice) -> Callable[[], float]:
-    """What a slice may wait for Graph: not all of its time, for a worker that waits is one that others wait for."""
-    waits = work.run.waits
-    before = waits.throttle_seconds + waits.retry_seconds
-
-    def left() -> float:
-        return min(work.time_left(), MOST_WAITING - (waits.throttle_seconds + waits.retry_seconds - before))
-
-    return left
-
-
-def attribute_marks(stream: Stream) -> dict[str, str]:
-    """Attribute to a digest of its definition, for those that have a source."""
-    return {a.name: fingerprint(a.name, a.type.value, a.source, a.transform) for a in stream.attributes if a.source}
-
-
-def not_granted(stream: Stream) -> Denied:
-    name = stream.permission.name
-    return Denied(
-        f"The application permission {name} is not granted, so {stream.name} can't be read.",
-        code="graph-permission-missing",
-        remedy=f"In the app registration add the application permission {name} of Microsoft Graph, then grant admin consent.",
-        reason="permission",
-    )
 
 
 def listing_of(stream: Stream) -> Listing:
@@ -291,7 +222,7 @@ class OneStream:
 
         control = Control(save, work.beat, work.time_left, work.clock, self._graph.way)
         source = DirectoryReader(self._graph, self._listing, ahead=True)
-        return StreamReader(stream, source, store, holds, scope, control, plan, resumed)
+        return StreamReader(Reading(stream, source, store, holds, scope, control, plan, resumed))
 
     async def _intend(self, intent: Intent) -> None:
         """Whose look-up rows are about to change, with the state that is durable already."""

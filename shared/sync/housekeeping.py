@@ -21,7 +21,7 @@ from shared.storage.lease import STATE
 from shared.storage.records import LOOKUP, OUT_OF_SCOPE, RECORDS, TOMBSTONES
 from shared.storage.schedules import Schedules
 from shared.sync.plan import SliceOver
-from shared.sync.runner import Slice
+from shared.sync.slice import Slice
 
 _ANYTHING = ("", "~")
 Wanted = Callable[[dict[str, Any]], bool]

@@ -2,78 +2,13 @@
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from shared.clock import Clock, iso
-from shared.domain.clouds import CloudName
-from shared.domain.run import Problem, Run, RunState, StreamProgress, Waits
-from shared.errors import SourceProblem, Unavailable
-from shared.graph.answers import Postponed
-from shared.graph.client import GraphClient
-from shared.storage.bulk import BulkTables, Refused
-from shared.storage.config import ConfigStore, Document
+from shared.domain.run import Run
+from shared.errors import Unavailable
 from shared.storage.lease import Lease, LeaseLost
-from shared.storage.runs import Runs, parse, put_run
-from shared.storage.tables import Delete, Insert, Operation, Tables
-from shared.sync.dispatch import Dispatch
-from shared.sync.plan import SliceOver
-
-_PROGRESS_EVERY = 5.0
-_CANCEL_EVERY = 2.0
-_MOST_ATTEMPTS = 3
-_MOST_TAKEOVERS = 10
-_log = logging.getLogger("rollcall.run")
-
-
-class Cancelled(Exception):
-    """Somebody asked the run to stop."""
-
-
-@dataclass(frozen=True)
-class Services:
-    """What a run needs from outside. `bulk` and `graph` make clients for one slice."""
-
-    tables: Tables
-    config: ConfigStore
-    runs: Runs
-    dispatch: Dispatch
-    clock: Clock
-    slice_seconds: float
-    bulk: Callable[[], BulkTables]
-    graph: Callable[[Document, CloudName, str, Waits], GraphClient]
-    keep: "Retention"
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How many days things are kept."""
-
-    runs_days: int = 90
-    tombstones_days: int = 365
-    holds_days: int = 90
-    journal_days: int = 400
-
-
-Work = Callable[["Slice"], Awaitable[None]]
-
-
-def _task(run: Run) -> Work:
-    """The work of a task; imported on first use, for a run does one of them."""
-    if run.task in ("delete", "purge"):
-        from shared.sync import housekeeping
-
-        return housekeeping.delete if run.task == "delete" else housekeeping.purge
-    if run.task == "sign-ins":
-        from shared.sync import signins
-
-        return signins.read
-    from shared.sync import directory
-
-    return directory.read
+from shared.storage.runs import parse, put_run
+from shared.sync.slice import Services, Slice, Work
 
 
 async def run_slice(services: Services, message: dict[str, Any]) -> str:
@@ -97,7 +32,7 @@ async def run_slice(services: Services, message: dict[str, Any]) -> str:
         return "dropped: another worker was faster"
     lease.start()
     try:
-        return await work.do()
+        return await work.do(_task)
     except LeaseLost:
         return "stopped: the lease is lost"
     except Unavailable:
@@ -109,150 +44,16 @@ async def run_slice(services: Services, message: dict[str, Any]) -> str:
         lease.stop()
 
 
-class Slice:
-    """The state of one slice, and what every task needs: commits, progress, cancelling."""
+def _task(run: Run) -> Work:
+    """The work of a task; imported on first use, for a run does one of them."""
+    if run.task in ("delete", "purge"):
+        from shared.sync import housekeeping
 
-    def __init__(self, services: Services, lease: Lease, run: Run, *, cancel_asked: bool) -> None:
-        self.services, self.lease, self.run = services, lease, run
-        self.clock = services.clock
-        self._began = self.clock.monotonic()
-        self._told_at = self._asked_at = self._began
-        self._cancel_asked = cancel_asked
-        self._later: dict[tuple[str, str], Operation] = {}
+        return housekeeping.delete if run.task == "delete" else housekeeping.purge
+    if run.task == "sign-ins":
+        from shared.sync import signins
 
-    def time_left(self) -> float:
-        return self.services.slice_seconds - (self.clock.monotonic() - self._began)
+        return signins.read
+    from shared.sync import directory
 
-    def begin(self, *, taken_over: bool) -> Run:
-        run, now = self.run, self.clock.now()
-        run.state, run.not_before = RunState.RUNNING, None
-        run.started_at = run.started_at or now
-        run.updated_at = now
-        run.takeovers += taken_over
-        return run
-
-    async def do(self) -> str:
-        run = self.run
-        try:
-            if run.takeovers > _MOST_TAKEOVERS:
-                raise SourceProblem(
-                    f"{run.takeovers} workers in a row stopped in the middle of this run without a word.",
-                    code="worker-lost",
-                    remedy="Look at the function app's memory and log at the times of the run; nobody was removed.",
-                )
-            if self._cancel_asked:
-                raise Cancelled
-            await _task(run)(self)
-        except Cancelled:
-            return await self._close(RunState.CANCELLED)
-        except (SliceOver, Postponed) as pause:
-            return await self._pause(pause.seconds if isinstance(pause, Postponed) else 0)
-        except SourceProblem as problem:
-            run.problems.append(problem_of(problem))
-            return await self._close(RunState.FAILED)
-        except Refused as refused:
-            run.problems.append(_refused(refused))
-            return await self._close(RunState.FAILED)
-        except (LeaseLost, Unavailable):
-            raise
-        except Exception:  # noqa: BLE001 - a defect of ours must not lose the run: tried again, then closed
-            _log.exception("run %s failed in slice %s", run.id, run.slice)
-            return await self._defect()
-        failed = any(stream.phase == "failed" for stream in run.streams)
-        held = any(stream.held for stream in run.streams)
-        return await self._close(RunState.FAILED if failed else RunState.HELD if held else RunState.SUCCEEDED)
-
-    def show(self, progress: StreamProgress) -> None:
-        self.run.streams = [progress.model_copy() if s.name == progress.name else s for s in self.run.streams]
-
-    def phase(self, name: str, phase: str) -> None:
-        for stream in self.run.streams:
-            if stream.name == name:
-                stream.phase = phase
-
-    async def beat(self, progress: StreamProgress | None = None) -> None:
-        """After each page: stop if asked to (looked for every second); show progress every few seconds."""
-        self.lease.guard()
-        now = self.clock.monotonic()
-        if now - self._asked_at >= _CANCEL_EVERY:
-            self._asked_at = now
-            if await asyncio.to_thread(self.services.runs.cancel_asked, self.run):
-                self._cancel_asked = True
-                raise Cancelled
-        if now - self._told_at >= _PROGRESS_EVERY:
-            self._told_at = now
-            if progress:
-                self.show(progress)
-            await self.commit([])
-
-    def later(self, *operations: Operation) -> None:
-        """Operations that go with the next commit."""
-        for operation in operations:
-            self._later[_place(operation)] = operation
-
-    async def commit(self, operations: list[Operation], *, release: bool = False) -> None:
-        run = self.run
-        run.updated_at = self.clock.now()
-        self._told_at = self.clock.monotonic()
-        if run.started_at:
-            seconds = max((run.updated_at - run.started_at).total_seconds(), 0.001)
-            run.records_per_second = round(sum(stream.read for stream in run.streams) / seconds, 1)
-        self.later(put_run(run.model_copy(deep=True)), *operations)
-        batch, self._later = list(self._later.values()), {}
-        await asyncio.to_thread(self.lease.commit, batch, release=release)
-
-    async def _close(self, state: RunState) -> str:
-        self.run.state, self.run.finished_at = state, self.clock.now()
-        if state is RunState.CANCELLED:
-            for stream in self.run.streams:
-                if stream.phase == "reading":
-                    stream.phase = "pending"
-        if self._cancel_asked:
-            self.later(Delete(self.run.track, f"cancel|{self.run.id.partition('~')[2]}"))
-        await self.commit([], release=True)
-        await asyncio.to_thread(self.services.dispatch.closed, self.run)
-        return state.value
-
-    async def _pause(self, seconds: float) -> str:
-        run = self.run
-        run.slice += 1
-        run.state = RunState.WAITING if seconds else RunState.QUEUED
-        if seconds:
-            run.not_before = self.clock.now() + timedelta(seconds=seconds)
-        await self.commit([], release=True)
-        await asyncio.to_thread(self.services.dispatch.next_slice, run, seconds)
-        return f"slice over, next in {seconds:.0f} s"
-
-    async def _defect(self) -> str:
-        attempts = sum(problem.code == "internal-error" for problem in self.run.problems) + 1
-        self.run.problems.append(
-            Problem(
-                code="internal-error",
-                message=f"Attempt {attempts} of this run met a defect in Rollcall at {iso(self.clock.now())}.",
-                remedy="The log of that time has the details; report them. Nobody was removed.",
-            )
-        )
-        if attempts >= _MOST_ATTEMPTS:
-            return await self._close(RunState.FAILED)
-        return await self._pause(5.0 * attempts)
-
-
-def _place(operation: Operation) -> tuple[str, str]:
-    """Two operations on one row can't be in one transaction: the later one counts."""
-    if isinstance(operation, Delete):
-        return operation.partition, operation.key
-    row = operation.row
-    assert not isinstance(operation, Insert)
-    return row["PartitionKey"], row["RowKey"]
-
-
-def problem_of(problem: SourceProblem, stream: str | None = None) -> Problem:
-    return Problem(code=problem.code, message=problem.detail, remedy=problem.remedy, stream=stream)
-
-
-def _refused(refused: Refused) -> Problem:
-    return Problem(
-        code="storage-refused",
-        message=f"Table Storage refused a write: {refused.status} {refused.code}.",
-        remedy="Nobody was removed. Check the storage account's limits; if it goes on, report the run's id.",
-    )
+    return directory.read

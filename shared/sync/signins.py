@@ -26,10 +26,10 @@ from shared.storage.bulk import BulkTables
 from shared.storage.records import Authorship, Home, RecordStore
 from shared.storage.runs import put_receipt, put_stream
 from shared.storage.slots import Slot, Slots
-from shared.sync.directory import Configured, attribute_marks, configured, not_granted, sign_in
 from shared.sync.index import IdSet, Index
 from shared.sync.plan import SliceOver
-from shared.sync.runner import Cancelled, Slice, problem_of
+from shared.sync.slice import Cancelled, Slice, problem_of
+from shared.sync.tenant import Configured, attribute_marks, configured, not_granted, sign_in
 
 SERVICE = "sign-in-activity"
 REQUESTS, WINDOW = 10, 60.0

@@ -33,7 +33,8 @@ from shared.storage.config import ConfigStore, Document
 from shared.storage.connection import StorageConnection, from_connection_string
 from shared.storage.runs import Runs, new_run_id
 from shared.storage.tables import Tables
-from shared.sync.runner import Retention, Services, run_slice
+from shared.sync.runner import run_slice
+from shared.sync.slice import Retention, Services
 
 EMULATOR = from_connection_string("UseDevelopmentStorage=true")
 

@@ -13,7 +13,7 @@ from shared.storage.lease import STATE, Lease, LeaseLost
 from shared.storage.runs import Runs, new_run_id
 from shared.storage.tables import Put, Tables
 from shared.sync.abandon import abandon
-from shared.sync.runner import Services
+from shared.sync.slice import Services
 from tests import support
 from tests.bench.run_once import NoDispatch
 

@@ -16,7 +16,7 @@ from shared.storage.queues import Queues
 from shared.storage.runs import Runs
 from shared.storage.schedules import ScheduleRow, Schedules
 from shared.sync.dispatch import Dispatch
-from shared.sync.runner import Retention
+from shared.sync.slice import Retention
 from tests.rig import Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")

@@ -1,0 +1,155 @@
+"""What changed since a delta link was made, while the list was read or since the last run."""
+
+from typing import Any
+
+import orjson
+
+from shared.clock import parse_iso
+from shared.domain.checkpoint import Phase
+from shared.domain.removal import Cause
+from shared.domain.write import Act, Known, Write
+from shared.graph.answers import Missing, PageTokenExpired, ResyncNeeded
+from shared.graph.listing import Page
+from shared.sync.index import IdSet
+from shared.sync.plan import SliceOver, StartOver
+from shared.sync.reading import Reading, page_loop, write_of
+
+
+class CatchUp:
+    """A delta round, or the end of a full read."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._told = IdSet()  # named by these pages, and not among the records
+
+    async def read(self) -> None:
+        reading = self._reading
+        if reading.outbox:
+            await reading.cut()
+        link = reading.checkpoint.next_link or reading.checkpoint.delta_link
+        assert link
+        try:
+            while True:
+                page = await reading.source.changes(link)
+                await reading.outbox.settle()  # told objects are compared with stored rows
+                await self._take_changes(page)
+                await reading.control.beat(reading.progress)
+                if page.next_link is None:
+                    break
+                if page.next_link == link:
+                    raise page_loop()
+                link = reading.checkpoint.next_link = page.next_link
+                if reading.flush_due():
+                    await reading.cut()
+                if reading.control.time_left() <= 0:
+                    raise SliceOver
+        except (ResyncNeeded, Missing, PageTokenExpired) as refused:
+            if not reading.plan.full:
+                expired = isinstance(refused, PageTokenExpired)
+                raise StartOver("delta-page-token-expired" if expired else "delta-expired") from refused
+            page = Page([], None, None)  # nothing to catch up with: the next run reads everything again
+        reading.checkpoint.delta_link, reading.checkpoint.next_link = page.delta_link, None
+        await reading.advance(Phase.ABSENT)
+
+    async def _take_changes(self, page: Page) -> None:
+        reading = self._reading
+        told: dict[str, dict[str, Any]] = {}  # the last word on each counts; a relation is named only when it changed
+        for item in page.items:
+            earlier = told.get(item["id"], {})
+            told[item["id"]] = {name: earlier[name] for name in reading.stream.delta_links if name in earlier} | item
+        present = [object_id for object_id, item in told.items() if "@removed" not in item]
+        known = await reading.store.find(present, stubs=bool(reading.plan.stubs) or reading.scoped)
+        await self._complete_stubs(told, known)
+        for object_id, item in told.items():
+            if object_id in reading.old:
+                reading.old.discard(object_id)
+                reading.checkpoint.met.append(object_id)
+            if "@removed" in item:
+                reading.progress.reported_removed += 1
+                reading.leavers.reported(item)
+            else:
+                reading.progress.reported_present += 1
+                self.take(item, known[object_id])
+        if not reading.plan.full:
+            reading.progress.pages += 1
+            reading.progress.read += len(page.items)
+        reading.outbox.pages += 1
+
+    async def _complete_stubs(self, told: dict[str, dict[str, Any]], known: dict[str, Known]) -> None:
+        """Of an object out of scope no relation is stored that delta could leave unsaid: should it come back, ask."""
+        reading = self._reading
+        links = reading.stream.delta_links
+        short = [
+            key for key, (row, stub) in known.items() if stub and not row and any(n not in told[key] for n in links)
+        ]
+        fetched = await reading.source.fetch(short) if short else {}
+        for object_id, item in fetched.items():
+            if item is not None:
+                told[object_id] |= {name: item[name] for name in links if name in item and name not in told[object_id]}
+
+    def take(self, item: dict[str, Any], known: Known) -> None:
+        """One object as Graph tells it now, compared with its stored rows."""
+        reading = self._reading
+        object_id, run = item["id"], reading.checkpoint.run_id
+        row, stub = known
+        pending = reading.outbox.get(object_id)
+        newest = orjson.loads(pending.body) if pending and pending.body and pending.card else row or {}
+        for name in reading.stream.delta_links:
+            if name not in item and (kept := newest.get(reading.stream.column_of(name))):
+                item[name] = {"id": kept}  # delta names a relation only when it changed
+        columns, body, digest = reading.mapped(item)
+        old = int((row or stub or {}).get("Digest", "0"), 16)
+        changed = bool(row or stub) and old != digest
+        write = write_of(object_id, Act.CHANGE if row else Act.NEW, columns, body, digest, changed=changed)
+        write.stored, write.stub, write.had_stub = row, stub, stub is not None
+        place = reading.records.find(object_id) if reading.loaded else -1
+        first = reading.records.mark(place) if place >= 0 else self._told.add(object_id)
+        reason = reading.scope.left_out(item, lambda: reading.day)
+        if reason is None and stub and not row and not changed and stub.get("Reason") == Cause.THRESHOLD:
+            reason = Cause.THRESHOLD  # told, but nothing that we keep differs: still old
+        if reason:
+            write.act, write.reason, write.card = Act.LEAVE if row else Act.OUTSIDE, reason, {}
+            self._told_outside(write, first=first)
+            return
+        reading.leavers.present(object_id)
+        written_as, _, written_by = (row or {}).get("ChangedBy", "").partition("|")
+        ours = written_by == run
+        write.again = ours or written_by in reading.plan.unfinished
+        if reading.loaded:
+            self._count_caught_up(write, written_as if ours else "", first=first, changed=changed)
+        elif first:
+            counter = written_as if ours else "changed" if row and changed else "unchanged" if row else "new"
+            counter = "returned" if counter == "new" and stub else counter
+            setattr(reading.progress, counter, getattr(reading.progress, counter) + 1)
+        if changed or not row or stub or write.again or pending:
+            reading.outbox.add(write)
+
+    def _count_caught_up(self, write: Write, written_as: str, *, first: bool, changed: bool) -> None:
+        """In a full read: the list has counted this object already, unless it did not bring it."""
+        reading = self._reading
+        object_id, progress = write.object_id, reading.progress
+        if write.stored is None:
+            known = reading.back if write.stub else reading.born
+            if known.add(object_id):
+                progress.returned += bool(write.stub)
+                progress.new += not write.stub
+        elif first and reading.records.find(object_id) >= 0:
+            progress.changed += changed or bool(written_as)
+            progress.unchanged += not (changed or written_as)
+
+    def _told_outside(self, write: Write, *, first: bool) -> None:
+        reading = self._reading
+        stub, checkpoint = write.stub, reading.checkpoint
+        if write.stored and not stub and reading.must_ask(write):
+            reading.leavers.leaves_scope(write)
+            return
+        # A stub of this very run was written by an attempt that died: it counts as if it had not been there.
+        left = bool(write.stored) or (stub or {}).get("LeftRun") == checkpoint.run_id
+        fresh = stub is None or parse_iso(stub["FirstSeenAt"]) == parse_iso(checkpoint.begun_at)
+        if first and (left or fresh):
+            reading.progress.left_scope += left
+            reading.progress.out_of_scope += 1
+        if write.stored:
+            reading.leavers.present(write.object_id)
+        if write.stored or stub is None or write.changed:
+            reading.outbox.add(write)
