@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -40,10 +41,14 @@ class Options:
     folder: Path | None = None
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def hold_port() -> socket.socket:
+    """A free port, held: bound and never listened on, so that the kernel gives it to no outgoing connection while our own
+    server, which reuses addresses, may take it. Elsewhere than on Linux that would keep the server out too.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
 
 
 class Stack:
@@ -54,7 +59,10 @@ class Stack:
         self._temporary = None if options.persist or options.folder else tempfile.mkdtemp(prefix="rollcall-")
         self.folder = Path(options.persist or options.folder or str(self._temporary)).resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = options.port or free_port()
+        self._held = hold_port()
+        self.port = options.port or int(self._held.getsockname()[1])
+        if options.port or sys.platform != "linux":
+            self._held.close()
         self.url = f"http://127.0.0.1:{self.port}"
         self.addresses: dict[str, Any] = {}
         self.env: dict[str, str] = {}
@@ -171,6 +179,7 @@ class Stack:
         for name in ("host", "cloud", "azurite"):
             if name in self._children:
                 self._children.pop(name).stop()
+        self._held.close()
         if self._temporary:
             shutil.rmtree(self._temporary, ignore_errors=True)
 

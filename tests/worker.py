@@ -38,7 +38,7 @@ class Elsewhere(Hands):
 
 
 class Remote:
-    """A worker, what it said in the end, and the time that goes by for it."""
+    """A worker, what it said in the end, and the time that goes by for it. Keep it: the process shares both."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         _CONTEXT.set_forkserver_preload(["tests.worker_modules"])
@@ -62,10 +62,6 @@ class Remote:
         self.process.join(30)
         assert self.process.exitcode == 0
         return str(self._said.get())
-
-
-def start(given: dict[str, Any]) -> ForkServerProcess:
-    return Remote(given).process
 
 
 def work(given: dict[str, Any], past: "Synchronized[float]", said: "SimpleQueue[str]") -> None:

@@ -12,7 +12,7 @@ import pytest
 from local.bootstrap import PYTHON, ROOT
 from local.cloud import certificates
 from local.processes import Child, clean_environment
-from local.stack import Options, Stack, free_port
+from local.stack import Options, Stack
 from tests.host.sample_app import HOST, SOURCE
 
 
@@ -22,7 +22,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     (folder / "function_app.py").write_text(SOURCE)
     (folder / "host.json").write_text(HOST)
     stack = Stack(Options(people=10)).start(host=False)
-    number = free_port()
+    number = stack.port  # held, and its own host is not started
     environment = clean_environment() | certificates.trust(stack.folder)
     environment |= {
         "SampleStorage__queueServiceUri": stack.addresses["queue"], "IDENTITY_ENDPOINT": stack.addresses["identity"],

@@ -20,7 +20,7 @@ from shared.storage.holds import decide
 from tests import expected
 from tests.rig import Rig
 from tests.stored import Rows
-from tests.worker import start
+from tests.worker import Remote
 
 # A worker that is cut off leaves sockets behind; asyncio tells when it collects them.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
@@ -272,10 +272,10 @@ def _kills(count: int, say: Say) -> None:
             (message,) = rig.messages()
             at = 1 + number * (writes - before - 1) // max(1, count - 1)
             rig.cut.arm(at, applied=bool(number % 2))
-            worker = start(rig.given(message))
-            rig.cut.kill = worker.kill
-            worker.join(60)
-            assert worker.exitcode == -signal.SIGKILL, (at, worker.exitcode)
+            worker = Remote(rig.given(message))
+            rig.cut.kill = worker.process.kill
+            worker.process.join(60)
+            assert worker.process.exitcode == -signal.SIGKILL, (at, worker.process.exitcode)
             rig.cut.kill = lambda: None
             rig.cut.heal()
             rig.finish(run.id)
