@@ -21,6 +21,8 @@ QUEUE = "rollcall-cloud"
 INSTALLATION = "installation"
 """Stands where a connector's id does, in runs that belong to none."""
 PURGE_EVERY = timedelta(days=1)
+MOST_LATE = timedelta(days=8)
+"""A purge that is later than this waits for another day: the clock may have jumped, and would take a year's history."""
 QUARANTINE_AFTER = 3  # failed runs in a row
 SLOWED_TO = timedelta(days=1)
 _SILENT = 40.0  # seconds without a renewal (every 15) after which the message is sent again, as a hint
@@ -103,7 +105,12 @@ class Dispatch:
         row = self._freed(document, row)
         if row.want_full and row.active:
             return self._claim(document, row, task)
-        if not (row.active and row.next_due and parse_iso(row.next_due) <= now):
+        if not (row.active and row.next_due):
+            return None
+        wait = parse_iso(row.next_due) - now
+        if wait > timedelta():
+            if wait > SLOWED_TO and row.next_due > (due := self._scheduling.due_after(document, row, now)):
+                self._schedules.save(replace(row, next_due=due))  # made when the clock was ahead
             return None
         found = quarantine_of(row, now)
         return None if found and found.state == "off" else self._claim(document, row, task)
@@ -239,7 +246,11 @@ class Dispatch:
         if row.run:
             self._mend(row)
             return []
-        if not row.next_due or parse_iso(row.next_due) > now:
+        late = now - parse_iso(row.next_due) if row.next_due else timedelta.max
+        if not -PURGE_EVERY <= late <= MOST_LATE:
+            self._schedules.save(replace(row, next_due=iso(now + PURGE_EVERY)))
+            return []
+        if late < timedelta():
             return []
         run_id = new_run_id(track, now, secrets.token_hex(4))
         claimed = self._schedules.save(

@@ -206,6 +206,35 @@ def test_a_purge_takes_what_is_too_old_and_keeps_what_people_decided(rig: Rig) -
     assert rig.run(connector).state == "succeeded"
 
 
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_clock_that_jumps_and_comes_back_loses_no_history_and_stops_no_schedule(rig: Rig, days: int) -> None:
+    connector = _scheduled(rig)
+    rig.run(connector)
+    rig.directory.leave("users", [4])
+    rig.run(connector)
+    rig.clock.move(DAY / 2)
+    before = {table: rig.entities(table) for table in ("Tombstones", "Changes")}
+    runs = {row["RowKey"] for row in rig.entities("State") if row["RowKey"].startswith("run|")}
+    assert len(before["Tombstones"]) == 1 and len(runs) == 2
+
+    def begun(hours: int) -> set[str]:
+        """What ticks of so many hours start, and bring to its end."""
+        tracks: set[str] = set()
+        for _ in range(hours // 6):
+            for run in rig.services().dispatch.tick():
+                tracks.add(run.partition("~")[0])
+                assert rig.finish(run).state == "succeeded"
+            rig.clock.move(DAY / 4)
+        return tracks
+
+    rig.clock.wall += timedelta(days=days)
+    assert begun(18) <= {connector}  # a clock that stays wrong for more than a day is believed
+    rig.clock.wall -= timedelta(days=days)
+    assert begun(54) == {connector, "installation-purge"}
+    assert {table: rig.entities(table) for table in before} == before
+    assert runs <= {row["RowKey"] for row in rig.entities("State")}
+
+
 def test_a_purge_takes_undecided_holds_though_somebody_once_decided_about_all(rig: Rig) -> None:
     connector = _scheduled(rig, removalLimit={"count": 0, "percent": 0})
     rig.run(connector)
