@@ -141,7 +141,9 @@ class SignIns:
             return "asked"
         if self._state.mapping != attribute_marks(self._stream):
             return "mapping-changed"
-        return "full-due" if not timedelta() <= now - parse_iso(self._state.full_at) < FULL_EVERY else ""
+        age = now - parse_iso(self._state.full_at)
+        ahead = parse_iso(self._state.completed_at) > now  # made with another clock: asking since then brings nobody
+        return "full-due" if ahead or not timedelta() <= age < FULL_EVERY else ""
 
     async def _pass(self) -> None:
         work, run, state, stream = self._work, self._run, self._state, self._stream

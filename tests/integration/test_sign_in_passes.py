@@ -34,6 +34,18 @@ def test_a_pass_in_between_reads_only_those_who_signed_in_since(rig: Rig) -> Non
     assert rig.run(connector, task="sign-ins").streams[0].reason == "full-due"
 
 
+def test_a_pass_made_while_the_clock_was_ahead_hides_no_sign_in(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.run(connector, task="sign-ins")
+    rig.clock.wall += timedelta(days=3)
+    assert rig.run(connector, task="sign-ins").streams[0].mode == "delta"
+    rig.clock.wall -= timedelta(days=3)
+    at = stamp(rig.clock.now() - timedelta(hours=3))
+    rig.directory.change("users", 2, {"signInActivity": {"lastSignInDateTime": at}})
+    assert rig.run(connector, task="sign-ins").streams[0].reason == "full-due"
+    assert _activity(rig)[rig.ids([2])[0]] == at
+
+
 def test_a_pass_asks_ten_times_a_minute_and_keeps_no_worker_waiting(rig: Rig) -> None:
     connector = rig.configure()
     rig.graph._cap = 1  # one person a page
