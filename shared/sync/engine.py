@@ -146,16 +146,21 @@ class StreamReader:
 
     async def _remove(self) -> None:
         reading = self._reading
-        async for step in reading.leavers.settle():
-            for item in step.items:
-                known = await reading.store.find([item["id"]], stubs=True)
-                self._catch_up.take(item, known[item["id"]])
-            await reading.store.write(step.writes)
-            if reading.outbox:  # who leaves the scope has left before the hold is forgotten
-                await reading.cut()
-                await reading.outbox.settle()
-            await reading.leavers.drop(step)
-            await reading.control.beat(reading.progress)
-            if reading.control.time_left() <= 0:
-                raise SliceOver
+        while True:
+            async for step in reading.leavers.settle():
+                for item in step.items:
+                    known = await reading.store.find([item["id"]], stubs=True)
+                    self._catch_up.take(item, known[item["id"]])
+                await reading.store.write(step.writes)
+                if reading.outbox:  # who leaves the scope has left before the hold is forgotten
+                    await reading.cut()
+                    await reading.outbox.settle()
+                await reading.leavers.drop(step)
+                await reading.control.beat(reading.progress)
+                if reading.control.time_left() <= 0:
+                    raise SliceOver
+            if not await reading.leavers.go_on():
+                break
+            await reading.cut()
+            await reading.outbox.settle()
         await reading.advance(Phase.DONE)

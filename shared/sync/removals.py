@@ -3,7 +3,7 @@ people decided about those that had to wait.
 """
 
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ _SPILL = 5000  # more candidates than any owner may allow: they are held as they
 _MOST_ASKED = 2000
 _ASKED_AT_ONCE = 200
 _WRITTEN_AT_ONCE = 200
-_MOST_CONFIRMED = 4000
+_MOST_CONFIRMED = 4000  # at a time: what a checkpoint has room for
 _CAUSE = {"deleted": Cause.DELETED, "gone": Cause.GONE}
 
 
@@ -88,6 +88,7 @@ class Leavers:
         self._held: dict[str, HeldRow] = {}
         self._spilled: list[dict[str, Any]] = []
         self.judged_again: set[str] = set()
+        self._tried: set[str] = set()  # confirmed, and asked for again by this slice
 
     async def load(self) -> None:
         if self._rows.maybe:
@@ -249,10 +250,7 @@ class Leavers:
         progress.left_scope += left
         progress.out_of_scope += left
         progress.removed = len(going) - left + len(self._approved)
-        self.checkpoint.held = len(waiting) + len(held) + len(self.judged_again)
-        self.checkpoint.waiting = sum(self._held[key].decision != "rejected" for key in waiting) + len(held)
-        self.checkpoint.approved = packed(sorted(self._approved.items()))
-        self.checkpoint.judged = packed(sorted(self.judged_again))
+        self._keep_decided(waiting, len(held))
         return [*(proved if may else []), *self._approved]
 
     async def _ask_about_reported(self, known: dict[str, Known], limit: int) -> None:
@@ -291,16 +289,8 @@ class Leavers:
 
     async def _ask_again(self) -> None:
         """What a person confirmed is asked for once more before it goes."""
-        confirmed = dict(
-            itertools.islice(
-                (
-                    (key, row.cause)
-                    for key, row in self._held.items()
-                    if row.decision == "confirmed" and key not in self._released
-                ),
-                _MOST_CONFIRMED,  # the rest goes with the next run
-            )
-        )
+        confirmed = dict(itertools.islice(self._confirmed(), _MOST_CONFIRMED))
+        self._tried |= confirmed.keys()
         gone = [key for key, cause in confirmed.items() if not cause.of_scope]
         for start in range(0, len(gone), _ASKED_AT_ONCE):
             for key, answer in (await self._source.ask(gone[start : start + _ASKED_AT_ONCE])).items():
@@ -309,6 +299,41 @@ class Leavers:
                 elif answer in _CAUSE:
                     self._approved[key] = _CAUSE[answer].value
         self.judged_again = {key for key, cause in confirmed.items() if cause.of_scope}
+
+    def _confirmed(self) -> Iterator[tuple[str, Cause]]:
+        """What people confirmed and this slice has not asked for yet."""
+        for key, row in self._held.items():
+            if row.decision == "confirmed" and key not in self._released and key not in self._tried:
+                yield key, row.cause
+
+    async def go_on(self) -> bool:
+        """Once all is settled: takes up more of what people confirmed, as much as a checkpoint has room for. It must be
+        durable before it is done. False: there is no more.
+        """
+        if not self._rows.maybe:
+            return False
+        self._held = await self._rows.all()
+        self._candidates, self._approved, self._released, self.judged_again = {}, {}, set(), set()
+        if next(self._confirmed(), None) is None:
+            return False
+        await self._ask_again()
+        checkpoint, progress = self.checkpoint, self.checkpoint.progress
+        checkpoint.settled = 0
+        progress.removed += len(self._approved)
+        progress.released += len(self._released)
+        if progress.mode == "full":
+            progress.not_seen = max(0, progress.not_seen - len(self._approved))
+        checkpoint.stale = [key for key in checkpoint.stale if key not in self._approved]
+        waiting = self._held.keys() - self._released - self._approved.keys() - self.judged_again
+        self._keep_decided(waiting)
+        return True
+
+    def _keep_decided(self, waiting: Collection[str], fresh: int = 0) -> None:
+        """`waiting`: held before and still; `fresh`: held from now on."""
+        self.checkpoint.held = len(waiting) + fresh + len(self.judged_again)
+        self.checkpoint.waiting = sum(self._held[key].decision != "rejected" for key in waiting) + fresh
+        self.checkpoint.approved = packed(sorted(self._approved.items()))
+        self.checkpoint.judged = packed(sorted(self.judged_again))
 
     async def settle(self) -> AsyncIterator[Step]:
         """Does what was decided, in steps; doing one twice does no harm, and a slice goes on where the last one stopped."""

@@ -70,8 +70,33 @@ def test_more_held_than_a_checkpoint_has_room_for(rig: Rig, monkeypatch: pytest.
     assert (run.state, run.streams[0].held_causes) == ("held", {"gone": 12})
     assert set(_causes(rig)) == set(rig.ids(list(range(12)))) and len(_stored(rig)) == PEOPLE
     decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
-    assert [rig.run(connector).streams[0].removed for _ in range(4)] == [4, 4, 4, 0]
+    run = rig.run(connector)
+    assert (run.state, run.streams[0].removed, run.streams[0].held) == ("succeeded", 12, 0)
     assert rig.entities(HOLDS) == [] or set(_causes(rig)) == set()
+    assert _state(rig, connector).held == 0
+    assert rig.run(connector).streams[0].removed == 0
+    _right(rig)
+
+
+def test_what_was_confirmed_and_has_no_clear_answer_ends_no_run_in_a_circle(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removals, "_MOST_CONFIRMED", 4)
+    connector = rig.configure(removalLimit={"count": 0, "percent": 0})
+    rig.run(connector)
+    rig.directory.leave("users", list(range(12)), purge=True)
+    rig.run(connector, full=True)
+    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    rig.fault("part-503")
+    run = rig.run(connector)
+    assert 0 < len(_causes(rig)) == 12 - run.streams[0].removed
+    rig.faults.clear()
+    rig.slice_seconds = 0.0
+    try:
+        run = rig.run(connector, full=True)
+    finally:
+        rig.slice_seconds = 480.0
+    assert (run.state, run.streams[0].not_seen, set(_causes(rig))) == ("succeeded", 0, set())
     _right(rig)
 
 

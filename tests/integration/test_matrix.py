@@ -17,6 +17,7 @@ from local.cloud.faults import GRAPH_FAULTS, STORAGE_FAULTS
 from shared.domain.run import Run
 from shared.storage import keys
 from shared.storage.holds import decide
+from shared.sync import removals
 from tests import expected
 from tests.rig import Rig
 from tests.stored import Rows
@@ -106,6 +107,7 @@ class Scenario:
     devices: int = 0
     slices: bool = False
     page_cap: int = 5
+    confirmed_at_once: int = 4000
 
 
 SCENARIOS = {
@@ -115,6 +117,7 @@ SCENARIOS = {
     "hold": Scenario(8, _many_leave, lambda rig, it: rig.run(it)),
     "hold-full": Scenario(8, _many_leave, lambda rig, it: rig.run(it, full=True)),
     "confirm": Scenario(8, _confirmed, lambda rig, it: rig.run(it)),
+    "confirm-portions": Scenario(8, _confirmed, lambda rig, it: rig.run(it), confirmed_at_once=1),
     "sign-ins": Scenario(7, _first, lambda rig, it: rig.run(it, task="sign-ins"), slices=True),
     "delete": Scenario(3, _to_be_deleted, _deletion, slices=True),
 }
@@ -190,7 +193,9 @@ def _matrix(name: str, every: int, say: Say) -> None:
     scenario = SCENARIOS[name]
     rig = Rig(scenario.people, scenario.devices, page_cap=scenario.page_cap)
     try:
-        say(f"{name}: {_cut_everywhere(rig, scenario, every)}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(removals, "_MOST_CONFIRMED", scenario.confirmed_at_once)
+            say(f"{name}: {_cut_everywhere(rig, scenario, every)}")
     finally:
         rig.close()
 
