@@ -6,6 +6,7 @@ from functions.models import DeleteConnectorQuery, PageQuery
 from shared.api import PREFIX, Call, Reply, Route, add_route
 from shared.configuration.kinds import KINDS, ConfigKind
 from shared.domain.base import Model, is_id
+from shared.domain.run import Run
 from shared.errors import NotFound, foreign_cursor
 from shared.principal import Role
 from shared.wiring import app
@@ -123,7 +124,18 @@ def _register(kind: ConfigKind) -> None:
         needs_if_match=True,
     )
     query = DeleteConnectorQuery if kind.key == "connector" else None
-    add(f"delete_{one}", "DELETE", item, "delete", f"Delete {noun}", status=204, needs_if_match=True, query=query)
+    also = ((202, Run, "The run that removes its records first"),) if kind.key == "connector" else ()
+    add(
+        f"delete_{one}",
+        "DELETE",
+        item,
+        "delete",
+        f"Delete {noun}",
+        status=204,
+        needs_if_match=True,
+        query=query,
+        also=also,
+    )
 
 
 for _kind in KINDS.values():

@@ -3,6 +3,7 @@
 from functions.models import Decision, PageQuery, TombstonesQuery
 from shared.api import PREFIX, Call, Reply, route
 from shared.domain.records import Hold, HoldItem, Tombstone
+from shared.domain.run import Run
 from shared.principal import Role
 from shared.wiring import app
 
@@ -13,12 +14,16 @@ from shared.wiring import app
     role=Role.READ,
     summary="List removals that wait for a person",
     tag="Removals",
+    query=PageQuery,
     returns=Hold,
     returns_list=True,
 )
 def list_holds(call: Call) -> Reply:
     """One for each stream, explained by cause."""
-    return Reply({"items": app().removals.holds(), "next": None})
+    query: PageQuery = call.query
+    found = [hold for hold in app().removals.holds() if not query.after or hold.id > query.after]
+    page = found[: query.limit]
+    return Reply({"items": page, "next": page[-1].id if len(found) > query.limit else None})
 
 
 @route("GET", "holds/{id}", role=Role.READ, summary="Read what waits in one stream", tag="Removals", returns=Hold)
@@ -49,6 +54,7 @@ def list_hold_items(call: Call) -> Reply:
     summary="Confirm held removals: a run asks for each once more, then removes it",
     tag="Removals",
     body=Decision,
+    returns=Run,
     status=202,
 )
 def confirm_hold(call: Call) -> Reply:

@@ -1,10 +1,10 @@
 """Runs: start one now, follow it, cancel it."""
 
-from functions.models import RunNowQuery, RunsQuery
+from functions.models import PageQuery, RunNowQuery, RunsQuery
 from shared.api import PREFIX, Call, Reply, route
 from shared.domain.base import is_id
 from shared.domain.receipt import Receipt
-from shared.domain.run import Run, split_run_id, track_of
+from shared.domain.run import INSTALLATION, Run, split_run_id, track_of
 from shared.errors import NotFound, foreign_cursor
 from shared.principal import Role
 from shared.wiring import app
@@ -26,6 +26,7 @@ def _connector(call: Call) -> str:
     query=RunNowQuery,
     returns=Run,
     status=202,
+    also=((200, Run, "The run that is going on"),),
 )
 def run_connector(call: Call) -> Reply:
     """During a run the answer is that run, with status 200; a full read asked for during a delta round follows it."""
@@ -45,14 +46,30 @@ def run_connector(call: Call) -> Reply:
     returns_list=True,
 )
 def list_runs(call: Call) -> Reply:
-    query: RunsQuery = call.query
+    return _page(track_of(_connector(call), call.query.task), call.query)
+
+
+def _page(track: str, query: PageQuery) -> Reply:
     if query.after and split_run_id(query.after) is None:
         raise foreign_cursor()
-    track = track_of(_connector(call), query.task)
     runs = app().runs.newest(track, after=query.after, limit=query.limit + 1)
     more = len(runs) > query.limit
     runs = runs[: query.limit]
     return Reply({"items": runs, "next": runs[-1].id if more else None})
+
+
+@route(
+    "GET",
+    "purges",
+    role=Role.READ,
+    summary="List the daily runs that remove what is older than it is kept, newest first",
+    tag="Runs",
+    query=PageQuery,
+    returns=Run,
+    returns_list=True,
+)
+def list_purges(call: Call) -> Reply:
+    return _page(track_of(INSTALLATION, "purge"), call.query)
 
 
 @route("GET", "runs/{id}", role=Role.READ, summary="Read a run, also while it goes on", tag="Runs", returns=Run)
@@ -73,11 +90,13 @@ def read_run(call: Call) -> Reply:
 )
 def read_receipt(call: Call) -> Reply:
     run = app().runs.get(call.path["id"])
-    receipt = app().runs.receipt(run) if run else None
+    if run is None:
+        raise NotFound(f"There is no run with the id {call.path['id']}.")
+    receipt = app().runs.receipt(run)
     if receipt is None:
         raise NotFound(
             f"The run {call.path['id']} has no receipt.",
-            remedy="A run has one from the end of its first stream on; runs that remove rows have none.",
+            remedy="A run has one from the end of its first stream, or of itself, on; runs that remove rows have none.",
         )
     return Reply(receipt)
 
@@ -86,7 +105,7 @@ def read_receipt(call: Call) -> Reply:
     "POST",
     "runs/{id}/cancel",
     role=Role.OPERATE,
-    summary="Cancel a run; it stops within one page",
+    summary="Cancel a run; it stops within a page or two seconds",
     tag="Runs",
     returns=Run,
     status=202,

@@ -93,6 +93,8 @@ class Route:
     status: int = 200
     content_type: str = "application/json"
     needs_if_match: bool = False
+    also: tuple[tuple[int, type[BaseModel], str], ...] = ()
+    """Other good answers: status, model, when."""
 
 
 ROUTES: dict[str, Route] = {}

@@ -148,6 +148,8 @@ class SourceProblem(RollcallError):
     def __init__(self, detail: str, *, code: str, remedy: str, transient: bool = False) -> None:
         super().__init__(detail, code=code, remedy=remedy)
         self.transient = transient
+        self.stream: str | None = None
+        """Whose reading it ended, where it was one stream's."""
 
 
 def foreign_cursor() -> Invalid:

@@ -39,8 +39,9 @@ def _schemas() -> tuple[dict[Any, Any], dict[str, Any]]:
         for model in (route.query, route.body):
             if model is not None:
                 wanted[model, "validation"] = None
-        if route.returns is not None:
-            wanted[route.returns, "serialization"] = None
+        for model in (route.returns, *(model for _, model, _ in route.also)):
+            if model is not None:
+                wanted[model, "serialization"] = None
     refs, definitions = models_json_schema(list(wanted), ref_template=_REF, schema_generator=GenerateJsonSchema)
     return refs, definitions.get("$defs", {})
 
@@ -78,6 +79,7 @@ def _operation(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> d
         "parameters": _parameters(route, refs, schemas),
         "responses": {
             str(route.status): _success(route, refs),
+            **{str(status): _answer(text, refs[model, "serialization"]) for status, model, text in route.also},
             "default": {
                 "description": "A problem, with its code and remedy.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -125,6 +127,10 @@ def _parameters(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> 
     return parameters
 
 
+def _answer(text: str, schema: dict[str, Any], content_type: str = "application/json") -> dict[str, Any]:
+    return {"description": f"{text}.", "content": {content_type: {"schema": schema}}}
+
+
 def _success(route: Route, refs: dict[Any, Any]) -> dict[str, Any]:
     if route.status == 204:
         return {"description": "Done."}
@@ -136,4 +142,4 @@ def _success(route: Route, refs: dict[Any, Any]) -> dict[str, Any]:
         schema = {"type": "object", "required": ["items", "next"], "properties": {"items": items, "next": following}}
     else:
         schema = refs[route.returns, "serialization"]
-    return {"description": route.summary + ".", "content": {route.content_type: {"schema": schema}}}
+    return _answer(route.summary, schema, route.content_type)

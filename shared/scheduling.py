@@ -22,7 +22,10 @@ def quarantine_of(row: ScheduleRow | None, now: datetime) -> Quarantine | None:
         return None
     since = parse_iso(row.quarantined_at)
     state: Literal["slowed", "off"] = "off" if now - since >= OFF_AFTER else "slowed"
-    return Quarantine(since=since, state=state, code=row.failure_code, failures=row.failures)
+    return Quarantine(
+        since=since, state=state, code=row.failure_code, message=row.failure_message, remedy=row.failure_remedy,
+        failures=row.failures,
+    )  # fmt: skip
 
 
 def schedule_of(document: Document) -> Schedule:
@@ -59,14 +62,16 @@ class Scheduling:
         """What the API shows of a connector beside its configuration."""
         row = self._schedules.get(document.id)
         due: list[str] = []
-        if row and row.active and row.next_due:
+        quarantine = quarantine_of(row, self._clock.now())
+        if row and row.active and row.next_due and not (quarantine and quarantine.state == "off"):
             first = parse_iso(row.next_due)
-            following = next_times(schedule_of(document), first, anchor=parse_iso(row.anchor), count=4)
+            count = 0 if quarantine else 4  # slowed: what comes behind the next attempt depends on it
+            following = next_times(schedule_of(document), first, anchor=parse_iso(row.anchor), count=count)
             due = [iso(moment) for moment in (first, *following)]
         return {
             "nextDue": due,
             "currentRunId": (row.run or None) if row else None,
-            "quarantine": quarantine_of(row, self._clock.now()),
+            "quarantine": quarantine,
             "signInsQuarantine": quarantine_of(
                 self._schedules.get(track_of(document.id, "sign-ins")), self._clock.now()
             ),

@@ -157,7 +157,7 @@ class App:
     def journal(self) -> "Journal":
         from shared.records.journal import Journal
 
-        return Journal(self.tables, self.config)
+        return Journal(self.tables, self.config, self.settings.keep_days["journal"])
 
     @cached_property
     def removals(self) -> "Removals":

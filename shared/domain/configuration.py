@@ -226,6 +226,10 @@ class Quarantine(Model):
     """slowed: once a day. off: no scheduled runs any more."""
     code: str
     """What its last run failed with."""
+    message: str = ""
+    """The same in words."""
+    remedy: str = ""
+    """What to do about it."""
     failures: int
     """Runs in a row that failed."""
 
@@ -234,7 +238,7 @@ class ConnectorOut(ConnectorIn, Stored):
     """A connector as stored, with its state."""
 
     next_due: list[datetime] = []
-    """The next five due times, UTC; empty while it is not active."""
+    """The next five due times, UTC; empty while it is not active, one while it is quarantined."""
     current_run_id: str | None = None
     """The run that is going on."""
     quarantine: Quarantine | None = None

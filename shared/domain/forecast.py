@@ -26,6 +26,7 @@ class Forecast(Model):
     streams: list[StreamForecast]
     """Each stream that is collected."""
     not_counted: list[str]
-    """Changed fields whose effect only a run can tell: excludedGroups, for who is a member has to be asked of Entra."""
+    """Fields whose effect only a run can tell: excludedGroups, for who is a member has to be asked of Entra, and
+    userThresholdDays while it is not known when people last signed in."""
     explanation: str
     """The same in words."""

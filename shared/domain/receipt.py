@@ -49,4 +49,5 @@ class Receipt(Model):
     streams: list[StreamReceipt] = []
     """One receipt a stream that was read to its end."""
     missing_streams: dict[str, str] = {}
-    """Streams that were not read to their end, with the code of the reason."""
+    """Streams that were not read to their end, with the code of the reason; not-finished: the run goes on, or
+    was cancelled."""

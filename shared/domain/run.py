@@ -107,6 +107,8 @@ class Waits(Model):
     """Requests repeated after an error or a lost connection."""
     retry_seconds: float = 0
     """Seconds waited before those."""
+    paced_seconds: float = 0
+    """Seconds waited to keep below Graph's limit for sign-ins, ten requests a minute."""
 
 
 class Run(Model):
@@ -163,6 +165,10 @@ class Run(Model):
     def track(self) -> str:
         """What can run at one time only: the connector's directory streams, its sign-in activity, its deletion."""
         return self.id.partition("~")[0]
+
+
+INSTALLATION = "installation"
+"""Stands where a connector's id does, in runs that belong to none."""
 
 
 def track_of(connector: str, task: str) -> str:

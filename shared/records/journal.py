@@ -14,12 +14,13 @@ from shared.storage.config import ConfigStore
 from shared.storage.journal import CHANGES, month_table
 from shared.storage.tables import Row, Tables
 
-_MONTHS = 24
-
 
 class Journal:
-    def __init__(self, tables: Tables, config: ConfigStore) -> None:
+    """`days`: how long it is kept."""
+
+    def __init__(self, tables: Tables, config: ConfigStore, days: int) -> None:
         self._tables, self._config = tables, config
+        self._months = days // 28 + 2
 
     def of_object(
         self, record_type: str, record_id: str, *, after: str | None, limit: int
@@ -47,8 +48,10 @@ class Journal:
         """Oldest first, by source and hour: a documented scan of the months from the moment on."""
         sources = [source] if source else [document.id for document in self._config.all("source")]
         tables = _months(moment, now)
-        if len(tables) > _MONTHS:
-            raise Invalid("since lies too far back.", remedy=f"Ask for at most {_MONTHS} months.")
+        if len(tables) > self._months:
+            raise Invalid(
+                "since lies further back than the journal is kept.", remedy=f"Ask for at most {self._months} months."
+            )
         at = decode(after) if after else None
         found: list[Row] = []
         last = ""

@@ -13,11 +13,13 @@ from shared.errors import Changed, Conflict, FieldError, Invalid, NotFound
 from shared.records.cursors import decode, encode
 from shared.storage import holds, keys
 from shared.storage.config import ConfigStore
+from shared.storage.holds import Held
 from shared.storage.records import TOMBSTONES
 from shared.storage.runs import Runs
 from shared.storage.schedules import Schedules
 from shared.storage.tables import Row, RowChanged, Tables
 
+_MOST_NAMED = 20
 EXPLANATIONS = {
     Cause.DELETED: "deleted in Entra, restorable there for 30 days",
     Cause.GONE: "gone at the source for good",
@@ -50,7 +52,7 @@ class Removals:
                 if state.held:
                     hold = self._summary(document.id, stream)
                     found += [hold] if hold else []
-        return found
+        return sorted(found, key=lambda hold: hold.id)
 
     def hold(self, hold_id: str) -> Hold:
         connector, stream = self._split(hold_id)
@@ -78,7 +80,8 @@ class Removals:
         Graph once more for each before it removes anything. Raises Conflict while a run goes on.
         """
         connector, stream = self._split(hold_id)
-        if self._summary(connector, stream) is None:
+        found = self._held(connector, stream)
+        if not found:
             raise NotFound(f"Nothing waits under the id {hold_id}.")
         row = self._schedules.get(track_of(connector, "directory"))
         if row and row.run:
@@ -90,8 +93,22 @@ class Removals:
                     remedy="Wait until it has ended, look at the list again, then decide.",
                 )
         objects = [record_id.partition("~")[2] for record_id in ids]
-        if ids and not [key for key in objects if key and key != holds.ALL]:
-            raise Invalid("None of these is a record id.", fields=(FieldError("ids", "unknown", "holds no record id"),))
+        known, source = {held.object_id for held in found}, self._source(connector)
+        unknown = [one for one in ids if not (one.startswith(f"{source}~") and one.partition("~")[2] in known)]
+        if unknown:
+            raise Invalid(
+                "Some of these do not wait here; nothing was decided.",
+                remedy="Take the ids from this hold's items.",
+                fields=tuple(
+                    FieldError("ids", "unknown", f"{one} does not wait here") for one in unknown[:_MOST_NAMED]
+                ),
+            )
+        if not ids and all(held.decision for held in found):
+            raise Conflict(
+                "Everything here was decided already.",
+                code="nothing-waits",
+                remedy="To change a decision name the objects in ids.",
+            )
         try:
             holds.decide(self._tables, connector, stream, decision, who, self._clock.now(), objects)
         except RowChanged as error:
@@ -121,8 +138,7 @@ class Removals:
         return [_tombstone(row) for row in found], following
 
     def _summary(self, connector: str, stream: str) -> Hold | None:
-        rows = [r.row for r in self._tables.query(holds.HOLDS, keys.holds(connector, stream), ("", "~"))]
-        found = holds.decided(rows)
+        found = self._held(connector, stream)
         if not found:
             return None
         waiting = [held for held in found if not held.decision]
@@ -136,6 +152,10 @@ class Removals:
             explanation=explanation or "everything here was decided", run_ids=sorted({held.run for held in found}),
         )  # fmt: skip
 
+    def _held(self, connector: str, stream: str) -> list[Held]:
+        rows = self._tables.query(holds.HOLDS, keys.holds(connector, stream), ("", "~"))
+        return holds.decided(stamped.row for stamped in rows)
+
     def _split(self, hold_id: str) -> tuple[str, str]:
         connector, _, stream = hold_id.partition("~")
         known = connector.isalnum() and stream.replace("-", "").isalnum() and self._config.get("connector", connector)
@@ -148,7 +168,7 @@ class Removals:
         return str(document.body["sourceId"]) if document else ""
 
 
-def _item(source: str, held: holds.Held) -> HoldItem:
+def _item(source: str, held: Held) -> HoldItem:
     row = held.row
     return HoldItem(
         id=f"{source}~{held.object_id}", display_name=row.get("DisplayName"), sign_in_name=row.get("SignInName"),

@@ -22,7 +22,7 @@ from shared.records.cursors import decode, encode
 from shared.storage import keys
 from shared.storage.config import ConfigStore
 from shared.storage.journal import CHANGES
-from shared.storage.records import LOOKUP, RECORDS
+from shared.storage.records import LOOKUP, OUT_OF_SCOPE, RECORDS
 from shared.storage.runs import Runs
 from shared.storage.tables import Row, Stamped, Tables
 
@@ -165,6 +165,15 @@ class Records:
                     f"({row.get('Reason')}).",
                     code="gone" if row["Kind"] == "removed" else "out-of-scope",
                     remedy="Its changes are still listed under /changes; tombstones are under /tombstones.",
+                )
+            stubs = self._tables.query(OUT_OF_SCOPE, partition, keys.prefix_range(f"{parts[1]}|"), limit=1)
+            if stubs:
+                row = stubs[0].row
+                return NotFound(
+                    f"The {noun} {record_id} is outside of the collected scope ({row['Reason']}), seen on "
+                    f"{_time(row['Since']):%Y-%m-%d %H:%M} UTC.",
+                    code="out-of-scope",
+                    remedy="The source's domains and excluded groups, or the connector's thresholds, leave it out.",
                 )
         return NotFound(f"There is no {noun} with the id {record_id} in the copy.")
 

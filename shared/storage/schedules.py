@@ -31,6 +31,8 @@ class ScheduleRow:
     want_full: bool = False
     failures: int = 0
     failure_code: str = ""
+    failure_message: str = ""
+    failure_remedy: str = ""
     failed_with: str = ""
     quarantined_at: str = ""
     etag: str = ""

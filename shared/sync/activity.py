@@ -22,7 +22,7 @@ class Activity:
     """
 
     def __init__(self, index: Index, *, known: bool) -> None:
-        self._index, self._known = index, known
+        self._index, self.known = index, known
 
     @classmethod
     async def load(
@@ -50,7 +50,7 @@ class Activity:
 
     def last_seen(self, object_id: str) -> datetime | None:
         """The end of the day of the last sign-in; the first day of all where a complete pass found none; None: unknown."""
-        if not self._known:
+        if not self.known:
             return None
         place = self._index.find(object_id)
         day = self._index.changed_day(place) if place >= 0 else 0

@@ -25,13 +25,14 @@ from shared.storage.runs import put_groups, put_receipt, put_stream
 from shared.sync.activity import MOST_AGE, Activity
 from shared.sync.engine import MOST_STALE, StreamReader
 from shared.sync.groups import NOBODY, Excluded, excluded_people
-from shared.sync.plan import Control, Plan, StartOver
+from shared.sync.plan import Control, Plan, SliceOver, StartOver
 from shared.sync.reading import Reading
 from shared.sync.scope import Scope
-from shared.sync.slice import Slice, problem_of
+from shared.sync.slice import Cancelled, Slice, problem_of
 from shared.sync.tenant import Configured, attribute_marks, configured, not_granted, sign_in
 
 GRACE = timedelta(minutes=30)
+NOT_FINISHED = "not-finished"
 LINK_DAYS = 6  # Microsoft forgets a delta link after seven
 _SKU_PERMISSIONS = frozenset(("Organization.Read.All", "Directory.Read.All", "Organization.ReadWrite.All"))
 
@@ -71,15 +72,35 @@ class Directory:
         try:
             roles = token_roles(await graph.token())
             self._receipt.permissions_granted = sorted(roles)
-            self._receipt.permissions_needed = sorted({stream.permission.name for stream in streams})
+            self._receipt.permissions_needed = _needed(found, streams)
             for stream in streams:
                 progress = next((entry for entry in run.streams if entry.name == stream.name), None)
                 if progress is None or progress.phase in ("done", "failed"):
                     continue
-                await OneStream(self._work, self._receipt, stream, found, graph, bulk, roles).read()
+                self._receipt.missing_streams.setdefault(stream.name, NOT_FINISHED)
+            for stream in streams:
+                if self._receipt.missing_streams.get(stream.name) != NOT_FINISHED:
+                    continue
+                try:
+                    await OneStream(self._work, self._receipt, stream, found, graph, bulk, roles).read()
+                except SourceProblem as problem:
+                    problem.stream = stream.name
+                    self._receipt.missing_streams[stream.name] = problem.code
+                    work.phase(stream.name, "failed")
+                    work.later(put_receipt(run, self._receipt))
+                    raise
+                except (Cancelled, SliceOver, Postponed):
+                    work.later(put_receipt(run, self._receipt))
+                    raise
         finally:
             await graph.close()
             await bulk.close()
+
+
+def _needed(found: Configured, streams: list[Stream]) -> list[str]:
+    """The permissions that this configuration takes."""
+    groups = found.kind.group_permission if found.source.excluded_groups else None
+    return sorted({stream.permission.name for stream in streams} | ({groups.name} if groups else set()))
 
 
 class OneStream:
@@ -338,6 +359,7 @@ class OneStream:
             records=state.records, waiting=reader.checkpoint.waiting, missing=state.missing, **same,
         )  # fmt: skip
         receipt.streams = [r for r in receipt.streams if r.stream != made.stream] + [made]
+        receipt.missing_streams.pop(made.stream, None)
 
 
 def _unproved(stream: Stream, progress: StreamProgress) -> Problem:

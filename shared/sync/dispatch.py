@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.clock import Clock, iso, parse_iso
 from shared.domain.configuration import CLOUD_SERVER_ID
-from shared.domain.run import Run, RunState, track_of
+from shared.domain.run import INSTALLATION, Run, RunState, track_of
 from shared.errors import Conflict, NotFound
 from shared.scheduling import Scheduling, quarantine_of
 from shared.storage.config import ConfigStore, Document
@@ -18,8 +18,6 @@ from shared.storage.runs import Runs, new_run_id
 from shared.storage.schedules import ScheduleRow, Schedules
 
 QUEUE = "rollcall-cloud"
-INSTALLATION = "installation"
-"""Stands where a connector's id does, in runs that belong to none."""
 PURGE_EVERY = timedelta(days=1)
 MOST_LATE = timedelta(days=8)
 """A purge that is later than this waits for another day: the clock may have jumped, and would take a year's history."""
@@ -119,9 +117,7 @@ class Dispatch:
         """A changed credential ends a quarantine at once."""
         if not row.quarantined_at or row.failed_with == self._credential_mark(document):
             return row
-        fresh = replace(
-            row, quarantined_at="", failures=0, failure_code="", failed_with="", next_due=iso(self._clock.now())
-        )
+        fresh = replace(_healed(row), next_due=iso(self._clock.now()))
         return self._schedules.save(fresh) or row
 
     def _credential_mark(self, document: Document) -> str:
@@ -335,7 +331,7 @@ class Dispatch:
     def _outcome(self, row: ScheduleRow, run: Run) -> ScheduleRow:
         useful = any(stream.phase == "done" for stream in run.streams)  # one stream that is closed to us stops no other
         if run.state in (RunState.SUCCEEDED, RunState.HELD) or (run.state is RunState.FAILED and useful):
-            fresh = replace(row, failures=0, failure_code="", failed_with="", quarantined_at="")
+            fresh = _healed(row)
             document = self._config.get("connector", run.connector_id) if row.quarantined_at else None
             if document and row.active and row.anchor:
                 due = self._scheduling.due_after(document, row, self._clock.now())
@@ -346,9 +342,11 @@ class Dispatch:
         now = self._clock.now()
         document = self._config.get("connector", run.connector_id)
         failed = replace(
-            row, failures=row.failures + 1, failure_code=run.problems[-1].code if run.problems else "",
-            failed_with=self._credential_mark(document) if document else "",
-        )  # fmt: skip
+            row, failures=row.failures + 1, failed_with=self._credential_mark(document) if document else ""
+        )
+        if run.problems:
+            last = run.problems[-1]
+            failed = replace(failed, failure_code=last.code, failure_message=last.message, failure_remedy=last.remedy)
         if failed.failures >= QUARANTINE_AFTER:
             slowed = iso(now + SLOWED_TO)
             failed = replace(
@@ -357,7 +355,7 @@ class Dispatch:
         return failed
 
     def cancel(self, run_id: str, who: str) -> Run:
-        """Asks the run to stop; it does so within a page, or a second."""
+        """Asks the run to stop; it does so within a page or two seconds. A deletion goes on to its end."""
         run = self._runs.get(run_id)
         if run is None:
             raise NotFound(f"There is no run with the id {run_id}.")
@@ -365,9 +363,22 @@ class Dispatch:
             raise Conflict(
                 f"The run has {run.state.value} already.", code="run-closed", remedy="There is nothing to cancel."
             )
+        if run.task == "delete":
+            raise Conflict(
+                "A deletion goes on to its end: half of a connector would be left.",
+                code="deleting",
+                remedy="Wait for it; what it removed so far is shown by the run.",
+            )
         self._runs.ask_to_cancel(run, who)
         self._queues.send(QUEUE, message(run))  # a run that waits for its next slice is told at once
         return run
+
+
+def _healed(row: ScheduleRow) -> ScheduleRow:
+    """Without what it says of failures."""
+    return replace(
+        row, failures=0, failure_code="", failure_message="", failure_remedy="", failed_with="", quarantined_at=""
+    )
 
 
 def _bare(track: str) -> ScheduleRow:

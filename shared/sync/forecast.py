@@ -64,7 +64,9 @@ class Forecasts:
             for connector_id, connector, source in proposed:
                 kind = KINDS[connector.kind]
                 for stream in kind.streams_of(connector.options):
-                    scope = await self._scope(bulk, connector_id, connector, source, stream)
+                    scope, known = await self._scope(bulk, connector_id, connector, source, stream)
+                    if not known and "userThresholdDays" not in not_counted:
+                        not_counted = [*not_counted, "userThresholdDays"]
                     found.append(await _count(bulk, connector_id, connector.source_id, scope))
         finally:
             await bulk.close()
@@ -77,7 +79,8 @@ class Forecasts:
 
     async def _scope(
         self, bulk: BulkTables, connector_id: str, connector: ConnectorIn, source: SourceIn, stream: Stream
-    ) -> Scope:
+    ) -> tuple[Scope, bool]:
+        """The scope, and whether it is known when the stream's objects were last seen, where that matters."""
         days, activity = KINDS[connector.kind].threshold_of(connector.options, stream.name), None
         now = self._clock.now()
         if days and stream.activity_stream:
@@ -85,7 +88,8 @@ class Forecasts:
                 self._runs, bulk, connector.source_id, connector_id, stream.activity_stream, now, days
             )
         last_activity = activity.last_seen if activity else None
-        return Scope(stream, frozenset(source.domains), (), (), days, now, last_activity)
+        scope = Scope(stream, frozenset(source.domains), (), (), days, now, last_activity)
+        return scope, activity is None or activity.known
 
 
 async def _count(bulk: BulkTables, connector: str, source: str, scope: Scope) -> StreamForecast:

@@ -14,7 +14,7 @@ from shared.compact import kept_json
 from shared.connectors.base import Stream
 from shared.domain.checkpoint import Checkpoint, StreamState
 from shared.domain.receipt import Receipt, StreamReceipt
-from shared.domain.run import Problem, StreamProgress
+from shared.domain.run import Problem, StreamProgress, Waits
 from shared.domain.write import Act, Write
 from shared.errors import SourceProblem
 from shared.graph.answers import Denied, PageTokenExpired, Postponed, ResyncNeeded
@@ -62,8 +62,8 @@ class Pace:
     run, so that no worker stands still for them.
     """
 
-    def __init__(self, slots: Slots, slot: Slot, clock: Clock) -> None:
-        self._slots, self.slot, self._clock = slots, slot, clock
+    def __init__(self, slots: Slots, slot: Slot, clock: Clock, waits: Waits) -> None:
+        self._slots, self.slot, self._clock, self._waits = slots, slot, clock, waits
 
     async def turn(self) -> None:
         now = self._clock.now().timestamp()
@@ -72,6 +72,7 @@ class Pace:
         )  # a clock set back: count it as now
         if len(recent) >= REQUESTS:
             wait = recent[-REQUESTS] + WINDOW - now + 0.5
+            self._waits.paced_seconds = round(self._waits.paced_seconds + wait, 1)
             if wait > _SHORT_WAIT:
                 raise Postponed(wait)
             await self._clock.sleep(wait)
@@ -126,7 +127,7 @@ class SignIns:
             other = await asyncio.to_thread(self._work.services.runs.get, slot.holder)
             if other and not other.state.closed:
                 raise Postponed(WINDOW)
-        self._pace = Pace(slots, replace(slot, holder=run.id), self._work.clock)
+        self._pace = Pace(slots, replace(slot, holder=run.id), self._work.clock, run.waits)
         await self._pace.save()
 
     async def release(self) -> None:
@@ -288,7 +289,7 @@ class SignIns:
         state.checkpoint = None
         if state.full_at is None or state.refused >= _DENIED_RUNS:
             state.missing = {a.name: denied.reason for a in stream.attributes}
-        self._receipt.missing_streams[stream.name] = denied.reason
+        self._receipt.missing_streams[stream.name] = denied.code
         problem: Problem = problem_of(denied, stream.name)
         run.problems.append(problem)
         self._work.phase(stream.name, "done")

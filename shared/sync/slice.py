@@ -99,7 +99,7 @@ class Slice:
         except (SliceOver, Postponed) as pause:
             return await self._pause(pause.seconds if isinstance(pause, Postponed) else 0)
         except SourceProblem as problem:
-            run.problems.append(problem_of(problem))
+            run.problems.append(problem_of(problem, problem.stream))
             return await self._close(RunState.FAILED)
         except Refused as refused:
             run.problems.append(_refused(refused))
@@ -122,7 +122,7 @@ class Slice:
                 stream.phase = phase
 
     async def beat(self, progress: StreamProgress | None = None) -> None:
-        """After each page: stop if asked to (looked for every second); show progress every few seconds."""
+        """After each page: stop if asked to (looked for every two seconds); show progress every few seconds."""
         self.lease.guard()
         now = self.clock.monotonic()
         if now - self._asked_at >= _CANCEL_EVERY:

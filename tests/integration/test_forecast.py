@@ -46,7 +46,11 @@ def test_a_forecast_of_thresholds_is_what_saving_them_does(stack: Stack) -> None
 def test_what_a_forecast_can_not_tell_is_said(stack: Stack) -> None:
     ids = support.configure(stack)
     told = _forecast(stack, f"sources/{ids['source']}", {"excludedGroups": ["Service accounts"]})
-    assert told["notCounted"] == ["excludedGroups"] and "only the next run" in told["explanation"]
+    assert told["notCounted"] == ["excludedGroups"]
+    assert "only the next run" in told["explanation"]
+    told = _forecast(stack, f"connectors/{ids['connector']}", {"options": {"userThresholdDays": 200}})
+    assert told["notCounted"] == ["userThresholdDays"], "nobody's sign-ins were read yet"
+    assert "only the next run" in told["explanation"]
     status, problem = stack.api(
         "POST", f"connectors/{ids['connector']}/forecast", {"options": {"userThresholdDays": -1}}
     )

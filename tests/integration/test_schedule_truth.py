@@ -40,6 +40,14 @@ def _scheduled(rig: Rig, **more: Any) -> str:
     return connector
 
 
+def _shown(rig: Rig, connector: str) -> dict[str, Any]:
+    """What the API shows of its schedule."""
+    services = rig.services()
+    document = services.config.get("connector", connector)
+    assert document
+    return Scheduling(Schedules(services.tables), rig.clock).describe(document)
+
+
 def _failing(rig: Rig) -> str:
     """A connector that has failed three times in a row."""
     connector = _scheduled(rig)
@@ -54,7 +62,8 @@ def test_quarantine_slows_to_daily_then_stops_and_a_success_ends_it_at_once(rig:
     row = _row(rig, connector)
     found = quarantine_of(row, rig.clock.now())
     assert found and (found.state, found.code, found.failures) == ("slowed", "graph-permission-missing", 3)
-    assert row.active
+    assert row.active and "User.Read.All" in found.message and "admin consent" in found.remedy
+    assert _shown(rig, connector)["nextDue"] == [row.next_due]
     assert parse_iso(row.next_due) >= rig.clock.now() + timedelta(hours=23)
     rig.clock.move(23 * 3600)
     assert _tick(rig, connector) == []
@@ -64,11 +73,12 @@ def test_quarantine_slows_to_daily_then_stops_and_a_success_ends_it_at_once(rig:
     rig.clock.move(29 * DAY)
     assert _tick(rig, connector) == []
     off = quarantine_of(_row(rig, connector), rig.clock.now())
-    assert off and off.state == "off"
+    assert off and off.state == "off" and _shown(rig, connector)["nextDue"] == []
     rig.roles = ["User.Read.All"]
     assert rig.run(connector).state == "succeeded"
     row = _row(rig, connector)
-    assert quarantine_of(row, rig.clock.now()) is None and row.failures == 0
+    assert quarantine_of(row, rig.clock.now()) is None and (row.failures, row.failure_message) == (0, "")
+    assert len(_shown(rig, connector)["nextDue"]) == 5
     assert parse_iso(row.next_due) <= rig.clock.now() + timedelta(days=1)
 
 

@@ -57,6 +57,7 @@ def test_a_pass_asks_ten_times_a_minute_and_keeps_no_worker_waiting(rig: Rig) ->
         rig.graph._cap = 8
     assert run.state == "succeeded" and run.streams[0].read == pages == 24
     assert rig.clock.now() - began >= timedelta(minutes=2)  # the 11th after a minute, the 21st after two
+    assert 100 <= run.waits.paced_seconds <= 200 and run.waits.throttle_seconds == 0
     assert run.slice >= 2, "a long wait is a message that comes later"
 
 
