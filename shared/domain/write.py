@@ -1,8 +1,11 @@
 """What the engine asks the record store to do with one object, and what the store tells about what it has."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
+
+from shared.clock import parse_iso
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Write:
 class Head(NamedTuple):
     """What an index needs of a stored row. `changed_day`: days since 1970 of the last change seen, 0 for none;
     `written_as`, `written_by`: new, changed or returned, and the run that did it; `left_in`: the run in which it left
-    the owner's scope.
+    the owner's scope; `first_seen`: ISO 8601.
     """
 
     object_id: str
@@ -63,6 +66,7 @@ class Head(NamedTuple):
     written_as: str
     written_by: str
     left_in: str = ""
+    first_seen: str = ""
 
 
 class Known(NamedTuple):
@@ -74,3 +78,9 @@ class Known(NamedTuple):
 
 Intent = list[tuple[str, list[tuple[str, str]]]]
 """Objects whose look-up rows are about to change: object id, and the keys of the rows that it has now."""
+
+
+def changed_day(row: Mapping[str, Any]) -> int:
+    """The day (since 1970) of the last change that we saw, 0 where we never saw one."""
+    changed, first = row.get("ChangedAt", ""), row.get("FirstSeenAt", "")
+    return int(parse_iso(changed).timestamp() // 86400) if changed and changed != first else 0

@@ -9,7 +9,7 @@ import asyncio
 import random
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -118,11 +118,22 @@ class BulkTables:
         )
 
     async def rows(
-        self, table: str, partition: str, keys: tuple[str, str], select: Sequence[str] = ()
+        self,
+        table: str,
+        partition: str,
+        keys: tuple[str, str],
+        select: Sequence[str] = (),
+        only: Container[str] | None = None,
     ) -> list[dict[str, Any]]:
-        """All rows of one partition with from <= RowKey < to."""
+        """All rows of one partition with from <= RowKey < to; `only`: those with one of these keys. Hundreds of ranges may
+        be read side by side, so what is not wanted is let go before the next page is asked for.
+        """
         text = f"PartitionKey eq {_text(partition)} and RowKey ge {_text(keys[0])} and RowKey lt {_text(keys[1])}"
-        return [row async for page in self._pages(table, text, select) for row in page]
+        found: list[dict[str, Any]] = []
+        async for page in self._pages(table, text, select):
+            found += page if only is None else [row for row in page if row["RowKey"] in only]
+            page.clear()
+        return found
 
     async def scan(
         self, table: str, partitions: tuple[str, str], select: Sequence[str] = ()
@@ -145,12 +156,15 @@ class BulkTables:
             rows = orjson.loads(response.content)["value"]
             for row in rows:
                 refuse_newer(row)
-            yield rows if select else [join(row) for row in rows]  # what is selected by name is never split
+            page = rows if select else [join(row) for row in rows]  # what is selected by name is never split
             next_partition = response.headers.get("x-ms-continuation-NextPartitionKey")
+            next_row = response.headers.get("x-ms-continuation-NextRowKey")
+            del rows, response
+            yield page
             if not next_partition:
                 return
             following = f"&NextPartitionKey={quote(next_partition, safe='')}"
-            if next_row := response.headers.get("x-ms-continuation-NextRowKey"):
+            if next_row:
                 following += f"&NextRowKey={quote(next_row, safe='')}"
 
     async def _put_batch(self, table: str, batch: Sequence[Entity]) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from shared.clock import iso, parse_iso
+from shared.clock import iso
 from shared.compact import kept_json
-from shared.domain.write import CARD_COLUMNS, Act, Head, Intent, Known, LookupRule, Write
+from shared.domain.write import CARD_COLUMNS, Act, Head, Intent, Known, LookupRule, Write, changed_day
 from shared.storage import journal, keys
 from shared.storage.bulk import BulkTables, Entity
 from shared.storage.tables import SCHEMA_VERSION
@@ -131,7 +131,10 @@ class RecordStore:
     def _head(self, row: dict[str, Any]) -> Head:
         written_as, _, written_by = row.get("ChangedBy", "").partition("|")
         object_id = row["RowKey"][: -len(self._suffix)]
-        return Head(object_id, int(row["Digest"], 16), changed_day(row), written_as, written_by, row.get("LeftRun", ""))
+        return Head(
+            object_id, int(row["Digest"], 16), changed_day(row), written_as, written_by, row.get("LeftRun", ""),
+            row.get("FirstSeenAt", ""),
+        )  # fmt: skip
 
     async def find(self, object_ids: Iterable[str], *, stubs: bool) -> dict[str, Known]:
         """The stored rows of some objects; `stubs`: those of objects out of scope too."""
@@ -378,9 +381,8 @@ class RecordStore:
         found: dict[str, dict[str, Any]] = {}
 
         async def read(partition: str, first: str, last: str, wanted: set[str]) -> None:
-            for row in await self._bulk.rows(table, partition, (first, last + "\x7f")):
-                if row["RowKey"] in wanted:
-                    found[row["RowKey"][: -len(self._suffix)]] = row
+            for row in await self._bulk.rows(table, partition, (first, last + "\x7f"), only=wanted):
+                found[row["RowKey"][: -len(self._suffix)]] = row
 
         reads = []
         for partition, rows in partitions.items():
@@ -391,9 +393,3 @@ class RecordStore:
                 reads += [read(partition, row, row, {row}) for row in rows]
         await together(reads)
         return found
-
-
-def changed_day(row: dict[str, Any]) -> int:
-    """The day (since 1970) of the last change that we saw, 0 where we never saw one."""
-    changed, first = row.get("ChangedAt", ""), row.get("FirstSeenAt", "")
-    return int(parse_iso(changed).timestamp() // 86400) if changed and changed != first else 0

@@ -9,6 +9,7 @@ from shared.storage.bulk import BulkTables
 from shared.storage.records import RECORDS
 from shared.storage.runs import Runs
 from shared.sync.index import Index
+from shared.sync.scope import NEVER
 
 ACTIVITY = "activity"
 """The record type of sign-in activity: partitions of its own, so that reading people does not read it too."""
@@ -18,11 +19,11 @@ COLUMNS = ("LastSuccessfulSignInAt", "LastSignInAttemptAt", "LastNonInteractiveS
 
 class Activity:
     """16 bytes and the day of the last sign-in for each person. `known`: there was a complete pass (somebody without a
-    row never signed in before it) and what is stored is still true enough. Otherwise everything is unknown.
+    row never signed in before it) and what is stored is still true enough. Otherwise everything is unknown. `since`: the day of that pass.
     """
 
-    def __init__(self, index: Index, *, known: bool) -> None:
-        self._index, self.known = index, known
+    def __init__(self, index: Index, *, known: bool, since: str = "") -> None:
+        self._index, self.known, self.since = index, known, since
 
     @classmethod
     async def load(
@@ -37,7 +38,9 @@ class Activity:
 
         state = await to_thread(runs.stream, track_of(connector, stream), stream)
         index, suffix = Index(), f"|{connector}|{stream}"
-        age = now - parse_iso(state.completed_at) if state.full_at and state.completed_at else None
+        # Passes in between do not see who signs in without a person: the last full one says how old this is.
+        full_at = parse_iso(state.full_at) if state.full_at else None
+        age = now - full_at if full_at else None
         known = age is not None and timedelta() <= age <= min(MOST_AGE, timedelta(days=days))
         if known:
             partitions = keys.record_partitions(source, ACTIVITY)
@@ -46,15 +49,14 @@ class Activity:
                     (row["RowKey"][: -len(suffix)], 0, _day(row)) for row in page if row["RowKey"].endswith(suffix)
                 )
         index.start()
-        return cls(index, known=known)
+        return cls(index, known=known, since=f"{full_at:%Y-%m-%d}" if full_at and known else "")
 
     def last_seen(self, object_id: str) -> datetime | None:
-        """The end of the day of the last sign-in; the first day of all where a complete pass found none; None: unknown."""
+        """The end of the day of the last sign-in; NEVER where a complete pass found none; None: unknown."""
         if not self.known:
             return None
         place = self._index.find(object_id)
-        day = self._index.changed_day(place) if place >= 0 else 0
-        return datetime.fromtimestamp((day + 1) * 86400, UTC)
+        return datetime.fromtimestamp((self._index.changed_day(place) + 1) * 86400, UTC) if place >= 0 else NEVER
 
 
 def _day(row: dict[str, str]) -> int:

@@ -7,7 +7,7 @@ import orjson
 from shared.clock import parse_iso
 from shared.domain.checkpoint import Phase
 from shared.domain.removal import Cause
-from shared.domain.write import Act, Known, Write
+from shared.domain.write import Act, Known, Write, changed_day
 from shared.graph.answers import Missing, PageTokenExpired, ResyncNeeded
 from shared.graph.listing import Page
 from shared.sync.index import IdSet
@@ -87,8 +87,10 @@ class CatchUp:
             if item is not None:
                 told[object_id] |= {name: item[name] for name in links if name in item and name not in told[object_id]}
 
-    def take(self, item: dict[str, Any], known: Known) -> None:
-        """One object as Graph tells it now, compared with its stored rows."""
+    def take(self, item: dict[str, Any], known: Known, *, judged: bool = False) -> None:
+        """One object as Graph tells it now, compared with its stored rows. `judged`: asked for because a person let it
+        leave the scope; nobody counted it yet, and asking is no sign of a change.
+        """
         reading = self._reading
         object_id, run = item["id"], reading.checkpoint.run_id
         row, stub = known
@@ -103,8 +105,9 @@ class CatchUp:
         write = write_of(object_id, Act.CHANGE if row else Act.NEW, columns, body, digest, changed=changed)
         write.stored, write.stub, write.had_stub = row, stub, stub is not None
         place = reading.records.find(object_id) if reading.loaded else -1
-        first = reading.records.mark(place) if place >= 0 else self._told.add(object_id)
-        reason = reading.scope.left_out(item, lambda: reading.day)
+        first = (reading.records.mark(place) if place >= 0 else self._told.add(object_id)) or judged
+        day = reading.day if changed or not judged else changed_day(row or stub or {}) or None
+        reason = reading.scope.left_out(item, lambda: day)
         if reason is None and stub and not row and not changed and stub.get("Reason") == Cause.THRESHOLD:
             reason = Cause.THRESHOLD  # told, but nothing that we keep differs: still old
         if reason:

@@ -8,7 +8,7 @@ from shared.clock import iso, parse_iso
 from shared.connectors.base import Stream
 from shared.domain.checkpoint import Checkpoint, Phase, StreamState, packed, unpacked
 from shared.domain.receipt import Receipt, StreamReceipt
-from shared.domain.removal import lately, noted
+from shared.domain.removal import Cause, lately, noted
 from shared.domain.run import Problem, StreamCounts, StreamProgress
 from shared.domain.write import Intent
 from shared.errors import SourceProblem
@@ -62,7 +62,7 @@ class Directory:
         streams = found.kind.streams_of(found.connector.options)
         if not run.streams:
             run.streams = [StreamProgress(name=stream.name) for stream in streams]
-        elif run.slice > 1 or run.takeovers:
+        else:
             found_receipt: Receipt | None = await asyncio.to_thread(work.services.runs.receipt, run)
             self._receipt = found_receipt or self._receipt
         bulk = work.services.bulk()
@@ -95,6 +95,12 @@ class Directory:
         finally:
             await graph.close()
             await bulk.close()
+
+
+def _moved(before: dict[str, Any], now: dict[str, Any]) -> frozenset[Cause]:
+    """What can make somebody leave because the owner changed it."""
+    parts = {"domains": Cause.DOMAIN, "excludedGroups": Cause.EXCLUDED_GROUP, "thresholdDays": Cause.THRESHOLD}
+    return frozenset(cause for part, cause in parts.items() if before and before.get(part) != now[part])
 
 
 def _needed(found: Configured, streams: list[Stream]) -> list[str]:
@@ -205,8 +211,9 @@ class OneStream:
         work, run, stream, state = self._work, self._run, self._stream, self._state
         resumed = state.for_run(run.id, self._fingerprint)
         left = state.checkpoint
-        if left and left.run_id != run.id and left.run_id not in state.unfinished:
-            state.unfinished = [*state.unfinished, left.run_id][-20:]
+        if left and not resumed:
+            if left.run_id not in (run.id, *state.unfinished):
+                state.unfinished = [*state.unfinished, left.run_id][-20:]
             if left.phase is Phase.REMOVALS and left.decision == "remove":
                 # It was stopped among its removals: they count towards the limit all the same.
                 made = left.progress.counted_removals
@@ -232,7 +239,7 @@ class OneStream:
             full=reason, delta_link=state.delta_link, records=state.records, stubs=state.outside,
             limit_count=limits.count, limit_percent=limits.percent,
             lately=sum(count for _, count in lately(state.removals, at)),
-            scope_changed=scope_changed, unfinished=frozenset(state.unfinished),
+            moved=_moved(state.scope, self._scope_now), unfinished=frozenset(state.unfinished),
             ageing_asks=not self._read_lately(), unseen=tuple(state.unseen),
         )  # fmt: skip
 
@@ -267,14 +274,15 @@ class OneStream:
         stream, source, scope = self._stream, self._found.source, self._scope_now
         days = scope["thresholdDays"]
         activity = None
-        if days and stream.activity_stream and reason:  # a delta round ages nobody out: what is told has changed
+        # A delta round ages nobody out, for what is told has changed; but a person may have confirmed who is past it.
+        if days and stream.activity_stream and (reason or self._state.held):
             activity = await Activity.load(
                 self._work.services.runs, self._bulk, self._found.connector.source_id, self._run.connector_id,
                 stream.activity_stream, self._work.clock.now(), days,
             )  # fmt: skip
         return Scope(
             stream, frozenset(source.domains), self._excluded.people, tuple(scope["excludedGroups"]), days,
-            self._work.clock.now(), activity.last_seen if activity else None,
+            self._work.clock.now(), activity.last_seen if activity else None, activity.since if activity else "",
         )  # fmt: skip
 
     async def _note_configuration(self, at: Any, *, scope_changed: bool) -> None:

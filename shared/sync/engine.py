@@ -150,7 +150,7 @@ class StreamReader:
             async for step in reading.leavers.settle():
                 for item in step.items:
                     known = await reading.store.find([item["id"]], stubs=True)
-                    self._catch_up.take(item, known[item["id"]])
+                    self._catch_up.take(item, known[item["id"]], judged=True)
                 await reading.store.write(step.writes)
                 if reading.outbox:  # who leaves the scope has left before the hold is forgotten
                     await reading.cut()

@@ -11,11 +11,12 @@ from shared.connectors.base import Stream
 from shared.domain.base import Model
 from shared.domain.configuration import ConnectorIn, SourceIn
 from shared.domain.forecast import Forecast, StreamForecast
+from shared.domain.write import changed_day
 from shared.errors import NotFound
 from shared.storage import keys
 from shared.storage.bulk import BulkTables
 from shared.storage.config import ConfigStore
-from shared.storage.records import RECORDS, changed_day
+from shared.storage.records import RECORDS
 from shared.storage.runs import Runs
 from shared.sync.activity import Activity
 from shared.sync.scope import Scope
@@ -88,7 +89,8 @@ class Forecasts:
                 self._runs, bulk, connector.source_id, connector_id, stream.activity_stream, now, days
             )
         last_activity = activity.last_seen if activity else None
-        scope = Scope(stream, frozenset(source.domains), (), (), days, now, last_activity)
+        since = activity.since if activity else ""
+        scope = Scope(stream, frozenset(source.domains), (), (), days, now, last_activity, since)
         return scope, activity is None or activity.known
 
 
@@ -104,7 +106,11 @@ async def _count(bulk: BulkTables, connector: str, source: str, scope: Scope) ->
             records += 1
             item: dict[str, Any] = {name: row.get(column) for name, column in columns.items()}
             item["id"] = row["RowKey"][: -len(suffix)]
-            if reason := scope.left_out(item, lambda row=row: changed_day(row) or None):  # type: ignore[misc]
+            if reason := scope.left_out(
+                item,
+                lambda row=row: changed_day(row) or None,  # type: ignore[misc]
+                lambda row=row: scope.unknown_since(row["FirstSeenAt"]),  # type: ignore[misc]
+            ):
                 causes[reason] += 1
     return StreamForecast(
         connector_id=connector, stream=stream.name, records=records, leave=causes.total(), causes=dict(causes)

@@ -14,7 +14,7 @@ from shared.mapping.compiled import fingerprint
 from shared.sync.index import IdSet
 
 _GUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
-_MOST_KEPT = 40_000  # members whose ids fit one row; more are read again in every run
+_MOST_KEPT = 30_000  # members whose ids fit one row; more are read again in every run
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,9 @@ async def excluded_people(
     client: GraphClient, names: list[str], permission: str, kept: dict[str, Any], *, anew: bool
 ) -> Excluded:
     """The members as kept, if no group changed since; otherwise read. `anew`: read in any case."""
-    changed, link, where = True, "", f"{client.base_url}|{client.tenant_id}"
+    where = f"{client.base_url}|{client.tenant_id}"
     same = (kept.get("names"), kept.get("where")) == (names, where)  # another tenant's link is no use here
-    try:
-        changed, link = await group_changes(client, kept.get("link") if same else None, permission)
-    except SourceProblem as problem:
-        if not (kept.get("link") and (isinstance(problem, Missing) or problem.code == "graph-refused")):
-            raise
-        _, link = await group_changes(client, None, permission)
-    except (ResyncNeeded, PageTokenExpired):
-        _, link = await group_changes(client, None, permission)
+    changed, link = await _changed(client, kept.get("link") if same else None, permission)
     unchanged = not changed and same and kept.get("people") is not None
     if unchanged and not anew:
         problems = [Problem.model_validate(problem) for problem in kept["problems"]]
@@ -60,6 +53,23 @@ async def excluded_people(
         "problems": [problem.model_dump(mode="json") for problem in problems],
     }  # fmt: skip
     return Excluded(people, problems, keep)
+
+
+async def _changed(client: GraphClient, link: str | None, permission: str) -> tuple[bool, str]:
+    """Whether a group may have changed since the link, and the link from here on; none where this tenant has no delta of
+    groups (B2C): then members are read every time.
+    """
+    try:
+        return await group_changes(client, link, permission)
+    except (ResyncNeeded, PageTokenExpired):
+        if not link:
+            raise
+    except SourceProblem as problem:
+        if not isinstance(problem, Missing) and problem.code != "graph-refused":
+            raise
+        if not link:
+            return True, ""
+    return True, (await _changed(client, None, permission))[1]
 
 
 async def _read(client: GraphClient, names: list[str], permission: str) -> tuple[IdSet, list[Problem]]:

@@ -85,7 +85,11 @@ class Lister:
             place < 0 and stub >= 0 and reading.stubs.digest(stub) != digest
         )
         if reading.scoped and (
-            reason := reading.scope.left_out(item, lambda: self._last_change(place, stub, changed=changed))
+            reason := reading.scope.left_out(
+                item,
+                lambda: self._last_change(place, stub, changed=changed),
+                lambda: reading.recent.has_packed(key) or (place < 0 and stub < 0),
+            )
         ):
             self._leave_out(Write(object_id, Act.OUTSIDE, {}, body, digest, reason, changed=changed), place, stub)
             return

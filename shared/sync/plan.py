@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from shared.clock import Clock
 from shared.domain.checkpoint import Checkpoint
+from shared.domain.removal import Cause
 from shared.domain.run import StreamProgress
 from shared.domain.write import Head, Intent, Known, Write
 from shared.graph.listing import Page
@@ -65,7 +66,7 @@ class Control:
 class Plan:
     """How the stream is read by this run. `full`: why everything is read; empty for a delta round from `delta_link`.
     `records`, `stubs`: what is stored, as far as is known; `limit`: removals that need no person's word, `lately` those
-    of the last 24 hours; `scope_changed`: the owner moved the scope since the last complete read; `ageing_asks`: who grows
+    of the last 24 hours; `moved`: causes whose part of the scope the owner changed since the last complete read; `ageing_asks`: who grows
     past a threshold counts as a removal, for the clock has gone a long way since; `unfinished`: runs that may have left
     records without their look-up rows; `unseen`: records that the last full read did not bring; `fresh`: the checkpoint
     to begin with.
@@ -79,7 +80,7 @@ class Plan:
     limit_count: int = 500
     limit_percent: int = 20
     lately: int = 0
-    scope_changed: bool = False
+    moved: frozenset[Cause] = field(default_factory=frozenset)
     ageing_asks: bool = False
     unfinished: frozenset[str] = field(default_factory=frozenset)
     unseen: tuple[str, ...] = ()

@@ -41,6 +41,7 @@ class Reading:
         self._mapper = compile_mapping(stream.attributes)
         self.records, self.stubs = Index(), Index()
         self.born, self.back, self.touched = IdSet(), IdSet(), IdSet()  # written by this run: new, returned, changed
+        self.recent = IdSet()  # first seen when activity had been read
         self.lagging = IdSet()  # written by a run that died: their look-up rows may be missing
         self.outbox = Outbox(control.clock)
         self.unannounced: Checkpoint | None = None
@@ -67,6 +68,8 @@ class Reading:
         async for page in self.store.heads():
             old = []
             for head in page:
+                if self.scope.unknown_since(head.first_seen):
+                    self.recent.add(head.object_id)
                 if head.written_by == run and head.written_as != "changed":
                     (self.born if head.written_as == "new" else self.back).add(head.object_id)
                     continue
@@ -102,10 +105,14 @@ class Reading:
         self.leavers.checkpoint = fresh
 
     def must_ask(self, write: Write) -> bool:
-        """Whether leaving the scope counts as a removal: not where the owner moved the scope, nor for growing old day by
-        day. Where many days went by at once the clock may be wrong.
+        """Whether leaving the scope counts as a removal: not where the owner moved that part of the scope, nor for growing
+        old day by day. Where many days went by at once the clock may be wrong. Who waits already goes on waiting.
         """
-        if self.leavers.approves(write.object_id) or self.plan.scope_changed:
+        if self.leavers.approves(write.object_id):
+            return False
+        if self.leavers.waits(write.object_id):
+            return True
+        if write.reason in self.plan.moved:
             return False
         return write.reason != Cause.THRESHOLD or self.plan.ageing_asks
 

@@ -87,6 +87,7 @@ class Leavers:
         self._approved: dict[str, str] = dict(unpacked(checkpoint.approved))
         self._held: dict[str, HeldRow] = {}
         self._spilled: list[dict[str, Any]] = []
+        self._freed: list[str] = []
         self.judged_again: set[str] = set()
         self._tried: set[str] = set()  # confirmed, and asked for again by this slice
 
@@ -124,6 +125,10 @@ class Leavers:
     def _new(self, object_id: str, cause: Cause) -> bool:
         """Whether the candidate is not held yet, or held for a doubt that is gone now."""
         return object_id not in self._held or (self._doubtful(object_id) and not cause.unproved)
+
+    def waits(self, object_id: str) -> bool:
+        """Whether its removal is held and nobody confirmed it."""
+        return object_id in self._held and self._held[object_id].decision != "confirmed"
 
     def approves(self, object_id: str) -> bool:
         """Whether a person agreed that this one leaves."""
@@ -171,21 +176,34 @@ class Leavers:
 
     def note(self) -> None:
         """Puts what must survive into the checkpoint; too many candidates are held there and then."""
-        if len(self._candidates) > _SPILL and not self.checkpoint.decision:
+        if not self.checkpoint.decision:
+            self._spill()
+        self.checkpoint.candidates = packed(
+            [[key, c.cause.value, c.digest, c.changed] for key, c in self._candidates.items()]
+        )
+        self.checkpoint.released = packed(sorted(self._released))
+
+    def _spill(self) -> None:
+        """What a checkpoint has no room for is done without one: more candidates than any owner may allow are held, and
+        the holds of those who are there again are forgotten.
+        """
+        if len(self._candidates) > _SPILL:
             self._spilled += [
                 {"ObjectId": object_id, "Cause": candidate.cause.value}
                 for object_id, candidate in self._candidates.items()
                 if object_id not in self._held
             ]
             self._candidates.clear()
-        self.checkpoint.candidates = packed(
-            [[key, c.cause.value, c.digest, c.changed] for key, c in self._candidates.items()]
-        )
-        self.checkpoint.released = packed(sorted(self._released))
+        if len(self._released) > _SPILL:
+            self.checkpoint.progress.released += len(self._released)
+            self._freed += sorted(self._released)
+            for object_id in self._released:
+                del self._held[object_id]
+            self._released.clear()
 
     @property
     def dirty(self) -> bool:
-        return bool(self._spilled)
+        return bool(self._spilled or self._freed)
 
     @property
     def any(self) -> bool:
@@ -194,6 +212,9 @@ class Leavers:
 
     async def flush(self) -> None:
         """Writes the holds that did not fit the checkpoint."""
+        freed, self._freed = self._freed, []
+        for start in range(0, len(freed), _WRITTEN_AT_ONCE):
+            await self._rows.drop(freed[start : start + _WRITTEN_AT_ONCE])
         spilled, self._spilled = self._spilled, []
         for start in range(0, len(spilled), _WRITTEN_AT_ONCE):
             await self._hold(spilled[start : start + _WRITTEN_AT_ONCE])
@@ -215,6 +236,7 @@ class Leavers:
 
     async def decide(self, records: int) -> list[str]:
         """Settles what becomes of everybody: kept in the checkpoint, so that it is decided once. Gives who goes."""
+        self._spill()
         await self.flush()
         progress = self.checkpoint.progress
         known = await self._store.find(self._candidates, stubs=True)
@@ -236,14 +258,11 @@ class Leavers:
         self.checkpoint.decision = "remove" if may else "hold"
         self._candidates = fresh
         held = [key for key, c in fresh.items() if known[key].row and (c.cause.unproved or not may)]
-        if len(held) > _SPILL:  # more than a checkpoint has room for
-            await self._hold_now(fresh, held)
-            self._candidates = {key: c for key, c in fresh.items() if key not in self._held}
         earlier = [self._held[key].cause for key in waiting if self._held[key].run == self.checkpoint.run_id]
         causes = [fresh[key].cause for key in held] + earlier
         progress.held = len(causes)
         progress.held_causes = {cause.value: causes.count(cause) for cause in sorted(set(causes))}
-        progress.released = len(self._released)
+        progress.released += len(self._released)
         going = [fresh[key].cause for key in proved] if may else []
         left = sum(cause.of_scope for cause in going)
         progress.counted_removals = len(going)
@@ -257,7 +276,11 @@ class Leavers:
         """Microsoft Graph may repeat an old report, or send reports out of order: whoever was reported as removed is asked
         for before they go. More than may go are held anyway, and asked for when a person has confirmed.
         """
-        reported = [key for key, c in self._candidates.items() if key in self._reported and known[key].row]
+        reported = [
+            key
+            for key, c in self._candidates.items()
+            if key in self._reported and known[key].row and self._new(key, c.cause)
+        ]
         if len(reported) > limit:
             return
         for start in range(0, len(reported), _ASKED_AT_ONCE):
@@ -270,13 +293,6 @@ class Leavers:
                         self._released.add(key)
                 elif answer in _CAUSE:
                     self._candidates[key] = Candidate(_CAUSE[answer])
-
-    async def _hold_now(self, candidates: dict[str, Candidate], keys: list[str]) -> None:
-        for start in range(0, len(keys), _WRITTEN_AT_ONCE):
-            chunk = keys[start : start + _WRITTEN_AT_ONCE]
-            await self._hold([{"ObjectId": key, "Cause": candidates[key].cause.value} for key in chunk])
-        self._rows.maybe = True
-        self._held = await self._rows.all()
 
     async def _rename(self, candidates: dict[str, Candidate], keys: Iterable[str]) -> None:
         """Holds of which the cause is clear now; they wait since when they did."""
@@ -361,6 +377,7 @@ class Leavers:
     async def _judged_step(self, chunk: list[str]) -> Step:
         fetched = await self._source.fetch(chunk)
         gone = [_removal(key, Cause.GONE) for key, item in fetched.items() if item is None]
+        self.checkpoint.progress.removed += len(gone)
         return Step(gone, [item for item in fetched.values() if item is not None], list(fetched))
 
     async def _released_step(self, chunk: list[str]) -> Step:

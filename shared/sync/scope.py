@@ -12,6 +12,9 @@ from typing import Any
 from shared.clock import parse_iso
 from shared.connectors.base import Stream
 
+NEVER = datetime.fromtimestamp(86400, UTC)
+"""The last sign-in of an object in whose case a pass over everybody found none."""
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -25,6 +28,8 @@ class Scope:
     now: datetime
     last_activity: Callable[[str], datetime | None] | None = None
     """Where a stream's activity is read by another one: the last sign-in of an object, None: unknown."""
+    activity_since: str = ""
+    """The day (ISO 8601) of the last pass over everybody's activity: of whom we first saw later nothing is known."""
 
     @property
     def narrow(self) -> bool:
@@ -36,15 +41,22 @@ class Scope:
             or (self.threshold_days and (stream.last_seen or self.last_activity))
         )
 
-    def left_out(self, item: dict[str, Any], changed_day: Callable[[], int | None]) -> str | None:
+    def unknown_since(self, first_seen: str) -> bool:
+        """Whether we first saw an object too late to know that it never signed in."""
+        return bool(self.activity_since) and first_seen >= self.activity_since
+
+    def left_out(
+        self, item: dict[str, Any], changed_day: Callable[[], int | None], recent: Callable[[], bool] = lambda: False
+    ) -> str | None:
         """Why the object stays out of the copy: excluded-group, domain or threshold; None: it belongs in.
-        `changed_day`: the day (since 1970) of the last change that we saw, None where we never saw one.
+        `changed_day`: the day (since 1970) of the last change that we saw, None where we never saw one;
+        `recent`: whether we first saw it too late to know that it never signed in.
         """
         if self.stream.by_group and item["id"] in self.excluded:
             return "excluded-group"
         if self.stream.by_domain and "*" not in self.domains and not self._in_domains(item):
             return "domain"
-        if self.threshold_days and self.stream.created and self._aged(item, changed_day):
+        if self.threshold_days and self.stream.created and self._aged(item, changed_day, recent):
             return "threshold"
         return None
 
@@ -52,7 +64,7 @@ class Scope:
         addresses = (item.get("mail"), item.get("userPrincipalName"))
         return any(text and text.rpartition("@")[2].lower() in self.domains for text in addresses)
 
-    def _aged(self, item: dict[str, Any], changed_day: Callable[[], int | None]) -> bool:
+    def _aged(self, item: dict[str, Any], changed_day: Callable[[], int | None], recent: Callable[[], bool]) -> bool:
         assert self.stream.created is not None
         limit = self.now - timedelta(days=self.threshold_days)
         created = item.get(self.stream.created)
@@ -62,6 +74,8 @@ class Scope:
         if day is not None and datetime.fromtimestamp(day * 86400, UTC) >= limit:
             return False
         seen = self._last_seen(item)
+        if seen == NEVER and recent():
+            return False
         return seen is not None and seen < limit
 
     def _last_seen(self, item: dict[str, Any]) -> datetime | None:
