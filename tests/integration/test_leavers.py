@@ -202,3 +202,127 @@ def test_a_clock_that_jumps_ages_nobody_out(days: int) -> None:
         assert rig.entities("Tombstones") == []
     finally:
         rig.close()
+
+
+@pytest.mark.parametrize("decision", ["", "rejected", "confirmed"])
+def test_whoever_is_held_for_age_goes_when_a_person_says_so_and_not_before(decision: str) -> None:
+    """The clock is right, the connector was off for weeks: many devices grew old meanwhile."""
+    rig = Rig(2, 12, page_cap=8)
+    try:
+        connector = rig.configure(
+            options={"collectDevices": True, "deviceThresholdDays": 300, "collectSignIns": False},
+            removalLimit={"count": 0, "percent": 0},
+        )
+        rig.run(connector)
+        devices = _stored(rig, "device")
+        rig.clock.move(400 * 86400)
+        assert rig.run(connector, full=True).state == "held"
+        held = set(_causes(rig))
+        assert held and _stored(rig, "device") == devices
+        if decision:
+            decide(rig.services().tables, connector, "devices", decision, "somebody", rig.clock.now(), [])
+        run = rig.run(connector, full=True)
+        stream = next(stream for stream in run.streams if stream.name == "devices")
+        gone = held if decision == "confirmed" else set()
+        assert (devices - _stored(rig, "device"), stream.left_scope) == (gone, len(gone))
+        assert set(_causes(rig)) == held - gone
+        assert _state(rig, connector, "devices").records == len(devices) - len(gone)
+        rig.change("source", "a", domains=["contoso.example"])  # another part of the scope moves
+        rig.run(connector)
+        assert devices - _stored(rig, "device") == gone
+    finally:
+        rig.close()
+
+
+def test_a_held_change_of_domain_outlives_a_change_of_the_threshold(rig: Rig) -> None:
+    connector = rig.configure(
+        source={"domains": ["contoso.example", "fabrikam.example"]}, removalLimit={"count": 0, "percent": 0},
+        options={"collectDevices": False, "collectSignIns": False},
+    )  # fmt: skip
+    rig.run(connector)
+    victim = next(person for person in rig.objects() if person["id"] in _stored(rig))
+    index = rig.ids(list(range(PEOPLE))).index(victim["id"])
+    away = "away@elsewhere.example"
+    rig.directory.change("users", index, {"mail": away, "userPrincipalName": away})
+    assert rig.run(connector).state == "held"
+    rig.change(
+        "connector", connector, options={"collectDevices": False, "collectSignIns": False, "userThresholdDays": 900}
+    )
+    run = rig.run(connector)
+    assert run.streams[0].reason == "scope-changed" and _causes(rig) == {victim["id"]: "domain"}
+    assert victim["id"] in _stored(rig)
+
+
+def test_a_mass_return_outgrows_no_checkpoint(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removals, "_SPILL", 3)
+    connector = rig.configure(removalLimit={"count": 0, "percent": 0})
+    rig.run(connector)
+    rig.directory.leave("users", list(range(12)))
+    assert rig.run(connector).state == "held"
+    rig.directory.restore("users", list(range(12)))
+    for number in (1, 2):
+        run = rig.run(connector, full=True)
+        assert (run.state, run.streams[0].released) == ("succeeded", 12 if number == 1 else 0)
+        assert _causes(rig) == {} and _state(rig, connector).held == 0
+        _right(rig)
+
+
+def test_a_repeated_report_of_somebody_held_keeps_nobody_else_from_being_asked_for(rig: Rig) -> None:
+    connector = rig.configure(removalLimit={"count": 10, "percent": 100})
+    rig.run(connector)
+    rig.directory.leave("users", list(range(1, 13)))
+    assert rig.run(connector).state == "held"
+    decide(rig.services().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
+    rig.directory.leave("users", list(range(1, 13)), purge=True)  # reported again, as gone now
+    rig.directory.change("users", 15, {"displayName": "Somebody Else"})
+    rig.fault("old-report")  # of somebody who is there
+    run = rig.run(connector)
+    assert (run.streams[0].removed, run.streams[0].drift) == (0, 1)
+    assert len(_stored(rig)) == PEOPLE
+
+
+def test_a_limit_holds_where_the_configuration_changes_among_the_removals(rig: Rig) -> None:
+    connector = rig.configure(removalLimit={"count": 10, "percent": 100})
+    rig.run(connector)
+    rig.directory.leave("users", list(range(1, 9)))
+    rig.slice_seconds = 0.0
+    run, _ = rig.services().dispatch.run_now(connector, "test", full=True)
+    while _state(rig, connector).checkpoint is None or _state(rig, connector).checkpoint.phase != "removals":
+        (message,) = rig.messages()
+        rig.work(message)
+    rig.directory.leave("users", list(range(10, 15)))
+    rig.change("source", "a", domains=["contoso.example", "fabrikam.example", "partner.example", "old.example"])
+    ended = rig.finish(run.id, 120)
+    rig.slice_seconds = 480.0
+    gone = [stone["ObjectId"] for stone in rig.entities("Tombstones")]
+    assert len(gone) == 8, gone
+    assert ended.state == "held"
+
+
+def test_who_comes_back_after_the_pass_is_not_taken_for_one_who_never_signed_in(rig: Rig) -> None:
+    connector = _threshold(rig, 60)
+    rig.run(connector)
+    signed_in = min(_stored(rig) - set(rig.ids([0])))
+    index = rig.ids(list(range(PEOPLE))).index(signed_in)
+    rig.directory.change("users", index, {"createdDateTime": "2019-01-01T00:00:00Z"})
+    rig.directory.leave("users", [index])
+    rig.change("connector", connector, removalLimit={"count": 500, "percent": 100})
+    rig.run(connector)
+    rig.run(connector, task="sign-ins", full=True)  # forgets the activity of who is gone
+    rig.clock.move(86400)
+    rig.directory.restore("users", [index])
+    for _ in range(2):
+        rig.run(connector, full=True)
+        assert signed_in in _stored(rig)
+
+
+def test_only_a_pass_over_everybody_says_who_stayed_away(rig: Rig) -> None:
+    """Passes in between see people's own sign-ins alone, not those of programs in their name."""
+    connector = _threshold(rig, 5)
+    rig.run(connector, full=True)
+    stored = _stored(rig)
+    for _ in range(6):
+        rig.clock.move(86400 - 3600)
+        rig.run(connector, task="sign-ins")
+        rig.run(connector, full=True)
+    assert _stored(rig) >= stored

@@ -40,3 +40,21 @@ def test_a_link_of_another_tenant_or_other_groups_is_never_followed() -> None:
             assert (await read("one", [GROUP, other], kept))[1] == ["latest", "members", "members"]
 
     run(go)
+
+
+def test_a_tenant_without_delta_of_groups_has_its_members_read_every_time() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("/groups/delta"):
+            error = {"error": {"code": "Request_UnsupportedQuery", "message": "Not supported for this tenant."}}
+            return web.json_response(error, status=400)
+        return web.json_response({"value": [{"id": "22222222-0000-4000-8000-000000000001"}]})
+
+    async def go() -> None:
+        async with served(answer) as client:
+            kept: dict[str, Any] = {}
+            for _ in range(2):
+                found = await excluded_people(client, [GROUP], _PERMISSION, kept, anew=False)
+                kept = found.keep
+                assert len(found.people) == 1 and kept["link"] == ""
+
+    run(go)
