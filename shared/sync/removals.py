@@ -198,7 +198,7 @@ class Leavers:
             self.checkpoint.progress.released += len(self._released)
             self._freed += sorted(self._released)
             for object_id in self._released:
-                del self._held[object_id]
+                self._held.pop(object_id, None)  # a slice that died may have dropped its row
             self._released.clear()
 
     @property
