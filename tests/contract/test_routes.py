@@ -127,6 +127,23 @@ def test_the_description_is_valid_openapi_3_1_and_names_every_route() -> None:
     assert operations == set(api.ROUTES)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "answers"),
+    [
+        ("post", "connectors/{id}/runs", {"202": "Run", "200": "Run"}),
+        ("post", "holds/{id}/confirm", {"202": "Run"}),
+        ("delete", "connectors/{id}", {"202": "Run", "204": None}),
+        ("delete", "sources/{id}", {"204": None}),
+    ],
+)
+def test_the_description_has_every_good_answer(method: str, path: str, answers: dict[str, str | None]) -> None:
+    found = document()["paths"][f"/api/v1/{path}"][method]["responses"]
+    for status, model in answers.items():
+        schema = found[status].get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+        assert schema.rpartition("/")[2] == (model or "")
+    assert found.keys() - answers.keys() == {"default"}
+
+
 def test_every_field_of_every_model_says_what_it_means() -> None:
     silent = [
         f"{name}.{field}"

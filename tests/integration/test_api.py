@@ -53,6 +53,15 @@ def test_bad_requests_are_told_apart(stack: Stack) -> None:
     _problem(_raw(stack, "GET", "organizations?limit=0"), 422, "invalid-fields")
 
 
+@pytest.mark.parametrize("path", ["purges", "holds"])
+def test_lists_without_an_owner_are_pages_too(stack: Stack, path: str) -> None:
+    status, page = stack.api("GET", f"{path}?limit=1")
+    assert status == 200 and set(page) == {"items", "next"} and len(page["items"]) <= 1
+    _problem(_raw(stack, "GET", f"{path}?limit=0"), 422, "invalid-fields")
+    if path == "purges":
+        _problem(_raw(stack, "GET", "purges?after=nonsense!"), 422, "invalid-fields")
+
+
 def test_every_bad_field_is_named_at_once_and_nothing_is_saved(stack: Stack) -> None:
     before = stack.api("GET", "sources?limit=500")[1]
     body = {"name": "a\nb", "tenantId": "not-a-guid", "cloud": "moon", "domains": ["contoso"], "surprise": 1}
