@@ -22,14 +22,15 @@ TARGETS = {
 
 @dataclass
 class Fault:
-    """`every`: one matching request in so many; `most`: how often at all (0: no limit); `match`: a pattern that
-    `METHOD path?query` must contain; `seconds`: of Retry-After or delay.
+    """`every`: one matching request in so many, once `after` of them went well; `most`: how often at all (0: no limit);
+    `match`: a pattern that `METHOD path?query` must contain; `seconds`: of Retry-After or delay.
     """
 
     target: str
     kind: str
     every: int = 10
     most: int = 0
+    after: int = 0
     match: str = ""
     seconds: float = 1.0
     seen: int = 0
@@ -62,6 +63,8 @@ class Faults:
             if fault.target != target or (fault.match and not re.search(fault.match, request)):
                 continue
             fault.seen += 1
+            if fault.seen <= fault.after:
+                continue
             if fault.seen % fault.every == 0 and (not fault.most or fault.done < fault.most):
                 fault.done += 1
                 return fault

@@ -67,7 +67,7 @@ def test_six_hundred_leavers_are_held_explained_confirmed_and_then_removed(
     assert ended["state"] == "succeeded" and _users(ended)["removed"] == waiting - 1, ended
     left = _stored(crowd, ids)
     assert gone[10] in left and not (set(gone) - {gone[10], gone[0], gone[1]}) & left
-    stones = _all(crowd, f"tombstones?source={ids['source']}&limit=500")
+    stones = _tombstones(crowd, ids)
     assert {stone["id"].split("~")[1] for stone in stones if stone["reason"] == cause} >= set(gone[11:])
     status, problem = crowd.api("GET", f"people/{ids['source']}~{gone[20]}")
     assert status == 404 and problem["code"] == "gone" and cause in problem["detail"]
@@ -105,6 +105,38 @@ def _all(stack: Stack, path: str) -> list[dict[str, Any]]:
         found += page["items"]
         after = page["next"]
     return found
+
+
+@pytest.mark.slow
+def test_a_crowd_whose_last_pages_fail_time_and_again_loses_nobody(crowd: Stack, ids: dict[str, str]) -> None:
+    """The list brings all but its last pages, and begins again in vain; then it comes, and the tenant changes meanwhile."""
+    pages = _users(support.run_and_wait(crowd, ids["connector"], LONG, full="true"))["pages"]
+    stored, stones = _stored(crowd, ids), len(_tombstones(crowd, ids))
+    gone = support.mutate(crowd, "purge", count=5, salt=31)
+    fault = {"target": "graph", "kind": "expired-page-token", "every": 1, "after": pages - 3, "match": "skiptoken"}
+    crowd.admin("POST", "/faults", fault)
+    run = support.run_and_wait(crowd, ids["connector"], LONG, full="true")
+    crowd.admin("DELETE", "/faults")
+    assert (run["state"], [problem["code"] for problem in run["problems"]]) == ("failed", ["graph-page-token-expired"])
+    assert _users(run)["restarts"] >= 2 and _users(run)["removed"] == 0
+    assert _stored(crowd, ids) == stored and len(_tombstones(crowd, ids)) == stones
+    run = support.run_now(crowd, ids["connector"], full="true")
+    asked = crowd.admin("GET", "/counters")["graph"]
+    while crowd.admin("GET", "/counters")["graph"] < asked + 4:  # link, count and the first pages
+        time.sleep(0.02)
+    hired = support.mutate(crowd, "hire", count=7)
+    left = support.mutate(crowd, "leave", count=6, salt=32)
+    ended = support.wait(crowd, run["id"], LONG)
+    (receipt,) = crowd.api("GET", f"runs/{run['id']}/receipt")[1]["streams"]
+    assert ended["state"] == "succeeded" and receipt["complete"], receipt
+    assert receipt["reportedPresent"] >= 7 and receipt["reportedRemoved"] >= len(set(left) - set(hired))
+    now = _stored(crowd, ids)
+    assert set(hired) <= now and not {*gone, *left} & now - set(hired)
+    assert len(now) == len(stored) + 7 - 5 - len(set(left) - set(hired))
+
+
+def _tombstones(stack: Stack, ids: dict[str, str]) -> list[dict[str, Any]]:
+    return _all(stack, f"tombstones?source={ids['source']}&limit=500")
 
 
 @pytest.mark.parametrize("own_stack", [{"people": 300, "devices": 0, "page_cap": 40}], indirect=True)
