@@ -197,7 +197,14 @@ class Histories(RuleBasedStateMachine):
             seen = [self.touched[person["id"]]] if person["id"] in self.touched else []
             changed = expected.comparable(row["ChangedAt"])
             seen += [parse_iso(changed)] if row["ChangedAt"] != row["FirstSeenAt"] else []
+            if not any(
+                activity.values()
+            ):  # first seen since the last pass over everybody: not known to have stayed away
+                seen += [parse_iso(at) for at in [expected.comparable(row["FirstSeenAt"])] if self._recent(at)]
             assert not all(at < limit - timedelta(days=1) for at in times + seen), (person, row, limit)
+
+    def _recent(self, at: str) -> bool:
+        return parse_iso(at) > self.rig.clock.now() - timedelta(days=8)
 
     def _compare_others(self) -> None:
         """Devices whole, and when each person last signed in."""
