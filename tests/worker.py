@@ -52,7 +52,7 @@ class Remote:
         """Stops the whole process, threads and all, wherever it is."""
         os.kill(self.process.pid or 0, signal.SIGSTOP)
         while psutil.Process(self.process.pid).status() != psutil.STATUS_STOPPED:
-            time.sleep(0.005)
+            time.sleep(0.005)  # the kernel tells nobody when it has stopped a process
 
     def resume(self) -> None:
         os.kill(self.process.pid or 0, signal.SIGCONT)

@@ -19,7 +19,8 @@ COLUMNS = ("LastSuccessfulSignInAt", "LastSignInAttemptAt", "LastNonInteractiveS
 
 class Activity:
     """16 bytes and the day of the last sign-in for each person. `known`: there was a complete pass (somebody without a
-    row never signed in before it) and what is stored is still true enough. Otherwise everything is unknown. `since`: the day of that pass.
+    row never signed in before it) and what is stored is still true enough. Otherwise everything is unknown.
+    `since`: the day of that pass.
     """
 
     def __init__(self, index: Index, *, known: bool, since: str = "") -> None:

@@ -73,14 +73,10 @@ class Directory:
             roles = token_roles(await graph.token())
             self._receipt.permissions_granted = sorted(roles)
             self._receipt.permissions_needed = _needed(found, streams)
-            for stream in streams:
-                progress = next((entry for entry in run.streams if entry.name == stream.name), None)
-                if progress is None or progress.phase in ("done", "failed"):
-                    continue
-                self._receipt.missing_streams.setdefault(stream.name, NOT_FINISHED)
-            for stream in streams:
-                if self._receipt.missing_streams.get(stream.name) != NOT_FINISHED:
-                    continue
+            ahead = {entry.name for entry in run.streams if entry.phase not in ("done", "failed")}
+            unfinished = [stream for stream in streams if stream.name in ahead]
+            self._receipt.missing_streams |= dict.fromkeys([stream.name for stream in unfinished], NOT_FINISHED)
+            for stream in unfinished:
                 try:
                     await OneStream(self._work, self._receipt, stream, found, graph, bulk, roles).read()
                 except SourceProblem as problem:

@@ -99,7 +99,7 @@ class Slice:
         except (SliceOver, Postponed) as pause:
             return await self._pause(pause.seconds if isinstance(pause, Postponed) else 0)
         except SourceProblem as problem:
-            run.problems.append(problem_of(problem, problem.stream))
+            run.problems.append(problem_of(problem))
             return await self._close(RunState.FAILED)
         except Refused as refused:
             run.problems.append(_refused(refused))
@@ -198,7 +198,7 @@ def _place(operation: Operation) -> tuple[str, str]:
 
 
 def problem_of(problem: SourceProblem, stream: str | None = None) -> Problem:
-    return Problem(code=problem.code, message=problem.detail, remedy=problem.remedy, stream=stream)
+    return Problem(code=problem.code, message=problem.detail, remedy=problem.remedy, stream=stream or problem.stream)
 
 
 def _refused(refused: Refused) -> Problem:

@@ -121,9 +121,7 @@ def test_a_crowd_whose_last_pages_fail_time_and_again_loses_nobody(crowd: Stack,
     assert _users(run)["restarts"] >= 2 and _users(run)["removed"] == 0
     assert _stored(crowd, ids) == stored and len(_tombstones(crowd, ids)) == stones
     run = support.run_now(crowd, ids["connector"], full="true")
-    asked = crowd.admin("GET", "/counters")["graph"]
-    while crowd.admin("GET", "/counters")["graph"] < asked + 4:  # link, count and the first pages
-        time.sleep(0.02)
+    _wait_for_pages(crowd)
     hired = support.mutate(crowd, "hire", count=7)
     left = support.mutate(crowd, "leave", count=6, salt=32)
     ended = support.wait(crowd, run["id"], LONG)
@@ -133,6 +131,13 @@ def test_a_crowd_whose_last_pages_fail_time_and_again_loses_nobody(crowd: Stack,
     now = _stored(crowd, ids)
     assert set(hired) <= now and not {*gone, *left} & now - set(hired)
     assert len(now) == len(stored) + 7 - 5 - len(set(left) - set(hired))
+
+
+def _wait_for_pages(stack: Stack) -> None:
+    """Until the run that was just started has its link, its count and the first pages."""
+    asked = stack.admin("GET", "/counters")["graph"]
+    while stack.admin("GET", "/counters")["graph"] < asked + 4:
+        time.sleep(0.02)  # the run is another process's: it can only be looked at
 
 
 def _tombstones(stack: Stack, ids: dict[str, str]) -> list[dict[str, Any]]:
@@ -159,9 +164,7 @@ def test_a_tenant_that_changes_during_the_read_is_complete(own_stack: Stack) -> 
     made = support.configure(own_stack, connector={"options": {"collectDevices": False}})
     own_stack.admin("POST", "/slow", {"seconds": 0.2})
     run = support.run_now(own_stack, made["connector"])
-    asked = own_stack.admin("GET", "/counters")["graph"]
-    while own_stack.admin("GET", "/counters")["graph"] < asked + 5:  # link, count and the first pages
-        time.sleep(0.02)
+    _wait_for_pages(own_stack)
     hired = support.mutate(own_stack, "hire", count=7)
     left = support.mutate(own_stack, "leave", count=6, salt=9)
     support.mutate(own_stack, "rename", count=8, salt=10)
