@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 class Clock:
-    """Wall time for people, monotonic time for decisions, and the only sleep there is."""
+    """Wall time for people, monotonic time for decisions, and the only sleeps there are."""
 
     def now(self) -> datetime:
         """The time in UTC. For stamps and schedules, never for deciding who holds a lease."""
@@ -18,6 +18,10 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def pause(self, seconds: float) -> None:
+        """The same on a thread of its own."""
+        time.sleep(seconds)
 
 
 def iso(moment: datetime) -> str:

@@ -152,6 +152,18 @@ class SourceProblem(RollcallError):
         """Whose reading it ended, where it was one stream's."""
 
 
+class LeaseLost(Exception):
+    """Another worker has the run; this one must stop."""
+
+
+class Refused(Exception):
+    """Table Storage refused a request for good."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(f"Table Storage answered {status} {code}")
+        self.status, self.code = status, code
+
+
 def foreign_cursor() -> Invalid:
     """A list was asked to go on after something that is no `next` of ours."""
     fields = (FieldError("after", "foreign", "is no cursor of this list"),)

@@ -1,41 +1,68 @@
-"""The composition root: the only place that builds clients. Everything is made on first use, nothing at import."""
+"""The composition root: the only place that builds clients. Everything is made on first use, nothing at import.
 
+What a test needs otherwise (time, credentials, limits, kinds, retries) are arguments of App; nothing is patched.
+"""
+
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from shared import settings as app_settings
 from shared.clock import Clock
+from shared.connectors import REGISTRY
+from shared.connectors.registry import Registry
 from shared.domain.clouds import CloudName
+from shared.domain.document import Document
 from shared.errors import Unavailable
 from shared.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
     from shared.configuration.service import Configuration
-    from shared.domain.run import Run, Waits
+    from shared.domain.pacing import Pacing
+    from shared.domain.run import RunRow, Waits
     from shared.graph.client import GraphClient
+    from shared.graph.credentials import SignIn
+    from shared.graph.pacing import Pace
     from shared.records.journal import Journal
     from shared.records.removals import Removals
     from shared.records.service import Records
-    from shared.scheduling import Scheduling
+    from shared.scheduling.claims import Claims
+    from shared.scheduling.dispatch import Dispatch
+    from shared.scheduling.tick import Tick
+    from shared.scheduling.timetable import Timetable
     from shared.storage.bulk import BulkTables
-    from shared.storage.config import ConfigStore, Document
+    from shared.storage.config import ConfigStore
     from shared.storage.connection import StorageConnection
+    from shared.storage.lease import Lease
     from shared.storage.queues import Queues
     from shared.storage.runs import Runs
     from shared.storage.schedules import Schedules
+    from shared.storage.session import Session
     from shared.storage.tables import Tables
-    from shared.sync.dispatch import Dispatch
     from shared.sync.forecast import Forecasts
+    from shared.sync.limits import Limits
     from shared.sync.slice import Services
     from shared.vault import Vault
 
 
 class App:
-    """All services of one process."""
+    """All services of one process. `make_credential`: from a sign-in to a token credential of azure-identity;
+    `storage_retries`: how often the storage SDKs repeat a request; `limits`: how much a read takes on at a time.
+    """
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry = REGISTRY,
+        *,
+        clock: Clock | None = None,
+        make_credential: "Callable[[SignIn], Any] | None" = None,
+        storage_retries: int = 3,
+        limits: "Limits | None" = None,
+    ) -> None:
+        self.settings, self.registry = settings, registry
         self.clock = clock or Clock()
+        self._make_credential, self._storage_retries, self._limits = make_credential, storage_retries, limits
 
     @cached_property
     def _credential(self) -> Any:
@@ -62,22 +89,22 @@ class App:
             if connection.account_key
             else self._credential
         )
-        return Tables(
-            TableServiceClient(
-                endpoint=connection.table_endpoint,
-                credential=credential,
-                retry_total=3,
-                retry_backoff_factor=0.3,
-                connection_timeout=5,
-                read_timeout=35,
-            )
+        service = TableServiceClient(
+            endpoint=connection.table_endpoint,
+            credential=credential,
+            retry_total=self._storage_retries,
+            retry_backoff_factor=0.3,
+            connection_timeout=5,
+            read_timeout=35,
         )
+        return Tables(service, pause=self.clock.pause)
 
     @cached_property
     def queues(self) -> "Queues":
         from shared.storage.queues import Queues
 
-        return Queues(self._connection, None if self._connection.account_key else self._credential)
+        credential = None if self._connection.account_key else self._credential
+        return Queues(self._connection, credential, retries=self._storage_retries)
 
     @cached_property
     def vault(self) -> "Vault":
@@ -121,10 +148,10 @@ class App:
         return Schedules(self.tables)
 
     @cached_property
-    def scheduling(self) -> "Scheduling":
-        from shared.scheduling import Scheduling
+    def timetable(self) -> "Timetable":
+        from shared.scheduling.timetable import Timetable
 
-        return Scheduling(self.schedules, self.clock)
+        return Timetable(self.registry, self.schedules, self.clock)
 
     @cached_property
     def configuration(self) -> "Configuration":
@@ -133,25 +160,41 @@ class App:
         def halt(connector: str, who: str) -> None:
             self.dispatch.halt(connector, who)
 
-        return Configuration(self.config, lambda: self.vault, self.scheduling, self.clock, halt)
+        return Configuration(self.registry, self.config, lambda: self.vault, self.timetable, self.clock, halt)
+
+    @cached_property
+    def claims(self) -> "Claims":
+        from shared.scheduling.claims import Claims
+
+        return Claims(self.schedules, self.runs, self.queues, self.clock)
 
     @cached_property
     def dispatch(self) -> "Dispatch":
-        from shared.sync.dispatch import Dispatch
+        from shared.scheduling.dispatch import Dispatch
 
-        return Dispatch(self.config, self.schedules, self.scheduling, self.runs, self.queues, self.clock)
+        return Dispatch(
+            self.registry, self.config, self.schedules, self.timetable, self.runs, self.claims, self.clock
+        )  # fmt: skip
+
+    @cached_property
+    def tick(self) -> "Tick":
+        from shared.scheduling.tick import Tick
+
+        return Tick(
+            self.registry, self.config, self.schedules, self.timetable, self.runs, self.claims, self.dispatch, self.clock
+        )  # fmt: skip
 
     @cached_property
     def forecasts(self) -> "Forecasts":
         from shared.sync.forecast import Forecasts
 
-        return Forecasts(self.config, self.runs, self.bulk, self.clock)
+        return Forecasts(self.registry, self.config, self.runs, self.session, self.clock)
 
     @cached_property
     def records(self) -> "Records":
         from shared.records.service import Records
 
-        return Records(self.tables, self.config, self.runs)
+        return Records(self.registry, self.tables, self.config, self.runs)
 
     @cached_property
     def journal(self) -> "Journal":
@@ -163,13 +206,13 @@ class App:
     def removals(self) -> "Removals":
         from shared.records.removals import Removals
 
-        def run_now(connector: str, who: str) -> "Run":
-            return self.dispatch.run_now(connector, who)[0]
+        def run_now(connector: str, job: str, who: str) -> "RunRow":
+            return self.dispatch.run_now(connector, who, job=job)[0]
 
-        return Removals(self.tables, self.config, self.runs, self.schedules, run_now, self.clock)
+        return Removals(self.tables, self.config, self.runs, self.schedules, run_now, self.clock, self.registry)
 
     def bulk(self) -> "BulkTables":
-        """A bulk client for one slice; the caller closes it."""
+        """A bulk client for one event loop; the caller closes it."""
         from shared.storage.bulk import BulkTables, build_pipeline
 
         credential = None
@@ -180,14 +223,32 @@ class App:
         pipeline = build_pipeline(self._connection, credential)
         return BulkTables(pipeline, self._connection.table_endpoint, self.clock, credential)
 
-    def graph(self, credential: "Document", cloud_name: CloudName, tenant_id: str, waits: "Waits") -> "GraphClient":
+    def session(self) -> "Session":
+        """Bulk storage for one slice; the caller closes it."""
+        from shared.storage.session import Session
+
+        return Session(self.bulk(), self.tables)
+
+    def lease(self, track: str, run: str) -> "Lease":
+        from shared.storage.lease import Lease
+
+        return Lease(self.tables, track, run, self.clock)
+
+    def pace(self, pacing: "Pacing", tenant_id: str, application: str, waits: "Waits") -> "Pace":
+        """The pace that all runs of a tenant and application keep together with one service of Graph."""
+        from shared.graph.pacing import Pace
+        from shared.storage.slots import Slots
+
+        return Pace(pacing, Slots(self.tables), tenant_id, application, self.clock, waits)
+
+    def graph(self, credential: Document, cloud_name: CloudName, tenant_id: str, waits: "Waits") -> "GraphClient":
         """A Graph client that signs in as the credential; its secret is read from the vault here and kept nowhere else."""
         from shared.configuration.secrets import secret_name
         from shared.graph import credentials
         from shared.graph.client import GraphClient
 
         cloud = self.settings.clouds[cloud_name]
-        pin = credential.body.get("pin")
+        pin = credential.system.get("pin")
         secret = self.vault.get(secret_name(credential.id), pin["version"]) if pin else None
         sign_in = credentials.SignIn(
             type=credential.body["type"],
@@ -197,33 +258,55 @@ class App:
             overridden=self.settings.overridden,
             secret=secret,
         )
+        make = self._make_credential or credentials.build
         return GraphClient(
             f"{cloud.graph}/v1.0",
-            lambda: credentials.build(sign_in),
+            lambda: make(sign_in),
             f"{cloud.resource}/.default",
             self.clock,
             waits,
             tenant_id,
         )
 
+    def close(self) -> None:
+        """Closes the connections to storage that were made."""
+        for client in (self.__dict__.get("tables"), self.__dict__.get("queues")):
+            if client is not None:
+                client.close()
+
     @property
     def run_services(self) -> "Services":
-        from shared.sync.slice import Retention, Services
+        from shared.domain.retention import Retention
+        from shared.sync.limits import Limits
+        from shared.sync.slice import Services
 
         return Services(
-            tables=self.tables,
+            registry=self.registry,
             config=self.config,
             runs=self.runs,
+            schedules=self.schedules,
             dispatch=self.dispatch,
             clock=self.clock,
             slice_seconds=self.settings.slice_seconds,
-            bulk=self.bulk,
+            session=self.session,
+            lease=self.lease,
             graph=self.graph,
+            pace=self.pace,
             keep=Retention(**{f"{what}_days": days for what, days in self.settings.keep_days.items()}),
+            limits=self._limits or Limits(),
         )
+
+
+_registries: list[Registry] = [REGISTRY]
+
+
+def use(registry: Registry) -> None:
+    """Has this process serve other kinds than the product's own. Call it before the app is first asked for."""
+    _registries[:] = [registry]
+    app.cache_clear()
 
 
 @lru_cache(maxsize=1)
 def app() -> App:
     """The process' services. Called in `functions/` only; everything deeper gets arguments."""
-    return App(app_settings.load())
+    return App(app_settings.load(), _registries[0])

@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,22 +30,20 @@ from local.cloud.graph.web import GraphWeb
 from local.cloud.storage_proxy import StorageProxy, reset
 from local.stack import Options, Stack
 from shared.clock import Clock, iso
-from shared.domain.run import Run, Waits
+from shared.connectors import REGISTRY
+from shared.domain.clouds import Cloud, CloudName
+from shared.domain.document import Document
+from shared.domain.retention import Retention
+from shared.domain.run import Run
 from shared.errors import Unavailable
-from shared.graph.client import GraphClient
-from shared.scheduling import Scheduling
-from shared.storage.bulk import BulkTables, build_pipeline
-from shared.storage.config import ConfigStore, Document
+from shared.names import RUN_QUEUE
+from shared.settings import Settings
 from shared.storage.connection import StorageConnection, from_connection_string
-from shared.storage.queues import Queues
-from shared.storage.runs import Runs
-from shared.storage.schedules import Schedules
-from shared.storage.tables import Tables
 from shared.sync.abandon import abandon
-from shared.sync.dispatch import QUEUE, Dispatch
+from shared.sync.limits import Limits
 from shared.sync.runner import run_slice
-from shared.sync.slice import Retention, Services
-from tests.bench.run_once import StaticToken
+from shared.wiring import App
+from tests.bench.run_once import StaticToken, connection_string
 from tests.conftest import journal
 from tests.stored import Rows, Stored
 
@@ -74,6 +73,9 @@ class Hands(Clock):
     async def sleep(self, seconds: float) -> None:
         self.move(seconds)
         await asyncio.sleep(0)
+
+    def pause(self, seconds: float) -> None:
+        self.move(seconds)
 
 
 class Cut:
@@ -141,7 +143,7 @@ class Rig:
         self.web.now = lambda: self.clock.now().timestamp()
         self.slice_seconds = 480.0
         self.roles = list(ROLES)
-        self.keep = Retention()
+        self.keep, self.limits, self.registry = Retention(), Limits(), REGISTRY
         self.retries = 0  # of the storage SDKs: what is cut off shall not come back to life
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -153,10 +155,11 @@ class Rig:
         key = AzureNamedKeyCredential(EMULATOR.account, EMULATOR.account_key or "")
         self.service = TableServiceClient(self.direct.table_endpoint, credential=key)
         self.queue = QueueClient(
-            self.direct.queue_endpoint, QUEUE, api_version="2021-12-02", credential={"account_name": EMULATOR.account, "account_key": EMULATOR.account_key or ""}
+            self.direct.queue_endpoint, RUN_QUEUE, api_version="2021-12-02", credential={"account_name": EMULATOR.account, "account_key": EMULATOR.account_key or ""}
         )  # fmt: skip
         self.stored = Stored(self.direct)
-        self._services: list[TableServiceClient] = []
+        self._apps: list[App] = []
+        self._beside: App | None = None
         self.told: list[str] = []
         self.token = ""
         self._runner = asyncio.Runner()
@@ -165,6 +168,7 @@ class Rig:
     def reset(self) -> None:
         """As new: nothing is stored, the tenant and the time are what they were at first."""
         self.drop_clients()
+        self._drop_beside()
         self.collect()
         self.restore({})
         self.cut.heal()
@@ -173,7 +177,7 @@ class Rig:
         self.directory.__init__(*self._tenant)  # type: ignore[misc]
         self.graph._delta_floor = 0
         self.clock, self.web.slow_seconds, self.slice_seconds = Hands(), 0.0, 480.0
-        self.roles, self.keep = list(ROLES), Retention()
+        self.roles, self.keep, self.limits = list(ROLES), Retention(), Limits()
 
     def _serve(self, handler: Any) -> str:
         async def start() -> str:
@@ -205,6 +209,7 @@ class Rig:
         self._thread.join(10)
         self._loop.close()
         self.drop_clients()
+        self._drop_beside()
         self.service.close()
         self.queue.close()
         self.stored.close()
@@ -220,41 +225,48 @@ class Rig:
             gc.collect()
 
     def drop_clients(self) -> None:
-        for service in self._services:
-            service.close()
-        self._services.clear()
+        for app in self._apps:
+            app.close()
+        self._apps.clear()
+
+    def _drop_beside(self) -> None:
+        if self._beside:
+            self._beside.close()
+            self._beside = None
 
     # The product, built anew
 
-    def services(self) -> Services:
+    def app(self) -> App:
         """A worker that knows nothing but storage."""
         if not self.crowded:
             self.drop_clients()
-        connection = StorageConnection(self.tables_url, self.queues_url, EMULATOR.account, EMULATOR.account_key)
-        key = AzureNamedKeyCredential(EMULATOR.account, EMULATOR.account_key or "")
-        service = TableServiceClient(self.tables_url, credential=key, retry_total=self.retries)
-        self._services.append(service)
-        tables, clock = Tables(service, pause=self.clock.move), self.clock
-        config, runs, schedules = ConfigStore(tables), Runs(tables), Schedules(tables)
-        queues = Queues(connection, None, retries=self.retries)
-        dispatch = Dispatch(config, schedules, Scheduling(schedules, clock), runs, queues, clock)
+        made = self._build(self.tables_url, self.queues_url)
+        self._apps.append(made)
+        return made
 
-        def graph(_credential: Document, _cloud: Any, tenant: str, waits: Waits) -> GraphClient:
-            token = self.token or tokens.issue(AUDIENCE, TENANT, "app", self.roles)
-            return GraphClient(f"{self.graph_url}/v1.0", lambda: StaticToken(token), "x/.default", clock, waits, tenant)
+    def beside(self) -> App:
+        """Another process: storage past the proxy."""
+        if self._beside is None:
+            self._beside = self._build(self.direct.table_endpoint, self.direct.queue_endpoint)
+        return self._beside
 
-        def bulk() -> BulkTables:
-            return BulkTables(build_pipeline(connection, None), self.tables_url, clock)
-
-        return Services(tables, config, runs, dispatch, clock, self.slice_seconds, bulk, graph, self.keep)
-
-    def beside(self) -> Tables:
-        """Storage as another process sees it: past the proxy."""
-        return Tables(self.service, pause=self.clock.move)
+    def _build(self, tables: str, queues: str) -> App:
+        settings = Settings(
+            storage_connection_string=connection_string(tables, queues), table_service_uri=None,
+            queue_service_uri=None, vault_uri=None, slice_seconds=self.slice_seconds,
+            keep_days={name.removesuffix("_days"): days for name, days in vars(self.keep).items()},
+            platform_auth=False, development_roles=(), in_azure=False,
+            clouds={CloudName.GLOBAL: Cloud(self.graph_url, self.graph_url, "x")}, overridden=True,
+        )  # fmt: skip
+        token = self.token or tokens.issue(AUDIENCE, TENANT, "app", self.roles)
+        return App(
+            settings, self.registry, clock=self.clock, make_credential=lambda _sign_in: StaticToken(token),
+            storage_retries=self.retries, limits=self.limits,
+        )  # fmt: skip
 
     def configure(self, name: str = "a", **connector: Any) -> str:
         """A source and its connector, as the API would store them; gives the connector's id."""
-        config, now = self.services().config, iso(self.clock.now())
+        config, now = self.app().config, iso(self.clock.now())
         source = {
             "name": name, "sourceGroupId": "0", "tenantId": TENANT, "cloud": "global", "credentialId": name,
             "crawl": True, "domains": ["*"], "excludedGroups": [], **connector.pop("source", {}),
@@ -274,16 +286,12 @@ class Rig:
         return f"c{name}"
 
     def change(self, kind: str, object_id: str, **fields: Any) -> None:
-        config = self.services().config
+        config = self.app().config
         before = config.get(kind, object_id)
         assert before
+        system = {**before.system, **{name: fields.pop(name) for name in ("deleting",) if name in fields}}
         body = {**before.body, **fields}
-        config.replace(
-            Document(
-                kind, object_id, before.revision + 1, before.created_at, before.updated_at, before.name, "", (), body
-            ),
-            before,
-        )
+        config.replace(replace(before, revision=before.revision + 1, body=body, system=system), before)
 
     # Working
 
@@ -304,7 +312,7 @@ class Rig:
     def work(self, message: dict[str, Any]) -> str:
         async def slice_() -> str:
             try:
-                return await run_slice(self.services(), message)
+                return await run_slice(self.app().run_services, message)
             finally:
                 await asyncio.sleep(0.01)  # connections that were cut are closed in the loop's next turns
 
@@ -326,11 +334,11 @@ class Rig:
 
         return self._runner.run(alone())
 
-    def run(self, connector: str, *, task: str = "directory", full: bool = False) -> Run:
+    def run(self, connector: str, *, job: str | None = None, full: bool = False) -> Run:
         """Starts a run and works on it to its end, as tick, queue and workers would, through every cut. After a cut the
         worker is built anew from storage alone.
         """
-        return self.begun(lambda: self.services().dispatch.run_now(connector, "test", task=task, full=full)[0])
+        return self.begun(lambda: self.app().dispatch.run_now(connector, "test", job=job, full=full)[0])
 
     def begun(self, begin: Callable[[], Run | None]) -> Run:
         """The closed run that `begin` starts: asked again where it was cut off."""
@@ -361,7 +369,7 @@ class Rig:
             if self.cut.dead:
                 self.collect()
                 self.cut.heal()
-        raise AssertionError(f"{run_id} did not end: {self.services().runs.get(run_id)} {self.told[-20:]}")
+        raise AssertionError(f"{run_id} did not end: {self.app().runs.get(run_id)} {self.told[-20:]}")
 
     def _round(self, run_id: str) -> Run | None:
         """Messages, then the tick; gives the run once it is closed. A cut ends it wherever it strikes."""
@@ -370,14 +378,14 @@ class Rig:
             if self.cut.dead:
                 self.cut.heal()
         with contextlib.suppress(Unavailable):
-            services = self.services()
-            run = services.runs.get(run_id)
-            row = Schedules(services.tables).get(run_id.partition("~")[0])
+            app = self.app()
+            run = app.runs.get(run_id)
+            row = app.schedules.get(run_id.partition("~")[0])
             if run and run.state.closed and (row is None or row.run != run_id):
                 return run
             wait = max(0.0, (run.not_before - self.clock.now()).total_seconds()) if run and run.not_before else 0.0
             self.clock.move(wait + 45)
-            services.dispatch.tick()
+            app.tick.run()
         return None
 
     def given(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -388,7 +396,7 @@ class Rig:
         }  # fmt: skip
 
     def give_up(self, message: dict[str, Any]) -> str:
-        return self.in_loop(abandon(self.services(), message))
+        return self.in_loop(abandon(self.app().run_services, message))
 
     # What is stored
 

@@ -16,7 +16,9 @@ from typing import Any
 import psutil
 
 from shared.clock import parse_iso
-from shared.sync.slice import Retention
+from shared.connectors import REGISTRY
+from shared.domain.retention import Retention
+from shared.sync.limits import Limits
 from tests.bench.run_once import warm
 from tests.rig import Hands, Rig
 
@@ -69,8 +71,9 @@ def work(given: dict[str, Any], past: "Synchronized[float]", said: "SimpleQueue[
     rig.tables_url, rig.queues_url, rig.graph_url = given["tables"], given["queues"], given["graph"]
     rig.roles, rig.token = given["roles"], given["token"]
     rig.clock, rig.slice_seconds, rig.keep = Elsewhere(parse_iso(given["now"]), past), 480.0, Retention()
+    rig.registry, rig.limits = REGISTRY, Limits()
     rig.retries = 0
-    rig._services, rig.crowded, rig._runner = [], False, asyncio.Runner()
+    rig._apps, rig.crowded, rig._runner = [], False, asyncio.Runner()
     said.put(rig.work(given["message"]))
 
 

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from shared.connectors.registry import Registry
 from shared.domain.base import Model
 from shared.domain.configuration import (
-    ConnectorIn,
-    ConnectorOut,
     ConnectorServerIn,
     ConnectorServerOut,
     CredentialIn,
@@ -34,9 +33,9 @@ class ConfigKind:
     refers: dict[str, str] = field(default_factory=dict)
 
 
-KINDS: dict[str, ConfigKind] = {
-    kind.key: kind
-    for kind in (
+def config_kinds(registry: Registry) -> dict[str, ConfigKind]:
+    """By storage kind; a connector's models are the registry's."""
+    kinds = (
         ConfigKind("organization", "organizations", "organization", OrganizationIn, OrganizationOut),
         ConfigKind(
             "sourceGroup", "source-groups", "source group", SourceGroupIn, SourceGroupOut,
@@ -51,10 +50,10 @@ KINDS: dict[str, ConfigKind] = {
             scope="organization_id", refers={"organization_id": "organization"},
         ),
         ConfigKind(
-            "connector", "connectors", "connector", ConnectorIn, ConnectorOut,
+            "connector", "connectors", "connector", registry.connector_in, registry.connector_out,
             scope="source_id",
             refers={"source_id": "source", "connector_server_id": "connectorServer", "action_credential_id": "credential"},
         ),
         ConfigKind("connectorServer", "connector-servers", "connector server", ConnectorServerIn, ConnectorServerOut),
-    )
-}  # fmt: skip
+    )  # fmt: skip
+    return {kind.key: kind for kind in kinds}

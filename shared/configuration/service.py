@@ -13,12 +13,14 @@ from pydantic import ValidationError
 
 from shared.clock import Clock, iso
 from shared.configuration import secrets
-from shared.configuration.kinds import KINDS, ConfigKind
+from shared.configuration.kinds import ConfigKind, config_kinds
+from shared.connectors.registry import Registry
 from shared.domain.base import Model, new_id
 from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn
+from shared.domain.document import Document
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
-from shared.scheduling import Scheduling
-from shared.storage.config import ConfigStore, Document, InUse, NameTaken, TargetGone
+from shared.scheduling.timetable import Timetable
+from shared.storage.config import ConfigStore, InUse, NameTaken, TargetGone
 from shared.storage.tables import RowChanged
 from shared.validation import field_errors
 from shared.vault import Vault
@@ -31,13 +33,15 @@ class Configuration:
 
     def __init__(
         self,
+        registry: Registry,
         store: ConfigStore,
         vault: Callable[[], Vault],
-        scheduling: Scheduling,
+        timetable: Timetable,
         clock: Clock,
         halt: Callable[[str, str], None],
     ) -> None:
-        self._store, self._make_vault, self._scheduling, self._clock = store, vault, scheduling, clock
+        self.kinds = config_kinds(registry)
+        self._store, self._make_vault, self._timetable, self._clock = store, vault, timetable, clock
         self._halt = halt
 
     @property
@@ -87,8 +91,8 @@ class Configuration:
             self._store.replace(document, before)
         self._in_step(kind, document)
         self._stop_if_off(kind, document)
-        old = before.body.get(_PIN, {}).get("version")
-        if old and old != document.body.get(_PIN, {}).get("version"):
+        old = before.system.get(_PIN, {}).get("version")
+        if old and old != document.system.get(_PIN, {}).get("version"):
             self._retire(object_id, old)
         return self._out(kind, self._document(kind, object_id))
 
@@ -100,7 +104,7 @@ class Configuration:
     def proposed(self, kind: ConfigKind, object_id: str, change: dict[str, Any]) -> tuple[Document, Model]:
         """The object as it is, and as the change would make it. Raises NotFound, Invalid."""
         before = self._document(kind, object_id)
-        merged = merge({key: value for key, value in before.body.items() if key not in (_PIN, "deleting")}, change)
+        merged = merge(before.body, change)
         try:
             model = kind.model.model_validate(merged)
         except ValidationError as error:
@@ -118,7 +122,7 @@ class Configuration:
         try:
             self._store.delete(before)
         except InUse as error:
-            users = ", ".join(f"{KINDS[k].noun} {name!r} ({user})" for k, name, user in error.users[:20])
+            users = ", ".join(f"{self.kinds[k].noun} {name!r} ({user})" for k, name, user in error.users[:20])
             raise Conflict(
                 f"The {kind.noun} {before.name!r} is used by {users}.",
                 code="in-use",
@@ -126,19 +130,19 @@ class Configuration:
             ) from error
         except RowChanged as error:
             raise Changed(f"The {kind.noun} changed while it was being deleted.") from error
-        if before.body.get(_PIN):
+        if before.system.get(_PIN):
             with contextlib.suppress(Unavailable):  # unused from here on; the vault's own expiry and a retry clean up
                 self._vault.delete(secrets.secret_name(object_id))
 
     def mark_deleting(self, object_id: str, revision: int | None) -> Document:
         """Takes a connector out of use; its records are removed by a run, and with the last one it goes itself."""
-        kind = KINDS["connector"]
+        kind = self.kinds["connector"]
         before = self._document(kind, object_id)
         self._check_revision(before, revision)
-        if before.body.get("deleting"):
+        if before.deleting:
             return before
-        body = {**before.body, "deleting": True, "active": False}
-        document = replace(before, body=body, revision=before.revision + 1, updated_at=iso(self._clock.now()))
+        system, body = {**before.system, "deleting": True}, {**before.body, "active": False}
+        document = replace(before, body=body, system=system, revision=before.revision + 1, updated_at=iso(self._clock.now()))
         with self._explained(kind, document, None):
             self._store.replace(document, before)
         self._in_step(kind, document)
@@ -146,7 +150,7 @@ class Configuration:
 
     def certificate_pem(self, object_id: str) -> str:
         """The public certificate of a credential, to be uploaded to its app registration."""
-        pem = self._document(KINDS["credential"], object_id).body.get(_PIN, {}).get("pem")
+        pem = self._document(self.kinds["credential"], object_id).system.get(_PIN, {}).get("pem")
         if not pem:
             raise NotFound("This credential has no certificate.", remedy="Choose the type certificate for it.")
         return str(pem)
@@ -167,9 +171,9 @@ class Configuration:
             value = document.body.get(alias)
             if value and f"{target}.{value}" not in (before.uses if before else ()):
                 if target == "connectorServer":
-                    self._ensure_cloud_server(KINDS[target])
+                    self._ensure_cloud_server(self.kinds[target])
                 if self._store.get(target, value) is None:
-                    missing.append(FieldError(alias, "unknown", f"there is no {KINDS[target].noun} with this id"))
+                    missing.append(FieldError(alias, "unknown", f"there is no {self.kinds[target].noun} with this id"))
         if missing:
             raise Invalid("A reference does not exist.", fields=tuple(missing))
         if kind.key == "source":
@@ -202,15 +206,14 @@ class Configuration:
         """The document with its pin, and the version that was written for it (None: nothing was)."""
         if not isinstance(model, CredentialIn):
             return document, None
-        pin = (before.body.get(_PIN) if before else None) or None
+        pin = before.system.get(_PIN) if before else None
         type_changed = before is not None and before.body["type"] != model.type
         prepared = secrets.prepare(model, has_pin=bool(pin), type_changed=type_changed)
         if prepared is None:
             kept = None if type_changed else pin
-            return replace(document, body={**document.body, **({_PIN: kept} if kept else {})}), None
+            return replace(document, system={_PIN: kept} if kept else {}), None
         new = secrets.write(self._vault, document.id, prepared, model.secret_expires_on)
-        body = {**document.body, _PIN: new.model_dump(mode="json", by_alias=True)}
-        return replace(document, body=body), new.version
+        return replace(document, system={_PIN: new.model_dump(mode="json", by_alias=True)}), new.version
 
     @contextlib.contextmanager
     def _explained(self, kind: ConfigKind, document: Document, written: str | None) -> Iterator[None]:
@@ -237,7 +240,7 @@ class Configuration:
 
     def _in_step(self, kind: ConfigKind, document: Document) -> None:
         if kind.key == "connector":
-            self._scheduling.put(document)
+            self._timetable.put(document)
 
     def _stop_if_off(self, kind: ConfigKind, document: Document) -> None:
         """What was switched off does not go on reading."""
@@ -261,14 +264,13 @@ class Configuration:
             self._store.create(Document(kind.key, CLOUD_SERVER_ID, 1, now, now, "Cloud", "", (), body))
 
     def _out(self, kind: ConfigKind, document: Document) -> Model:
-        body = {key: value for key, value in document.body.items() if key != _PIN}
-        body |= {"id": document.id, "revision": document.revision}
+        body = {**document.body, "id": document.id, "revision": document.revision}
         body |= {"createdAt": document.created_at, "updatedAt": document.updated_at}
         if kind.key == "credential":
-            pin = document.body.get(_PIN)
+            pin = document.system.get(_PIN)
             body |= {"hasSecret": bool(pin), "certificate": (pin or {}).get("certificate")}
         if kind.key == "connector":
-            body |= self._scheduling.describe(document)
+            body |= {"jobs": self._timetable.describe(document), "deleting": document.deleting}
         if kind.key == "connectorServer":
             body["builtIn"] = document.id == CLOUD_SERVER_ID
         return kind.out.model_validate(body)
@@ -288,7 +290,7 @@ def merge(target: Any, change: Any) -> Any:
 
 
 def _refuse_deleting(document: Document) -> None:
-    if document.body.get("deleting"):
+    if document.deleting:
         raise Conflict(
             f"The connector {document.name!r} and its records are being deleted.",
             code="deleting",

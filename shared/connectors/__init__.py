@@ -1,6 +1,6 @@
-"""What each kind of connector collects, as data."""
+"""What each kind of connector collects, as data. A new kind is a module here and its entry in this list."""
 
-from shared.connectors.base import Kind
 from shared.connectors.entra_id import ENTRA_ID
+from shared.connectors.registry import Registry
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (ENTRA_ID,)}
+REGISTRY = Registry((ENTRA_ID,))

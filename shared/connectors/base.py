@@ -1,10 +1,17 @@
-"""The shape of a connector kind: its streams, what they ask of Graph, and the permissions that this needs."""
+"""The shape of a connector kind. A kind is data: its jobs, their streams, what they ask of Graph and what they need for it.
+Dispatch, engine, records, forecast, deletion and documentation iterate over what a kind declares; none of them knows one.
+"""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
 from typing import Any
 
-from shared.domain.write import LookupRule
+from shared.domain.base import Model
+from shared.domain.configuration import SourceIn
+from shared.domain.pacing import Pacing
+from shared.domain.record_type import RecordType
 from shared.mapping.attribute import Attribute
 
 
@@ -20,33 +27,113 @@ class Permission:
 
 
 @dataclass(frozen=True)
-class Stream:
-    """One listing. `expand` maps a navigation property to how it is asked for in the list (delta asks by $select).
-    `created`, `last_seen` name the Graph properties that the threshold in days looks at.
+class DirectoryList:
+    """A collection of the directory: listed whole, then asked for what changed (delta). `expand`: navigation properties to
+    bring along; those in `delta_links` delta reports by itself, the others are asked for object by object; `follow`: one
+    that $expand cuts at 20 entries, read whole where it brings 20; `deleted_items`: deleted objects can be asked for.
     """
 
-    name: str
-    record_type: str
     path: str
-    attributes: tuple[Attribute, ...]
-    permission: Permission
     expand: tuple[str, ...] = ()
     follow: str | None = None
-    """A navigation property that $expand cuts at 20 entries: read whole where it brings 20."""
-    created: str | None = None
-    last_seen: str | None = None
-    lookups: tuple[LookupRule, ...] = ()
     delta_links: tuple[str, ...] = ()
-    """Navigation properties of `expand` that delta reports; the others are asked for object by object."""
     deleted_items: bool = False
-    """Deleted objects can be asked for."""
-    by_domain: bool = False
-    by_group: bool = False
     page_size: int = 999
-    activity_stream: str = ""
-    """The stream that tells when an object was last seen, where this one does not."""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """A collection without delta: listed whole each time. `page_size` 0: the address takes no $top. `since`: a filter that
+    brings only what is newer than {moment}; then only every so often (`full_every` of the stream) everything is listed.
+    """
+
+    path: str
+    page_size: int = 0
+    since: str = ""
+    overlap: timedelta = timedelta(hours=24)
+    """How far `since` reaches back behind the last read: services write things down late."""
+    licence_tries: int = 1
+    """How often a page is asked for that Graph denies for want of a licence: it does so now and then without reason."""
+
+
+Reader = DirectoryList | Pages
+
+
+class Proof(Enum):
+    """What shows that a list brought everything. Without proof nobody is removed for being absent."""
+
+    COUNTS = "counts"
+    """Graph's own counts before and after, give or take what it reports as changed meanwhile."""
+    WHOLE = "whole"
+    """The list itself, read to its end."""
+
+
+class Denial(Enum):
+    """What it means when Microsoft Graph denies a stream for want of a permission or licence."""
+
+    FAILS = "fails"
+    """The run ends as failed; its other streams are read all the same."""
+    MARKS = "marks"
+    """The values are marked as missing, with the reason; the run did what it could."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One listing, and the records that are made of it. Its name is part of stored keys and never changes."""
+
+    name: str
+    record_type: RecordType
+    reader: Reader
+    attributes: tuple[Attribute, ...]
+    permissions: tuple[Permission, ...]
+    switch: str = ""
+    """The option that switches it on; empty: it is always on."""
+    proof: Proof = Proof.COUNTS
+    denial: Denial = Denial.FAILS
+    full_every: timedelta | None = None
+    """How often everything is read; None: as the connector says."""
+    addresses: tuple[str, ...] = ()
+    """Graph properties with addresses: the source's domains go by them. Empty: domains do not matter."""
+    by_group: bool = False
+    """Members of the source's excluded groups are left out."""
+    threshold: str = ""
+    """The option that says after how many days of inactivity an object is left out."""
+    created: str | None = None
+    """The Graph property that says when an object was created."""
+    last_seen: str | None = None
+    """The Graph property that says when it was last active."""
+    activity: str = ""
+    """The stream of this kind that knows when an object was last active, where this one does not."""
+    seen: tuple[str, ...] = ()
+    """Of a stream that others name as `activity`: the attributes that are times of activity."""
+    leader: str = ""
+    """The stream of this kind whose records these rows add to. They lie apart, are no records of their own, and go when
+    the leader's record is gone.
+    """
+    sparse: bool = False
+    """An object without any value gets no row: a read of everything that brought none says so."""
+    unread_note: str = ""
+    """What to tell of its values before it was first read."""
     not_in_delta: tuple[str, ...] = ()
     """Attributes whose change alone no delta reports: as fresh as the last full read."""
+
+    @property
+    def partition(self) -> str:
+        """Names the partitions of its rows."""
+        return f"{self.record_type.name}-{self.name}" if self.leader else self.record_type.name
+
+    @property
+    def journal(self) -> bool:
+        """Whether its changes are written into the journal: not what only adds to another stream's records."""
+        return not self.leader
+
+    def wanted(self, options: Any) -> bool:
+        """Whether the connector's options switch it on."""
+        return not self.switch or bool(getattr(options, self.switch))
+
+    def threshold_days(self, options: Any) -> int:
+        """0: nobody is left out for being inactive."""
+        return int(getattr(options, self.threshold)) if self.threshold else 0
 
     def column_of(self, source: str) -> str:
         """The column that an attribute of the source goes to."""
@@ -54,14 +141,63 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A connector kind. `streams_of` picks the streams that the options switch on, `threshold_of` their days."""
+class Job:
+    """What has runs of its own: its streams are read one after the other, on the connector's schedule. Its name is part of
+    stored keys and of the API. `pacing`: a limit of Graph that its requests keep.
+    """
 
     name: str
     title: str
     streams: tuple[Stream, ...]
-    streams_of: Callable[[Any], list[Stream]]
-    threshold_of: Callable[[Any, str], int]
+    pacing: Pacing | None = None
+    least_every: timedelta = timedelta()
+    """It does not run more often than this, however often the connector does."""
+    names_subscriptions: bool = False
+    """Its receipts name what the tenant has subscribed to."""
+
+    def wanted(self, options: Any) -> tuple[Stream, ...]:
+        """The streams that the options switch on; none: the job is off."""
+        return tuple(stream for stream in self.streams if stream.wanted(options))
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A permission, and what it is needed for: a stream, or excluded groups."""
+
+    permission: Permission
+    purpose: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A connector kind. The first job is the one that runs when a run is asked for without naming a job."""
+
+    name: str
+    title: str
+    options: type[Model]
+    jobs: tuple[Job, ...]
     group_permission: Permission | None = None
-    sign_ins: Stream | None = None
-    """Read in runs of its own."""
+    """Reads the members of excluded groups."""
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        return tuple(stream for job in self.jobs for stream in job.streams)
+
+    def job(self, name: str) -> Job | None:
+        return next((job for job in self.jobs if job.name == name), None)
+
+    def stream(self, name: str) -> Stream | None:
+        return next((stream for stream in self.streams if stream.name == name), None)
+
+    def job_of(self, stream: str) -> Job:
+        """The job that reads a stream of this kind."""
+        return next(job for job in self.jobs if any(candidate.name == stream for candidate in job.streams))
+
+    def permissions(self, options: Any, source: SourceIn, job: Job | None = None) -> list[Needed]:
+        """What the configuration needs, for one job or for all. Each permission is named once for each purpose."""
+        chosen: Iterable[Job] = (job,) if job else self.jobs
+        streams = [stream for one in chosen for stream in one.wanted(options)]
+        needed = [Needed(permission, stream.name) for stream in streams for permission in stream.permissions]
+        if self.group_permission and source.excluded_groups and any(stream.by_group for stream in streams):
+            needed.append(Needed(self.group_permission, "excluded groups"))
+        return needed

@@ -4,10 +4,39 @@ Sources of the mapping: the properties of user and device in Microsoft Graph v1.
 and Graph does not have is listed too, with its reason, rather than left out or made up.
 """
 
-from shared.connectors.base import Kind, Permission, Stream
-from shared.domain.configuration import EntraIdOptions
-from shared.domain.write import LookupRule
+from datetime import timedelta
+
+from pydantic import model_validator
+
+from shared.connectors.base import Denial, DirectoryList, Job, Kind, Pages, Permission, Proof, Stream
+from shared.connectors.record_types import DEVICE, PERSON
+from shared.domain.base import Model
+from shared.domain.configuration import ThresholdDays
+from shared.domain.pacing import Pacing
 from shared.mapping.attribute import Attribute, Type
+
+
+class EntraIdOptions(Model):
+    """Options of an entra-id connector."""
+
+    user_threshold_days: ThresholdDays = 0
+    """User threshold: leave out people neither created, signed in nor changed within these days. 0: everybody.
+    A person whose sign-in activity is unknown is kept."""
+    device_threshold_days: ThresholdDays = 0
+    """Device threshold: the same for devices. 0: every device."""
+    collect_users: bool = True
+    """Read people."""
+    collect_devices: bool = True
+    """Read devices and their owners."""
+    collect_sign_ins: bool = True
+    """Read when people last signed in, in runs of its own; needs AuditLog.Read.All and Entra ID P1 or P2. Without them
+    the rest is collected and the value says why it is missing."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "EntraIdOptions":
+        if not (self.collect_users or self.collect_devices):
+            raise ValueError("at least one of collectUsers and collectDevices must be on")
+        return self
 
 
 def _plain(
@@ -137,6 +166,9 @@ SIGN_IN_ACTIVITY: tuple[Attribute, ...] = (
         ("signInActivity",),
         "last_logon",
         note="The last successful sign-in; Microsoft keeps those since December 2023. Where there is none: the last attempt.",
+        remarks=(
+            ("LastLogonKind", "attempt", "A sign-in attempt, which may have failed: no successful sign-in is known."),
+        ),
     ),
     Attribute(
         "lastLogonKind",
@@ -205,71 +237,69 @@ DEVICES: tuple[Attribute, ...] = (
     ),
 )
 
+USER_READ = Permission("User.Read.All", ("User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"))
+
 USERS = Stream(
     name="users",
-    record_type="person",
-    path="/users",
+    record_type=PERSON,
+    reader=DirectoryList("/users", expand=("manager",), delta_links=("manager",), deleted_items=True),
     attributes=PEOPLE,
-    permission=Permission("User.Read.All", ("User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")),
-    expand=("manager",),
-    delta_links=("manager",),
-    deleted_items=True,
-    created="createdDateTime",
-    activity_stream="sign-ins",  # until that has spoken, activity is unknown
-    lookups=(
-        LookupRule("name", ("DisplayName",)),
-        LookupRule("address", ("SignInName", "Mail")),
-        LookupRule("employee", ("EmployeeId",)),
-    ),
-    by_domain=True,
+    permissions=(USER_READ,),
+    switch="collect_users",
+    addresses=("mail", "userPrincipalName"),
     by_group=True,
+    threshold="user_threshold_days",
+    created="createdDateTime",
+    activity="sign-ins",  # until that has spoken, activity is unknown
 )
 
 DEVICE_STREAM = Stream(
     name="devices",
-    record_type="device",
-    path="/devices",
+    record_type=DEVICE,
+    reader=DirectoryList("/devices", expand=("registeredOwners",), follow="registeredOwners"),
     attributes=DEVICES,
-    permission=Permission("Device.Read.All", ("Device.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")),
-    expand=("registeredOwners",),
-    follow="registeredOwners",
-    not_in_delta=("ownerIds",),
+    permissions=(
+        Permission("Device.Read.All", ("Device.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")),
+    ),
+    switch="collect_devices",
+    threshold="device_threshold_days",
     created="registrationDateTime",
     last_seen="approximateLastSignInDateTime",
-    lookups=(LookupRule("device", ("DisplayName",)),),
+    not_in_delta=("ownerIds",),
 )
-
 
 SIGN_INS = Stream(
     name="sign-ins",
-    record_type="activity",
-    path="/users",
+    record_type=PERSON,
+    leader="users",
+    reader=Pages(
+        "/users",
+        page_size=500,  # Microsoft's limit for pages with signInActivity
+        since="signInActivity/lastSignInDateTime ge {moment}",
+        licence_tries=3,
+    ),
     attributes=SIGN_IN_ACTIVITY,
-    permission=Permission("AuditLog.Read.All"),
-    page_size=500,  # Microsoft's limit for pages with signInActivity
+    permissions=(Permission("AuditLog.Read.All"), USER_READ),
+    switch="collect_sign_ins",
+    proof=Proof.WHOLE,
+    denial=Denial.MARKS,
+    full_every=timedelta(days=7),
+    seen=("lastSuccessfulSignInAt", "lastSignInAttemptAt", "lastNonInteractiveSignInAt"),
+    sparse=True,
+    unread_note="Sign-in activity has not been read yet: it has runs of its own.",
+    # What is asked for between full passes goes by the last interactive attempt.
     not_in_delta=("lastLogonAt", "lastLogonKind", "lastSuccessfulSignInAt", "lastNonInteractiveSignInAt"),
 )
-"""When people last signed in: 10 requests a minute for each app and tenant, so it has runs of its own.
-https://learn.microsoft.com/graph/throttling-limits
-"""
-
-
-def _streams(options: EntraIdOptions) -> list[Stream]:
-    chosen = ((USERS, options.collect_users), (DEVICE_STREAM, options.collect_devices))
-    return [stream for stream, wanted in chosen if wanted]
-
-
-def _threshold(options: EntraIdOptions, stream: str) -> int:
-    return options.user_threshold_days if stream == USERS.name else options.device_threshold_days
-
 
 ENTRA_ID = Kind(
     name="entra-id",
     title="Microsoft Entra ID",
-    streams=(USERS, DEVICE_STREAM),
-    streams_of=_streams,
-    threshold_of=_threshold,
-    sign_ins=SIGN_INS,
+    options=EntraIdOptions,
+    jobs=(
+        Job("directory", "People and devices", (USERS, DEVICE_STREAM), names_subscriptions=True),
+        # 10 requests a minute for each tenant and app: https://learn.microsoft.com/graph/throttling-limits
+        Job("sign-ins", "When people last signed in", (SIGN_INS,), pacing=Pacing("sign-in-activity", 10, 60.0)),
+    ),
     group_permission=Permission(
         "GroupMember.Read.All",
         ("GroupMember.ReadWrite.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All"),

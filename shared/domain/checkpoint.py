@@ -74,12 +74,16 @@ class Checkpoint(Model):
     """Those that nobody rejected."""
     stale: list[str] = []
     """Objects that stay although the read did not bring them, as many as can be listed."""
+    many_stale: bool = False
+    """There were more than can be listed."""
     met: list[str] = []
     """Objects that the last full read did not bring, and this delta round names."""
     settled: int = 0
     """Steps of what was decided that are done."""
     outside: int = 0
     """Different objects that were out of scope and not stored before."""
+    empty: int = 0
+    """Different objects without any value, of a stream that keeps no rows of those."""
 
     def seen_bits(self) -> bytes | None:
         return zlib.decompress(base64.b64decode(self.seen)) if self.seen else None

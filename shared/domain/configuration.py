@@ -3,7 +3,7 @@ and times; secrets are write-only.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
@@ -115,29 +115,6 @@ class CertificateOut(Model):
     """When it ends."""
 
 
-class EntraIdOptions(Model):
-    """Options of an entra-id connector."""
-
-    user_threshold_days: ThresholdDays = 0
-    """User threshold: leave out people neither created, signed in nor changed within these days. 0: everybody.
-    A person whose sign-in activity is unknown is kept."""
-    device_threshold_days: ThresholdDays = 0
-    """Device threshold: the same for devices. 0: every device."""
-    collect_users: bool = True
-    """Read people."""
-    collect_devices: bool = True
-    """Read devices and their owners."""
-    collect_sign_ins: bool = True
-    """Read when people last signed in, in runs of its own; needs AuditLog.Read.All and Entra ID P1 or P2. Without them
-    the rest is collected and the value says why it is missing."""
-
-    @model_validator(mode="after")
-    def _something(self) -> "EntraIdOptions":
-        if not (self.collect_users or self.collect_devices):
-            raise ValueError("at least one of collectUsers and collectDevices must be on")
-        return self
-
-
 class RemovalLimit(Model):
     """How many removals of one stream within 24 hours need no person's word: the lower of the two, but at least 10."""
 
@@ -148,14 +125,16 @@ class RemovalLimit(Model):
 
 
 class ConnectorIn(Model):
-    """One kind of collection from one source, with its schedule."""
+    """One kind of collection from one source, with its schedule. The registry of kinds gives `kind` and `options` their
+    types.
+    """
 
     source_id: Id
     """The source (tenant) it reads."""
     name: Name
     """Connector name, unique in the source."""
-    kind: Literal["entra-id"] = "entra-id"
-    """What it collects."""
+    kind: str
+    """What it collects: one of the kinds of this installation."""
     connector_server_id: Id = CLOUD_SERVER_ID
     """Connector server: where it runs. cloud is the function app."""
     active: bool = True
@@ -166,7 +145,7 @@ class ConnectorIn(Model):
     """Everything is read again after so many hours; runs in between ask only for what changed (delta)."""
     removal_limit: RemovalLimit = RemovalLimit()
     """More removals than this are held until a person confirms them."""
-    options: EntraIdOptions = EntraIdOptions()
+    options: Any
     """Options of its kind."""
     action_credential_id: Id | None = None
     """Action credentials: the separate credential for people actions. Empty: actions are off."""
@@ -216,7 +195,7 @@ class CredentialOut(CredentialBase, Stored):
 
 
 class Quarantine(Model):
-    """A connector that kept failing: slowed to once a day, switched off by itself after four weeks. `active` stays as it
+    """A job that kept failing: slowed to once a day, switched off by itself after four weeks. `active` stays as it
     is; a success or a changed credential ends it at once.
     """
 
@@ -234,17 +213,26 @@ class Quarantine(Model):
     """Runs in a row that failed."""
 
 
-class ConnectorOut(ConnectorIn, Stored):
-    """A connector as stored, with its state."""
+class JobState(Model):
+    """One job of a connector, such as the reading of its directory: each has runs of its own."""
 
+    name: str
+    """What runs name it by."""
+    title: str
+    """What it does."""
     next_due: list[datetime] = []
-    """The next five due times, UTC; empty while it is not active, one while it is quarantined."""
+    """The next five due times, UTC; empty while the connector is not active, one while the job is quarantined."""
     current_run_id: str | None = None
     """The run that is going on."""
     quarantine: Quarantine | None = None
-    """Why it runs less often than its schedule says."""
-    sign_ins_quarantine: Quarantine | None = None
-    """The same of its runs for sign-ins."""
+    """Why it runs less often than the schedule says."""
+
+
+class ConnectorOut(ConnectorIn, Stored):
+    """A connector as stored, with its state."""
+
+    jobs: list[JobState] = []
+    """What its options switch on, each with its own runs."""
     deleting: bool = False
     """It and its records are being deleted."""
 

@@ -27,6 +27,6 @@ class Forecast(Model):
     """Each stream that is collected."""
     not_counted: list[str]
     """Fields whose effect only a run can tell: excludedGroups, for who is a member has to be asked of Entra, and
-    userThresholdDays while it is not known when people last signed in."""
+    a threshold in days while it is not known when its objects were last active."""
     explanation: str
     """The same in words."""

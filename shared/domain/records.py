@@ -1,10 +1,14 @@
-"""What the records API shows: people and devices, each value with its provenance."""
+"""What the records API shows of collected objects: each value with its provenance."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
+from pydantic import Field, create_model
+
 from shared.domain.base import Model
+from shared.domain.record_type import RecordType
 
 MISSING_REASONS = (
     "licence",
@@ -37,7 +41,7 @@ class Value(Model):
 
 
 class Related(Model):
-    """A person that a record points to, resolved on reading."""
+    """An object that a record points to, resolved on reading."""
 
     id: str
     """`{source}~{object id}`."""
@@ -60,7 +64,7 @@ class Card(Model):
 
 
 class Record(Model):
-    """A person or device: the mapped rows of one object, merged."""
+    """The mapped rows of one object, merged."""
 
     id: str
     """`{source}~{object id}`."""
@@ -71,10 +75,19 @@ class Record(Model):
     first_seen_at: datetime
     values: dict[str, Value]
     """By target attribute."""
-    manager: Related | None = None
-    """People: the manager; null where the directory has none."""
-    owners: list[Related] | None = None
-    """Devices: the registered owners."""
+
+
+@cache
+def record_model(record_type: RecordType) -> type[Record]:
+    """The model of one type of record: what all have, and the objects that it is related to."""
+    fields: dict[str, Any] = {
+        relation.name: (
+            (list[Related] if relation.many else Related) | None,
+            Field(None, description=relation.meaning),
+        )
+        for relation in record_type.relations
+    }
+    return create_model(record_type.title, __base__=Record, __doc__=f"{record_type.title}, as collected.", **fields)
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,7 @@ class Change(Model):
     source_id: str
     """The source (tenant) that it belongs to."""
     record_type: str
-    """person or device."""
+    """Such as person or device."""
     kind: str
     """hired, changed, returned, removed, left-scope, or configuration (the owner changed scope or mapping)."""
     at: datetime
@@ -179,7 +192,7 @@ class Tombstone(Model):
     id: str
     """`{source}~{object id}`."""
     record_type: str
-    """person or device."""
+    """Such as person or device."""
     display_name: str | None = None
     """As last stored."""
     sign_in_name: str | None = None

@@ -1,8 +1,11 @@
 """Why a record may have to go, and how many may go without a person's word."""
 
+from collections.abc import Container, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared.clock import iso, parse_iso
 
@@ -42,6 +45,83 @@ class Candidate(NamedTuple):
     cause: Cause
     digest: int = 0
     changed: bool = False
+
+
+@dataclass(frozen=True)
+class Held:
+    """One removal that waits. `decision`: empty, confirmed or rejected; `row`: as it is stored."""
+
+    object_id: str
+    cause: Cause
+    since: datetime
+    run: str
+    decision: str
+    decided_by: str
+    row: dict[str, Any]
+
+    @property
+    def doubtful(self) -> bool:
+        """It waits only because Graph gave no clear answer, and nobody has decided: a clear answer settles it."""
+        return self.cause.unproved and not self.decision
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of the candidates. `may`: those that are proved may go without a person's word. `fresh`: whom it
+    concerns, `going` and `held` of them; `waiting`: held before and still, of which `renamed` have a clear cause now.
+    """
+
+    may: bool
+    fresh: dict[str, Candidate]
+    going: list[str]
+    held: list[str]
+    waiting: frozenset[str]
+    renamed: frozenset[str]
+
+
+def is_new(object_id: str, cause: Cause, held: Mapping[str, Held]) -> bool:
+    """Whether a candidate is not held yet, or held for a doubt that is gone now."""
+    before = held.get(object_id)
+    return before is None or (before.doubtful and not cause.unproved)
+
+
+def judge(
+    candidates: Mapping[str, Candidate],
+    stored: Container[str],
+    held: Mapping[str, Held],
+    settled: AbstractSet[str],
+    *,
+    lately: int,
+    limit: int,
+) -> Verdict:
+    """Decides about removals. `stored`: ids that have a record; `settled`: held ones that were released, or confirmed and
+    asked for again; `lately`: removals of the last 24 hours; `limit`: how many need no person's word.
+
+    A hold whose doubt is gone goes by itself only where all that waits might have: otherwise part of what a person was
+    told about would vanish.
+    """
+    fresh = {key: c for key, c in candidates.items() if is_new(key, c.cause, held)}
+    waiting = held.keys() - settled - fresh.keys()
+    proved = _proved(fresh, stored)
+    renamed = held.keys() & fresh.keys()
+    undecided = sum(not held[key].decision for key in waiting)
+    if renamed and lately + len(proved) + undecided > limit:
+        fresh = {key: c for key, c in fresh.items() if key not in renamed}
+        proved = _proved(fresh, stored)
+        waiting = waiting | renamed
+    else:
+        renamed = set()
+    may = lately + len(proved) <= limit
+    waits = [key for key, c in fresh.items() if key in stored and (c.cause.unproved or not may)]
+    return Verdict(may, fresh, proved if may else [], waits, frozenset(waiting), frozenset(renamed))
+
+
+def _proved(candidates: Mapping[str, Candidate], stored: Container[str]) -> list[str]:
+    return [key for key, c in candidates.items() if not c.cause.unproved and key in stored]
+
+
+def causes_of(candidates: Mapping[str, Candidate], keys: Iterable[str]) -> list[Cause]:
+    return [candidates[key].cause for key in keys]
 
 
 def limit_of(records: int, count: int, percent: int) -> int:

@@ -81,7 +81,7 @@ class StreamProgress(StreamCounts):
     """How far one stream is."""
 
     name: str
-    """users, devices."""
+    """Name of the listing."""
     phase: str = "pending"
     """pending, reading, done or failed."""
     expected: int | None = None
@@ -108,20 +108,20 @@ class Waits(Model):
     retry_seconds: float = 0
     """Seconds waited before those."""
     paced_seconds: float = 0
-    """Seconds waited to keep below Graph's limit for sign-ins, ten requests a minute."""
+    """Seconds waited to keep below a limit of Microsoft Graph, such as ten requests a minute for sign-in activity."""
 
 
 class Run(Model):
     """One execution of a connector."""
 
     id: str
-    """`{connector id}~{run}`."""
+    """`{connector id}-{job}~{run}`."""
     connector_id: str
     """Whose."""
     state: RunState = RunState.QUEUED
     """queued, running, waiting, succeeded, failed, held or cancelled."""
-    task: str = "directory"
-    """directory, sign-ins, delete (of a connector and its records) or purge (of what is old)."""
+    job: str
+    """What it does: a job of the connector's kind, delete (the connector and its records) or purge (what is old)."""
     full: bool = False
     """Whether a full read was asked for."""
     trigger: str
@@ -132,8 +132,6 @@ class Run(Model):
     """The slice that is due or going on, from 1."""
     takeovers: int = 0
     """How often another worker took the run over from one that had stopped."""
-    abandoned: int = 0
-    """How often its message failed for good; the third time closes the run."""
     created_at: datetime
     """UTC."""
     started_at: datetime | None = None
@@ -150,10 +148,6 @@ class Run(Model):
     """delete and purge: rows removed so far."""
     working_on: str = ""
     """delete and purge: the table at hand."""
-    step: int = 0
-    """delete and purge: how many tables are done."""
-    cursor: str = ""
-    """delete and purge: the partition at hand, from which the next slice goes on."""
     waits: Waits = Waits()
     """What it waited for."""
     records_per_second: float = 0
@@ -163,16 +157,42 @@ class Run(Model):
 
     @property
     def track(self) -> str:
-        """What can run at one time only: the connector's directory streams, its sign-in activity, its deletion."""
+        """What can run at one time only: one job of one connector."""
         return self.id.partition("~")[0]
+
+
+class RunRow(Run):
+    """A run as it is stored: with what only workers need."""
+
+    abandoned: int = 0
+    """How often its message failed for good; the third time closes the run."""
+    done: list[str] = []
+    """delete and purge: the sweeps that are done, by name."""
+    cursor: str = ""
+    """delete and purge: the partition at hand, from which the next slice goes on."""
+
+    def shown(self) -> Run:
+        """The run as the API shows it."""
+        return Run.model_validate({name: getattr(self, name) for name in Run.model_fields})
 
 
 INSTALLATION = "installation"
 """Stands where a connector's id does, in runs that belong to none."""
+DELETE, PURGE = "delete", "purge"
+"""Jobs that every connector, and the installation, has beside those of its kind."""
 
 
-def track_of(connector: str, task: str) -> str:
-    return connector if task == "directory" else f"{connector}-{task}"
+def track_of(connector: str, job: str) -> str:
+    return f"{connector}-{job}"
+
+
+def connector_of(track: str) -> str:
+    """The reverse of track_of(): ids of connectors hold no hyphen."""
+    return track.partition("-")[0]
+
+
+def job_of(track: str) -> str:
+    return track.partition("-")[2]
 
 
 def split_run_id(run_id: str) -> tuple[str, str] | None:

@@ -2,22 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
 from shared.clock import parse_iso
-
-
-@dataclass(frozen=True)
-class LookupRule:
-    """Which columns of a record can be searched by prefix, under which attribute of the look-up table."""
-
-    attribute: str
-    columns: tuple[str, ...]
-
-
-CARD_COLUMNS = ("DisplayName", "SignInName", "Mail", "EmployeeId", "Enabled")
-"""What a line of a list shows; look-up rows carry it, so that lists read nothing else."""
+from shared.domain.record_type import RecordType
 
 
 class Act(Enum):
@@ -35,7 +25,7 @@ class Act(Enum):
 
 @dataclass(slots=True)
 class Write:
-    """`card`: the columns that look-ups need, `body`: the JSON of all, `digest` its 64-bit digest. Thousands wait for
+    """`card`: what look-ups need, by role, `body`: the JSON of all, `digest` its 64-bit digest. Thousands wait for
     their batch at a time, so nothing is kept twice. `reason`: why it is out of scope, or gone.
     `had_stub`: a stub is there. `changed`: a value differs from what we knew. `again`: the record was written by an
     attempt that may have died before its look-up rows. `stored`, `stub`: rows that were read already.
@@ -84,3 +74,31 @@ def changed_day(row: Mapping[str, Any]) -> int:
     """The day (since 1970) of the last change that we saw, 0 where we never saw one."""
     changed, first = row.get("ChangedAt", ""), row.get("FirstSeenAt", "")
     return int(parse_iso(changed).timestamp() // 86400) if changed and changed != first else 0
+
+
+@dataclass(frozen=True)
+class Home:
+    """Whose records they are, where they lie and how they are found. `partition` is the record type's name, or one of its
+    own for a stream whose rows lie apart.
+    """
+
+    source: str
+    connector: str
+    stream: str
+    record_type: RecordType
+    partition: str
+    lookups: bool = True
+
+
+@dataclass(frozen=True)
+class Authorship:
+    """The run that writes and its time, which every row of it carries. `journal`: whether changes are noted (the first
+    read of a stream notes none); `comparable`: columns whose mapping is what it was; `scope_changed`: the owner moved
+    the scope, which one entry says for all.
+    """
+
+    run: str
+    at: datetime
+    journal: bool = False
+    comparable: frozenset[str] | None = None
+    scope_changed: bool = False

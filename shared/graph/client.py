@@ -78,6 +78,7 @@ class GraphClient:
         self.way = RightOfWay()
         """Held while a request is being sent or an answer read, for others on this loop to look at."""
         self._line: _Line | None = None
+        self.pace = None
 
     async def token(self) -> str:
         """A token for Graph. Raises SourceProblem with the remedy for Entra's refusal."""
@@ -120,6 +121,8 @@ class GraphClient:
         try:
             fresh_token = False
             for attempt in range(_ATTEMPTS):
+                if self.pace:
+                    await self.pace.turn()
                 self.waits.requests += 1
                 try:
                     answer = await self._send(method, url, headers or {}, body)

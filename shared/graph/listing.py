@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from shared.domain.page import Page
 from shared.errors import SourceProblem
 from shared.graph import batch
 from shared.graph.ahead import PagesAhead
@@ -15,15 +16,6 @@ from shared.graph.client import GraphClient
 _EXPAND_LIMIT = 20  # $expand on directory objects gives 20 entries at most and no link to the rest
 _ID = re.compile(r"[0-9A-Za-z._-]+")
 _COUNT = {"ConsistencyLevel": "eventual", "Accept": "text/plain"}
-
-
-@dataclass(frozen=True)
-class Page:
-    """Objects and the link to the next page; None behind the last. A delta round ends with `delta_link`."""
-
-    items: list[dict[str, Any]]
-    next_link: str | None
-    delta_link: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +32,8 @@ class Listing:
     page_size: int = 999
     delta_links: Sequence[str] = ()
     deleted: bool = False
-    filter: str = ""
+    licence_tries: int = 1
+    """How often a page is asked for that is denied for want of a licence."""
 
     @property
     def _plain(self) -> list[str]:
@@ -48,12 +41,16 @@ class Listing:
 
     @property
     def first(self) -> str:
-        query = f"$select=id,{','.join(self._plain)}&$top={self.page_size}"
+        query = f"$select=id,{','.join(self._plain)}"
+        if self.page_size:
+            query += f"&$top={self.page_size}"
         if self.expand:
             query += "&$expand=" + ",".join(f"{name}($select=id)" for name in self.expand)
-        if self.filter:
-            query += f"&$filter={quote(self.filter, safe='/:')}"
         return f"{self.path}?{query}"
+
+    def newer(self, condition: str) -> str:
+        """The list of those that meet a filter."""
+        return f"{self.first}&$filter={quote(condition, safe='/:')}"
 
     @property
     def delta(self) -> str:
@@ -67,11 +64,11 @@ class Listing:
         return f"{self.path}/{object_id}?{query}"
 
 
-class DirectoryReader:
-    """Reads a listing page by page through the client; `ahead`: asks for pages before they are wanted."""
+class PageReader:
+    """Reads a listing without delta page by page. `counted`: Graph can be asked how many objects there are."""
 
-    def __init__(self, client: GraphClient, listing: Listing, *, ahead: bool = False) -> None:
-        self._client, self._listing = client, listing
+    def __init__(self, client: GraphClient, listing: Listing, *, counted: bool = True, ahead: bool = False) -> None:
+        self._client, self._listing, self._counted = client, listing, counted
         self._ahead = PagesAhead(client, listing.permission) if ahead else None
 
     async def page(self, link: str | None) -> Page:
@@ -83,25 +80,19 @@ class DirectoryReader:
         return page
 
     async def enumerate(self, link: str | None) -> Page:
-        """The whole collection through delta's own pages, the last of which has a delta link."""
-        page = await self._page(link or self._listing.delta, self._ahead)
-        await self._link(page.items)
-        return page
+        """The whole collection in another way, where there is one."""
+        return await self.page(link)
 
     async def changes(self, link: str) -> Page:
-        """A page of what changed. Items hold `@removed`, or all selected properties. Raises ResyncNeeded where the link
-        is of no use any more.
-        """
+        """A page of what is newer. Raises ResyncNeeded where the link is of no use any more."""
         try:
-            page = await self._page(link)
+            return await self._page(link)
         except (Missing, PageTokenExpired):
             raise
         except SourceProblem as problem:
             if problem.code == "graph-refused":  # any 400 on a stored link means: begin again
                 raise ResyncNeeded from problem
             raise
-        await self._link(page.items)
-        return page
 
     async def stop(self) -> None:
         """No more pages are wanted for now."""
@@ -109,17 +100,8 @@ class DirectoryReader:
             await self._ahead.stop()
 
     async def latest(self) -> str | None:
-        """A link from now on; None where this tenant has no delta (B2C)."""
-        try:
-            body = await self._client.get_json(f"{self._listing.delta}&$deltatoken=latest", self._listing.permission)
-        except Denied:
-            raise
-        except SourceProblem as problem:
-            if problem.code == "graph-refused":
-                return None
-            raise
-        link = body.get("@odata.deltaLink")
-        return link if isinstance(link, str) else None
+        """A link to what changes from now on, where the collection has one."""
+        return None
 
     async def ask(self, object_ids: Sequence[str]) -> dict[str, str]:
         """Whether objects are there: there, deleted (restorable), gone, or unknown where Graph gave no clear answer."""
@@ -152,7 +134,7 @@ class DirectoryReader:
         }
 
     async def _page(self, url: str, ahead: PagesAhead | None = None) -> Page:
-        body = await (ahead.get(url) if ahead else self._client.get_json(url, self._listing.permission))
+        body = await (ahead.get(url) if ahead else self._patient(url))
         items = body.get("value") if isinstance(body, dict) else None
         if not isinstance(items, list) or not all(map(_identified, items)):
             raise SourceProblem(
@@ -163,6 +145,16 @@ class DirectoryReader:
             )
         return Page(items, body.get("@odata.nextLink"), body.get("@odata.deltaLink"))
 
+    async def _patient(self, url: str) -> Any:
+        """Graph is known to deny a licensed tenant now and then."""
+        for _ in range(self._listing.licence_tries - 1):
+            try:
+                return await self._client.get_json(url, self._listing.permission)
+            except Denied as denied:
+                if denied.reason != "licence":
+                    raise
+        return await self._client.get_json(url, self._listing.permission)
+
     async def _complete(self, items: list[dict[str, Any]], name: str) -> None:
         for item in items:
             if len(item.get(name) or ()) >= _EXPAND_LIMIT:
@@ -171,6 +163,49 @@ class DirectoryReader:
                     item[name] = await read_all(self._client, url, self._listing.permission)
                 except Missing:
                     continue  # deleted since the page was made: the next read does not bring it
+
+    async def count(self) -> int | None:
+        """Graph's own count, None where it gives none."""
+        if not self._counted:
+            return None
+        try:
+            answer = await self._client.get_json(f"{self._listing.path}/$count", self._listing.permission, _COUNT)
+        except Denied:
+            raise
+        except SourceProblem as problem:
+            if problem.transient:
+                raise
+            return None
+        return int(answer) if isinstance(answer, int) else None
+
+
+class DirectoryReader(PageReader):
+    """Reads a listing that has delta: the whole list, then what changed."""
+
+    async def enumerate(self, link: str | None) -> Page:
+        """The whole collection through delta's own pages, the last of which has a delta link."""
+        page = await self._page(link or self._listing.delta, self._ahead)
+        await self._link(page.items)
+        return page
+
+    async def changes(self, link: str) -> Page:
+        """A page of what changed. Items hold `@removed`, or all selected properties."""
+        page = await super().changes(link)
+        await self._link(page.items)
+        return page
+
+    async def latest(self) -> str | None:
+        """A link from now on; None where this tenant has no delta (B2C)."""
+        try:
+            body = await self._client.get_json(f"{self._listing.delta}&$deltatoken=latest", self._listing.permission)
+        except Denied:
+            raise
+        except SourceProblem as problem:
+            if problem.code == "graph-refused":
+                return None
+            raise
+        link = body.get("@odata.deltaLink")
+        return link if isinstance(link, str) else None
 
     async def _link(self, items: list[dict[str, Any]]) -> None:
         """Gives delta's items the navigation properties that the list's $expand would have brought."""
@@ -196,18 +231,6 @@ class DirectoryReader:
                         remedy="Nothing was lost and nobody was removed; the next run tries again by itself.",
                         transient=True,
                     )
-
-    async def count(self) -> int | None:
-        """Graph's own count, None where it gives none."""
-        try:
-            answer = await self._client.get_json(f"{self._listing.path}/$count", self._listing.permission, _COUNT)
-        except Denied:
-            raise
-        except SourceProblem as problem:
-            if problem.transient:
-                raise
-            return None
-        return int(answer) if isinstance(answer, int) else None
 
 
 def _identified(item: Any) -> bool:

@@ -28,6 +28,8 @@ class Attribute:
     transform: str | None = None
     missing: str | None = None
     note: str | None = None
+    remarks: tuple[tuple[str, str, str], ...] = ()
+    """What to say with a value: where a column of the same row holds a value, a text."""
 
     @property
     def column(self) -> str:

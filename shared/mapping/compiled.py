@@ -16,11 +16,12 @@ from shared.mapping.transforms import TRANSFORMS
 
 Mapper = Callable[[dict[str, Any]], dict[str, Any]]
 _TIME_SUFFIX = "@odata.type"
+_NUMBERS = {name: number for number, name in enumerate(TRANSFORMS)}
 
 
 def _lines(attribute: Attribute) -> list[str]:
     gets = [f"g({source!r})" for source in attribute.source]
-    value = f"t_{attribute.transform}({', '.join(gets)})" if attribute.transform else gets[0]
+    value = f"t{_NUMBERS[attribute.transform]}({', '.join(gets)})" if attribute.transform else gets[0]
     column = attribute.column
     lines = [f" v = {value}"]
     if attribute.type is Type.TIME:
@@ -44,13 +45,15 @@ def compile_mapping(attributes: tuple[Attribute, ...]) -> Mapper:
     columns = [attribute.column for attribute in attributes]
     if len(set(columns)) != len(columns) or RESERVED & set(columns) or len(columns) > 200:
         raise ValueError("columns must be unique, not reserved, at most 200")
+    if unknown := {a.transform for a in attributes if a.transform} - TRANSFORMS.keys():
+        raise ValueError(f"there is no transform {', '.join(sorted(unknown))}")
     lines = ["def mapper(u):", " g = u.get; e = {}"]
     for attribute in attributes:
         if attribute.source:
             lines += _lines(attribute)
     lines.append(" return e")
-    space: dict[str, Any] = {"dumps": orjson.dumps} | {f"t_{name}": call for name, call in TRANSFORMS.items()}
-    exec("\n".join(lines), space)  # noqa: S102 - built from our own catalogue, each name quoted by repr
+    space: dict[str, Any] = {"dumps": orjson.dumps, **{f"t{number}": TRANSFORMS[name] for name, number in _NUMBERS.items()}}
+    exec("\n".join(lines), space)  # noqa: S102 - every name in it is quoted by repr
     mapper: Mapper = space["mapper"]
     return mapper
 

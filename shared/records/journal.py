@@ -8,10 +8,11 @@ import orjson
 from shared.clock import parse_iso
 from shared.domain.records import Change, FieldChange
 from shared.errors import Invalid, NotFound
+from shared.names import CHANGES
 from shared.records.cursors import decode, encode
 from shared.storage import keys
 from shared.storage.config import ConfigStore
-from shared.storage.journal import CHANGES, month_table
+from shared.storage.journal import month_table
 from shared.storage.tables import Row, Tables
 
 

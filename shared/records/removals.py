@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from shared.clock import Clock, parse_iso
+from shared.connectors.registry import Registry
 from shared.domain.records import Hold, HoldItem, Tombstone
-from shared.domain.removal import Cause
-from shared.domain.run import Run, track_of
+from shared.domain.removal import Cause, Held
+from shared.domain.run import RunRow, track_of
 from shared.errors import Changed, Conflict, FieldError, Invalid, NotFound
+from shared.names import HOLDS, TOMBSTONES
 from shared.records.cursors import decode, encode
 from shared.storage import holds, keys
 from shared.storage.config import ConfigStore
-from shared.storage.holds import Held
-from shared.storage.records import TOMBSTONES
 from shared.storage.runs import Runs
 from shared.storage.schedules import Schedules
 from shared.storage.tables import Row, RowChanged, Tables
@@ -38,9 +38,12 @@ class Removals:
         config: ConfigStore,
         runs: Runs,
         schedules: Schedules,
-        run_now: Callable[[str, str], Run],
+        run_now: Callable[[str, str, str], RunRow],
         clock: Clock,
+        registry: Registry,
     ) -> None:
+        """`run_now` starts a job of a connector for somebody."""
+        self._registry = registry
         self._tables, self._config, self._runs = tables, config, runs
         self._schedules, self._run_now, self._clock = schedules, run_now, clock
 
@@ -48,9 +51,9 @@ class Removals:
         """One for each stream in which removals wait."""
         found = []
         for document in self._config.all("connector"):
-            for stream, state in self._runs.streams(document.id).items():
-                if state.held:
-                    hold = self._summary(document.id, stream)
+            for job in self._registry.kind_of(document).jobs:
+                for stream, state in self._runs.streams(track_of(document.id, job.name)).items():
+                    hold = self._summary(document.id, stream) if state.held else None
                     found += [hold] if hold else []
         return sorted(found, key=lambda hold: hold.id)
 
@@ -66,8 +69,8 @@ class Removals:
         connector, stream = self._split(hold_id)
         start, end = ("", "~") if not after else (decode(after)[1] + "\x7f", "~")
         partition = keys.holds(connector, stream)
-        general = self._tables.get(holds.HOLDS, partition, holds.ALL)
-        rows = [r.row for r in self._tables.query(holds.HOLDS, partition, (start, end), limit=limit + 2)]
+        general = self._tables.get(HOLDS, partition, holds.ALL)
+        rows = [r.row for r in self._tables.query(HOLDS, partition, (start, end), limit=limit + 2)]
         rows = [row for row in rows if row["RowKey"] != holds.ALL]
         more, rows = len(rows) > limit, rows[:limit]
         source = self._source(connector)
@@ -75,7 +78,7 @@ class Removals:
         items = [_item(source, held) for held in found]
         return items, encode("", rows[-1]["RowKey"]) if more else None
 
-    def decide(self, hold_id: str, decision: str, who: str, ids: list[str]) -> Run | None:
+    def decide(self, hold_id: str, decision: str, who: str, ids: list[str]) -> RunRow | None:
         """Confirm or reject all that waits, or some of it by record id. Confirming starts a run, which asks Microsoft
         Graph once more for each before it removes anything. Raises Conflict while a run goes on.
         """
@@ -83,7 +86,8 @@ class Removals:
         found = self._held(connector, stream)
         if not found:
             raise NotFound(f"Nothing waits under the id {hold_id}.")
-        row = self._schedules.get(track_of(connector, "directory"))
+        job = self._job(connector, stream)
+        row = self._schedules.get(track_of(connector, job))
         if row and row.run:
             run = self._runs.get(row.run)
             if run and not run.state.closed:
@@ -115,7 +119,7 @@ class Removals:
             raise Changed("Somebody else decided about one of these at the same moment.") from error
         if decision != "confirmed":
             return None
-        return self._run_now(connector, who)
+        return self._run_now(connector, job, who)
 
     def tombstones(
         self, now: datetime, *, source: str | None, since: datetime, after: str | None, limit: int
@@ -153,15 +157,21 @@ class Removals:
         )  # fmt: skip
 
     def _held(self, connector: str, stream: str) -> list[Held]:
-        rows = self._tables.query(holds.HOLDS, keys.holds(connector, stream), ("", "~"))
+        rows = self._tables.query(HOLDS, keys.holds(connector, stream), ("", "~"))
         return holds.decided(stamped.row for stamped in rows)
 
     def _split(self, hold_id: str) -> tuple[str, str]:
         connector, _, stream = hold_id.partition("~")
-        known = connector.isalnum() and stream.replace("-", "").isalnum() and self._config.get("connector", connector)
-        if not known:
+        document = self._config.get("connector", connector) if connector.isalnum() else None
+        if document is None or self._registry.kind_of(document).stream(stream) is None:
             raise NotFound(f"Nothing waits under the id {hold_id}.")
         return connector, stream
+
+    def _job(self, connector: str, stream: str) -> str:
+        """The job that reads the stream."""
+        document = self._config.get("connector", connector)
+        assert document is not None
+        return self._registry.kind_of(document).job_of(stream).name
 
     def _source(self, connector: str) -> str:
         document = self._config.get("connector", connector)

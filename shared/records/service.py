@@ -4,32 +4,30 @@ Lists in id order are a documented scan of one source's partitions; lists by nam
 and single records read exact partitions and row ranges.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from shared.clock import parse_iso
-from shared.connectors import KINDS
 from shared.connectors.base import Stream
-from shared.domain.records import Card, Found, Record, Related, Value
+from shared.connectors.registry import Registry
+from shared.domain.record_type import RecordType, Relation
+from shared.domain.records import Card, Found, Record, Related, Value, record_model
 from shared.domain.run import track_of
-from shared.domain.write import CARD_COLUMNS
 from shared.errors import Invalid, NotFound
-from shared.mapping.attribute import Type
+from shared.mapping.attribute import Attribute, Type
+from shared.names import CHANGES, LOOKUP, OUT_OF_SCOPE, RECORDS
 from shared.records.cursors import decode, encode
 from shared.storage import keys
 from shared.storage.config import ConfigStore
-from shared.storage.journal import CHANGES
-from shared.storage.records import LOOKUP, OUT_OF_SCOPE, RECORDS
 from shared.storage.runs import Runs
 from shared.storage.tables import Row, Stamped, Tables
 
-NAME_LOOKUP = {"person": "name", "device": "device"}
-SEARCH_LOOKUPS = {"person": ("name", "address", "employee"), "device": ("device",)}
 _SEARCH_ROWS, _SEARCH_PAGES = 1000, 3  # three look-ups: at most nine requests
 _NAME_PAGES = 5
+_MOST_RELATED = 20
 
 
 def split_record_id(record_id: str) -> tuple[str, str] | None:
@@ -38,15 +36,11 @@ def split_record_id(record_id: str) -> tuple[str, str] | None:
     return (source, object_id) if good and object_id.isprintable() else None
 
 
-def _streams(record_type: str) -> dict[str, Stream]:
-    return {s.name: s for kind in KINDS.values() for s in kind.streams if s.record_type == record_type}
-
-
 class Records:
-    def __init__(self, tables: Tables, config: ConfigStore, runs: Runs) -> None:
-        self._tables, self._config, self._runs = tables, config, runs
+    def __init__(self, registry: Registry, tables: Tables, config: ConfigStore, runs: Runs) -> None:
+        self._registry, self._tables, self._config, self._runs = registry, tables, config, runs
 
-    def by_id(self, record_type: str, *, source: str | None, after: str | None, limit: int) -> Found:
+    def by_id(self, record_type: RecordType, *, source: str | None, after: str | None, limit: int) -> Found:
         """Cards in id order, of one source or of all."""
         sources = [source] if source else [document.id for document in self._config.all("source")]
         cursor = decode(after) if after else None
@@ -62,28 +56,27 @@ class Records:
         cards = cards[:limit]
         return Found(cards, encode(*cards[-1].id.split("~", 1)) if more else None)
 
-    def _of_source(self, record_type: str, source: str, after: str | None, limit: int) -> list[Card]:
-        partitions = keys.record_partitions(source, record_type)
-        cursor = (keys.record_partition(source, record_type, after), f"{after}|~") if after else None
+    def _of_source(self, record_type: RecordType, source: str, after: str | None, limit: int) -> list[Card]:
+        partitions = keys.record_partitions(source, record_type.name)
+        cursor = (keys.record_partition(source, record_type.name, after), f"{after}|~") if after else None
         cards: list[Card] = []
+        columns = ("PartitionKey", "RowKey", *(column for _, column in record_type.card))
         # An object has one row for each stream that describes it; rows of one object are neighbours.
         while True:
-            rows = self._tables.scan(
-                RECORDS, partitions, after=cursor, limit=limit * 2, select=("PartitionKey", "RowKey", *CARD_COLUMNS)
-            )
+            rows = self._tables.scan(RECORDS, partitions, after=cursor, limit=limit * 2, select=columns)
             for stamped in rows:
                 object_id = stamped.row["RowKey"].split("|", 1)[0]
                 if not cards or cards[-1].id != f"{source}~{object_id}":
                     if len(cards) == limit:
                         return cards
-                    cards.append(_card(source, object_id, stamped.row))
+                    cards.append(_card(source, object_id, record_type.card_of(stamped.row)))
             if len(rows) < limit * 2:
                 return cards
             cursor = (rows[-1].row["PartitionKey"], rows[-1].row["RowKey"])
 
-    def by_name(self, record_type: str, *, source: str | None, after: str | None, limit: int) -> Found:
+    def by_name(self, record_type: RecordType, *, source: str | None, after: str | None, limit: int) -> Found:
         """Cards in the order of their folded display names: a documented scan of the look-up table."""
-        attribute = NAME_LOOKUP[record_type]
+        attribute = record_type.lookups[0].attribute
         cursor = decode(after) if after else None
         cards: list[Card] = []
         for _ in range(_NAME_PAGES):
@@ -101,14 +94,14 @@ class Records:
                 return Found(cards, None)
         return Found(cards, encode(*cursor) if cursor else None)
 
-    def search(self, record_type: str, text: str, *, source: str | None, limit: int) -> Found:
-        """Cards whose display name, sign-in name, mail or employee id begins with the text: one request a look-up."""
+    def search(self, record_type: RecordType, text: str, *, source: str | None, limit: int) -> Found:
+        """Cards of which a searched value begins with the text: one request a look-up."""
         folded = keys.fold(text)
         if len(folded) < 2:
             raise Invalid("The search text needs at least two characters.")
         found: dict[str, Card] = {}
-        for attribute in SEARCH_LOOKUPS[record_type]:
-            partition = keys.lookup_partition(attribute, folded)
+        for rule in record_type.lookups:
+            partition = keys.lookup_partition(rule.attribute, folded)
             start, end = keys.lookup_range(folded)
             for _ in range(_SEARCH_PAGES):
                 rows = self._tables.query(LOOKUP, partition, (start, end), limit=_SEARCH_ROWS)
@@ -122,40 +115,43 @@ class Records:
         ordered = sorted(found.values(), key=lambda card: (keys.fold(card.display_name or ""), card.id))
         return Found(ordered[:limit], None)
 
-    def get(self, record_type: str, record_id: str) -> Record:
+    def get(self, record_type: RecordType, record_id: str) -> Record:
         """One object: the rows of all streams that describe it, merged."""
-        noun = "person" if record_type == "person" else "device"
         parts = split_record_id(record_id)
         rows = self._rows(record_type, *parts) if parts else []
         if not parts or not rows:
-            raise self._not_there(record_type, noun, record_id, parts)
-        streams = _streams(record_type)
+            raise self._not_there(record_type, record_id, parts)
         values: dict[str, Value] = {}
         for stamped in rows:
             _, connector, name = stamped.row["RowKey"].split("|")
-            if name in streams:
-                values |= self._values(streams[name], connector, stamped.row) if not values else {
-                    key: value
-                    for key, value in self._values(streams[name], connector, stamped.row).items()
-                    if key not in values or values[key].missing
-                }  # fmt: skip
-        if record_type == "person":
-            values |= self._sign_ins(parts, rows[0].row)
-        record = Record(
-            id=record_id, source_id=parts[0], object_id=parts[1], values=values,
+            for track, stream in self._described_by(record_type, connector, name):
+                found = (
+                    self._added(stream, track, connector, parts, stamped.row)
+                    if stream.leader
+                    else self._values(stream, track, connector, stamped.row)
+                )
+                values |= {key: value for key, value in found.items() if key not in values or values[key].missing}
+        related = {relation.name: self._related_by(relation, parts[0], values) for relation in record_type.relations}
+        return record_model(record_type)(
+            id=record_id, source_id=parts[0], object_id=parts[1], values=values, **related,
             changed_at=max(_time(stamped.row["ChangedAt"]) for stamped in rows),
             first_seen_at=min(_time(stamped.row["FirstSeenAt"]) for stamped in rows),
         )  # fmt: skip
-        if record_type == "person" and (manager := values.get("managerId")) and manager.value:
-            record.manager = self._related(parts[0], manager.value)
-        if record_type == "device" and (owners := values.get("ownerIds")):
-            record.owners = [self._related(parts[0], owner) for owner in (owners.value or [])[:20]]
-        return record
 
-    def _not_there(self, record_type: str, noun: str, record_id: str, parts: tuple[str, str] | None) -> NotFound:
+    def _described_by(self, record_type: RecordType, connector: str, name: str) -> list[tuple[str, Stream]]:
+        """The stream that wrote a row, and those of the same kind that add to its records; each with its track."""
+        document = self._config.get("connector", connector)
+        if document is None:  # its records stayed when it went
+            return [(track_of(connector, ""), stream) for stream in self._registry.streams_of(record_type.name, name)[:1]]
+        kind = self._registry.kind_of(document)
+        described = [s for s in kind.streams if name in (s.name, s.leader)]
+        return [(track_of(connector, kind.job_of(s.name).name), s) for s in described if s.record_type == record_type]
+
+    def _not_there(self, record_type: RecordType, record_id: str, parts: tuple[str, str] | None) -> NotFound:
         """Somebody who was in the copy is told apart from somebody who never was."""
+        noun = record_type.title.lower()
         if parts:
-            partition = keys.record_partition(parts[0], record_type, parts[1])
+            partition = keys.record_partition(parts[0], record_type.name, parts[1])
             last = self._tables.query(CHANGES, partition, keys.prefix_range(f"{parts[1]}|"), limit=1)
             if last and last[0].row["Kind"] in ("removed", "left-scope"):
                 row = last[0].row
@@ -177,49 +173,31 @@ class Records:
                 )
         return NotFound(f"There is no {noun} with the id {record_id} in the copy.")
 
-    def _sign_ins(self, parts: tuple[str, str], person: Row) -> dict[str, Value]:
-        """The activity of a person: a stream of its own, with its own times and its own reasons."""
-        source, object_id = parts
-        _, connector, stream_name = person["RowKey"].split("|")
-        stream = next(
-            (k.sign_ins for k in KINDS.values() if k.sign_ins and stream_name in [s.name for s in k.streams]), None
-        )
-        if stream is None:
-            return {}
-        state = self._runs.stream(track_of(connector, stream.name), stream.name)
-        key = keys.record_row(object_id, connector, stream.name)
-        found = self._tables.get(RECORDS, keys.record_partition(source, stream.record_type, object_id), key)
-        row = found.row if found else {}
-        full = parse_iso(state.full_at) if state.full_at else None
-        # A pass that began after we first saw the person and brought nothing: there is no sign-in to know of.
-        known = bool(row) or bool(full and full >= _time(person["FirstSeenAt"]))
-        missing = None if row else state.missing.get("lastLogonAt") or (None if known else "not-requested")
-        values = {}
-        for attribute in stream.attributes:
-            late = (
-                full if attribute.name in stream.not_in_delta else state.completed_at and parse_iso(state.completed_at)
-            )
-            times = [t for t in (_time(row["ChangedAt"]) if row else None, late or None) if t]
-            values[attribute.name] = Value(
-                value=None if missing else _plain(row.get(attribute.column), attribute.type), missing=missing,
-                note=_activity_note(attribute.name, row, missing), attribute=attribute.source[0], connector_id=connector,
-                stream=stream.name, as_of=max(times) if times and not missing else None,
-            )  # fmt: skip
-        return values
-
-    def _rows(self, record_type: str, source: str, object_id: str, select: Sequence[str] = ()) -> list[Stamped]:
-        partition = keys.record_partition(source, record_type, object_id)
+    def _rows(self, record_type: RecordType, source: str, object_id: str, select: Sequence[str] = ()) -> list[Stamped]:
+        partition = keys.record_partition(source, record_type.name, object_id)
         return self._tables.query(RECORDS, partition, keys.prefix_range(f"{object_id}|"), select=select)
 
-    def _related(self, source: str, object_id: str) -> Related:
-        rows = self._rows("person", source, object_id, ("RowKey", *CARD_COLUMNS))
+    def _related_by(self, relation: Relation, source: str, values: dict[str, Value]) -> Any:
+        """The objects that an attribute names: a list, one, or none."""
+        found = values.get(relation.attribute)
+        target = self._registry.record_types[relation.target]
+        if not relation.many:
+            return self._related(target, source, found.value) if found and found.value else None
+        if found is None:
+            return None
+        return [self._related(target, source, object_id) for object_id in (found.value or [])[:_MOST_RELATED]]
+
+    def _related(self, record_type: RecordType, source: str, object_id: str) -> Related:
+        columns = [column for _, column in record_type.card]
+        rows = self._rows(record_type, source, object_id, ("RowKey", *columns))
         if not rows:
             return Related(id=f"{source}~{object_id}", missing="not-in-copy")
-        row = rows[0].row
-        return Related(id=f"{source}~{object_id}", display_name=row.get("DisplayName"), mail=row.get("Mail"))
+        card = record_type.card_of(rows[0].row)
+        return Related(id=f"{source}~{object_id}", display_name=card.get("DisplayName"), mail=card.get("Mail"))
 
-    def _values(self, stream: Stream, connector: str, row: Row) -> dict[str, Value]:
-        state = self._runs.stream(connector, stream.name)
+    def _values(self, stream: Stream, track: str, connector: str, row: Row) -> dict[str, Value]:
+        """What the stream's own row says."""
+        state = self._runs.stream(track, stream.name)
         changed = as_of = late = _time(row["ChangedAt"])
         object_id = row["RowKey"].split("|", 1)[0]
         if state.completed_at and not state.many_unseen and object_id not in state.unseen:
@@ -241,21 +219,44 @@ class Records:
             )
         return values
 
+    def _added(
+        self, stream: Stream, track: str, connector: str, parts: tuple[str, str], leader: Row
+    ) -> dict[str, Value]:
+        """What a stream adds to the leader's record: with its own times, and its own reasons where it has none."""
+        source, object_id = parts
+        state = self._runs.stream(track, stream.name)
+        key = keys.record_row(object_id, connector, stream.name)
+        found = self._tables.get(RECORDS, keys.record_partition(source, stream.partition, object_id), key)
+        row = found.row if found else {}
+        changed = _time(row["ChangedAt"]) if row else None
+        full = parse_iso(state.full_at) if state.full_at else None
+        newest = parse_iso(state.completed_at) if state.completed_at else None
+        # A read that began after we first saw the object and brought nothing: there is nothing to know of.
+        known = bool(row) or bool(full and full >= _time(leader["FirstSeenAt"]))
+        values = {}
+        for attribute in stream.attributes:
+            missing = None if row else state.missing.get(attribute.name) or (None if known else "not-requested")
+            times = [t for t in (changed, full if attribute.name in stream.not_in_delta else newest) if t]
+            values[attribute.name] = Value(
+                value=None if missing else _plain(row.get(attribute.column), attribute.type), missing=missing,
+                note=_note(attribute, stream, row, missing), attribute=attribute.source[0], connector_id=connector,
+                stream=stream.name, as_of=max(times) if times and not missing else None,
+            )  # fmt: skip
+        return values
 
-def _activity_note(name: str, row: Row, missing: str | None) -> str | None:
+
+def _note(attribute: Attribute, stream: Stream, row: Row, missing: str | None) -> str | None:
     if missing == "not-requested":
-        return "Sign-in activity has not been read yet: it has runs of its own."
+        return stream.unread_note or None
     if missing:
-        return "Microsoft Graph denied sign-in activity; the next run asks again."
-    if name == "lastLogonAt" and row.get("LastLogonKind") == "attempt":
-        return "A sign-in attempt, which may have failed: no successful sign-in is known."
-    return None
+        return "Microsoft Graph denied it; the next run asks again."
+    return next((text for column, value, text in attribute.remarks if row.get(column) == value), None)
 
 
-def _card(source: str, object_id: str, row: Row) -> Card:
+def _card(source: str, object_id: str, card: Mapping[str, Any]) -> Card:
     return Card(
-        id=f"{source}~{object_id}", display_name=row.get("DisplayName"), sign_in_name=row.get("SignInName"),
-        mail=row.get("Mail"), employee_id=row.get("EmployeeId"), enabled=row.get("Enabled"),
+        id=f"{source}~{object_id}", display_name=card.get("DisplayName"), sign_in_name=card.get("SignInName"),
+        mail=card.get("Mail"), employee_id=card.get("EmployeeId"), enabled=card.get("Enabled"),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from azure.core.pipeline import AsyncPipeline
 from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
 
 from shared.clock import Clock
-from shared.errors import Unavailable
+from shared.errors import Refused, Unavailable
 from shared.storage.connection import SCOPE, StorageConnection, TableKeyPolicy
 from shared.storage.tables import refuse_newer
 from shared.storage.transport import Answer, Request, Transport
@@ -48,14 +48,6 @@ class Entity(NamedTuple):
     partition: str
     key: str
     body: bytes
-
-
-class Refused(Exception):
-    """Table Storage refused a request for good."""
-
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(f"Table Storage answered {status} {code}")
-        self.status, self.code = status, code
 
 
 def build_pipeline(connection: StorageConnection, credential: Any) -> AsyncPipeline[Request, Answer]:

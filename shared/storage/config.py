@@ -3,45 +3,16 @@ of all three is one transaction.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from shared.domain.document import Document
+from shared.names import CONFIG
 from shared.storage import keys
 from shared.storage.tables import Delete, Insert, Operation, Put, Row, RowChanged, RowExists, Tables, Touch
 
-CONFIG = "Config"
 _TOUCHES = 3
-
-
-@dataclass(frozen=True)
-class Document:
-    """One object: `body` is its model's JSON, `name` unique in `scope`, `uses` what it refers to (`kind.id`).
-    `etag` is the row's storage ETag; the API's own is made of `revision`.
-    """
-
-    kind: str
-    id: str
-    revision: int
-    created_at: str
-    updated_at: str
-    name: str
-    scope: str
-    uses: tuple[str, ...]
-    body: dict[str, Any]
-    etag: str = ""
-
-    @property
-    def ref(self) -> str:
-        return f"{self.kind}.{self.id}"
-
-    def row(self) -> Row:
-        return {
-            "PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.config_row(self.kind, self.id),
-            "Revision": self.revision, "CreatedAt": self.created_at, "UpdatedAt": self.updated_at, "Name": self.name,
-            "Scope": self.scope, "Uses": orjson.dumps(self.uses).decode(), "Body": orjson.dumps(self.body).decode(),
-        }  # fmt: skip
 
 
 class NameTaken(Exception):
@@ -64,12 +35,21 @@ class TargetGone(Exception):
         self.ref = ref
 
 
+def _row(document: Document) -> Row:
+    return {
+        "PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.config_row(document.kind, document.id),
+        "Revision": document.revision, "CreatedAt": document.created_at, "UpdatedAt": document.updated_at,
+        "Name": document.name, "Scope": document.scope, "Uses": orjson.dumps(document.uses).decode(),
+        "Body": orjson.dumps(document.body).decode(), "System": orjson.dumps(document.system).decode(),
+    }  # fmt: skip
+
+
 def _parse(row: dict[str, Any], etag: str) -> Document:
     kind, _, object_id = row["RowKey"].partition("|")
     return Document(
         kind=kind, id=object_id, revision=row["Revision"], created_at=row["CreatedAt"], updated_at=row["UpdatedAt"],
         name=row["Name"], scope=row["Scope"], uses=tuple(orjson.loads(row["Uses"])), body=orjson.loads(row["Body"]),
-        etag=etag,
+        system=orjson.loads(row["System"]), etag=etag,
     )  # fmt: skip
 
 
@@ -96,7 +76,7 @@ class ConfigStore:
 
     def create(self, document: Document) -> None:
         """Raises NameTaken or TargetGone; nothing is written then."""
-        operations: list[Operation] = [Insert(document.row()), *self._reserve(document), *self._use(document, ())]
+        operations: list[Operation] = [Insert(_row(document)), *self._reserve(document), *self._use(document, ())]
         self._commit(operations, document)
 
     def replace(self, document: Document, before: Document) -> None:
@@ -115,7 +95,7 @@ class ConfigStore:
                 return
 
     def _replace(self, document: Document, before: Document) -> None:
-        operations: list[Operation] = [Put(document.row(), before.etag)]
+        operations: list[Operation] = [Put(_row(document), before.etag)]
         new_name, old_name = _name_key(document), _name_key(before)
         if new_name != old_name:
             operations += [*self._reserve(document), Delete(keys.CONFIG_PARTITION, old_name)]
@@ -149,8 +129,8 @@ class ConfigStore:
         found = self.get(document.kind, document.id)
         return bool(
             found
-            and (found.revision, found.updated_at, found.body)
-            == (document.revision, document.updated_at, document.body)
+            and (found.revision, found.updated_at, found.body, found.system)
+            == (document.revision, document.updated_at, document.body, document.system)
         )
 
     def _reserve(self, document: Document) -> Iterable[Operation]:

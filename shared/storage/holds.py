@@ -3,33 +3,19 @@ about all of them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from shared.clock import iso, parse_iso
-from shared.domain.removal import Cause
+from shared.domain.removal import Cause, Held
+from shared.names import HOLDS
 from shared.storage import keys
 from shared.storage.bulk import BulkTables, Entity
 from shared.storage.tables import SCHEMA_VERSION, Put, Row, Tables
 
-HOLDS = "Holds"
 ALL = "!all"  # sorts before every object id
-
-
-@dataclass(frozen=True)
-class Held:
-    """One held removal. `decision`: empty, confirmed or rejected."""
-
-    object_id: str
-    cause: Cause
-    since: datetime
-    run: str
-    decision: str
-    decided_by: str
-    row: Row
 
 
 class HoldStore:

@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 
 from shared.clock import iso
+from shared.names import CHANGES
 from shared.storage import keys
 from shared.storage.bulk import Entity
 from shared.storage.tables import SCHEMA_VERSION
 from shared.storage.wide import LIMIT, split
 
-CHANGES = "Changes"
 _OURS = frozenset(
     "PartitionKey RowKey Timestamp V Digest ChangedAt ChangedBy FirstSeenAt FirstSeenRun odata.etag".split()
 )

@@ -13,17 +13,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.clock import Clock, iso
+from shared.domain.state import Change
+from shared.errors import LeaseLost
+from shared.names import STATE
+from shared.storage.runs import CANCEL, LEASE_ROW, operation_of
 from shared.storage.tables import Insert, Operation, Put, Row, RowChanged, RowExists, Stamped, Tables
 
-STATE = "State"
-LEASE_ROW = "lease"
 TERM, RENEW_EVERY, MARGIN = 90.0, 15.0, 40.0
 _WATCH_EVERY = RENEW_EVERY
 _log = logging.getLogger("rollcall.lease")
-
-
-class LeaseLost(Exception):
-    """Another worker has the run; this one must stop."""
 
 
 class Lease:
@@ -43,12 +41,12 @@ class Lease:
         self._found: Stamped | None = None
         self.taken_over = False
 
-    async def look(self) -> list[Row]:
-        """The rows beside the lease that sort before it: requests to cancel. Reads the lease with the same query."""
-        found = await asyncio.to_thread(self._tables.query, STATE, self._track, ("cancel|", LEASE_ROW + "~"))
+    async def look(self) -> frozenset[str]:
+        """Keys of the track's runs that somebody asked to cancel. Reads the lease with the same query."""
+        found = await asyncio.to_thread(self._tables.query, STATE, self._track, (CANCEL, LEASE_ROW + "~"))
         self._found = next((stamped for stamped in found if stamped.row["RowKey"] == LEASE_ROW), None)
         self._looked = True
-        return [stamped.row for stamped in found if stamped.row["RowKey"] != LEASE_ROW]
+        return frozenset(stamped.row["RowKey"].removeprefix(CANCEL) for stamped in found if stamped is not self._found)
 
     async def watch(self) -> bool:
         """Whether the lease may be taken: at once where nobody holds it, after a full term without a sign of life
@@ -67,11 +65,11 @@ class Lease:
             self.taken_over = True
         return True
 
-    async def take(self, operations: Sequence[Operation] = ()) -> bool:
-        """Takes the lease and does the operations with it, all or nothing; False where somebody was faster."""
+    async def take(self, changes: Sequence[Change] = ()) -> bool:
+        """Takes the lease and makes the changes with it, all or nothing; False where somebody was faster."""
         etag = self._found.etag if self._found else None
         try:
-            await asyncio.to_thread(self._write, operations, self._owner, etag)
+            await asyncio.to_thread(self._write, changes, self._owner, etag)
         except (LeaseLost, RowExists):
             return False
         return True
@@ -95,15 +93,15 @@ class Lease:
         if self._lost or self._released or self._clock.monotonic() > self._deadline - MARGIN:
             raise LeaseLost(self._run)
 
-    def commit(self, operations: Sequence[Operation], *, release: bool = False) -> None:
-        """Writes control rows of the track's partition and renews (or gives back) the lease, all or nothing."""
+    def commit(self, changes: Sequence[Change], *, release: bool = False) -> None:
+        """Writes rows of the track's partition and renews (or gives back) the lease, all or nothing."""
         with self._lock:
             if self._lost or self._released:
                 raise LeaseLost(self._run)
-            self._write(operations, "" if release else self._owner, self._etag)
+            self._write(changes, "" if release else self._owner, self._etag)
             self._released = release  # a renewal that comes now must not take it back
 
-    def _write(self, operations: Sequence[Operation], owner: str, etag: str | None) -> None:
+    def _write(self, changes: Sequence[Change], owner: str, etag: str | None) -> None:
         stamp = uuid.uuid4().hex
         sent = self._clock.monotonic()
         row: Row = {
@@ -112,7 +110,7 @@ class Lease:
         }  # fmt: skip
         first: Operation = Put(row, etag) if etag else Insert(row)
         try:
-            self._etag = self._tables.transaction(STATE, [first, *operations])[0]
+            self._etag = self._tables.transaction(STATE, [first, *map(operation_of, changes)])[0]
         except (RowChanged, RowExists) as error:
             # The transaction may have been done by an attempt whose answer was lost: the stamp tells.
             found = self._tables.get(STATE, self._track, LEASE_ROW)

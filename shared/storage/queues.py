@@ -32,6 +32,9 @@ class Queues:
             base_url=self._endpoint, policies=[UserAgentPolicy("rollcall"), retry, sign]
         )
 
+    def close(self) -> None:
+        self._client.close()
+
     def send(self, queue: str, message: dict[str, Any], delay_seconds: float = 0) -> None:
         """Puts a JSON message, seen by workers after the delay. Raises Unavailable."""
         text = base64.b64encode(orjson.dumps(message)).decode()

@@ -7,21 +7,21 @@ there is anything left to do; the note says whose look-up rows may lag behind it
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import orjson
 
 from shared.clock import iso
 from shared.compact import kept_json
-from shared.domain.write import CARD_COLUMNS, Act, Head, Intent, Known, LookupRule, Write, changed_day
+from shared.domain.record_type import LookupRule
+from shared.domain.write import Act, Authorship, Head, Home, Intent, Known, Write, changed_day
+from shared.names import CHANGES, LOOKUP, OUT_OF_SCOPE, RECORDS, TOMBSTONES
 from shared.storage import journal, keys
 from shared.storage.bulk import BulkTables, Entity
 from shared.storage.tables import SCHEMA_VERSION
 from shared.storage.wide import LIMIT, split
 from shared.tasks import together
 
-RECORDS, LOOKUP, OUT_OF_SCOPE, TOMBSTONES = "Records", "Lookup", "OutOfScope", "Tombstones"
 _RANGE_READ_FROM = 12  # this many rows of one partition are read as one range rather than one by one
 _TURN = 100  # objects between two turns of the event loop
 _MOST_AT_ONCE = 1000  # changes whose old rows are held at a time
@@ -29,14 +29,14 @@ LookupKey = tuple[str, str]
 
 
 def lookup_cards(
-    rules: Sequence[LookupRule], source: str, object_id: str, connector: str, columns: dict[str, Any], tail: bytes = b""
+    rules: Sequence[LookupRule], source: str, object_id: str, connector: str, card: dict[str, Any], tail: bytes = b""
 ) -> dict[LookupKey, bytes]:
     """The look-up rows of a record: keys to the JSON of the covering card. `tail`: what card_tail() gave, if it did."""
     cards: dict[LookupKey, bytes] = {}
     for rule in rules:
         last = None
-        for column in rule.columns:
-            value = columns.get(column)
+        for role in rule.roles:
+            value = card.get(role)
             if not value or value == last:
                 continue  # mail equal to the sign-in name is one row
             last = value
@@ -45,41 +45,15 @@ def lookup_cards(
                 continue
             partition = keys.lookup_partition(rule.attribute, folded)
             row = keys.lookup_row(folded, source, object_id, connector)
-            tail = tail or card_tail(source, object_id, columns)
+            tail = tail or card_tail(source, object_id, card)
             keyed = f'{{"PartitionKey":"{partition}","RowKey":"{row}",'  # hex, ids and marks: nothing to escape
             cards[partition, row] = keyed.encode() + tail
     return cards
 
 
-def card_tail(source: str, object_id: str, columns: dict[str, Any]) -> bytes:
+def card_tail(source: str, object_id: str, card: dict[str, Any]) -> bytes:
     """What stands behind the keys of all look-up rows of one record."""
-    card = {name: columns[name] for name in CARD_COLUMNS if name in columns}
     return kept_json({"V": SCHEMA_VERSION, "Source": source, "ObjectId": object_id, **card})[1:]
-
-
-@dataclass(frozen=True)
-class Home:
-    """Whose records they are, and how they are found."""
-
-    source: str
-    connector: str
-    stream: str
-    record_type: str
-    lookups: Sequence[LookupRule] = ()
-
-
-@dataclass(frozen=True)
-class Authorship:
-    """The run that writes and its time, which every row of it carries. `journal`: whether changes are noted (the first
-    read of a stream notes none); `comparable`: columns whose mapping is what it was; `scope_changed`: the owner moved
-    the scope, which one entry says for all.
-    """
-
-    run: str
-    at: datetime
-    journal: bool = False
-    comparable: frozenset[str] | None = None
-    scope_changed: bool = False
 
 
 @dataclass
@@ -99,31 +73,36 @@ class _Batch:
     intent: Intent = field(default_factory=list)
 
 
-async def _no_intent(_intent: Intent) -> None:
+async def no_intent(_intent: Intent) -> None:
     """Where nothing can crash between: nothing to note."""
 
 
 class RecordStore:
-    """Records of one stream of one connector. `guard` raises when this worker must not write any more; `intend` makes
-    durable whose look-up rows are about to change.
-    """
+    """Records of one stream of one connector. `intend` makes durable whose look-up rows are about to change."""
 
     def __init__(
         self,
         bulk: BulkTables,
         home: Home,
         author: Authorship,
-        guard: Callable[[], None],
-        intend: Callable[[Intent], Awaitable[None]] = _no_intent,
+        intend: Callable[[Intent], Awaitable[None]] = no_intent,
     ) -> None:
-        self._bulk, self._home, self.author, self._guard = bulk, home, author, guard
+        self._bulk, self._home, self.author = bulk, home, author
         self._intend = intend
         self._suffix = f"|{home.connector}|{home.stream}"
         self._stamp = iso(author.at)
+        self._rules = home.record_type.lookups if home.lookups else ()
 
-    async def heads(self, table: str = RECORDS) -> AsyncIterator[list[Head]]:
+    def heads(self) -> AsyncIterator[list[Head]]:
         """What is stored of this stream, in id order (a documented scan)."""
-        partitions = keys.record_partitions(self._home.source, self._home.record_type)
+        return self._heads(RECORDS)
+
+    def stub_heads(self) -> AsyncIterator[list[Head]]:
+        """The same of its objects out of scope."""
+        return self._heads(OUT_OF_SCOPE)
+
+    async def _heads(self, table: str) -> AsyncIterator[list[Head]]:
+        partitions = keys.record_partitions(self._home.source, self._home.partition)
         select = ("RowKey", "Digest", "ChangedAt", "FirstSeenAt", "ChangedBy", "LeftRun")
         async for page in self._bulk.scan(table, partitions, select):
             yield [self._head(row) for row in page if row["RowKey"].endswith(self._suffix)]
@@ -162,7 +141,7 @@ class RecordStore:
         known = await self.find([object_id for object_id, _ in intent], stubs=False)
         for object_id, before in intent:
             row = known[object_id].row
-            after = self._cards(object_id, row) if row else {}
+            after = self._stored_cards(object_id, row) if row else {}
             batch.cards |= after
             batch.cards_gone |= {(partition, key) for partition, key in before} - after.keys()
         await self._send(batch)
@@ -207,12 +186,12 @@ class RecordStore:
             return
         if row:
             after = self._cards(write.object_id, write.card)
-            before = self._cards(write.object_id, row)
+            before = self._stored_cards(write.object_id, row)
             batch.cards |= {key: card for key, card in after.items() if write.again or before.get(key) != card}
             batch.cards_gone |= before.keys() - after.keys()
             if before != after:
                 batch.intent.append((write.object_id, list(before)))
-        elif self._home.lookups:
+        elif self._rules:
             batch.fresh.append((write.object_id, write.card, card_tail(self._home.source, write.object_id, write.card)))
         # The run counts by this word, also when it repeats itself: so it says what the run could see, not the journal.
         written_as = "changed" if row else "returned" if write.stub else "new"
@@ -238,7 +217,7 @@ class RecordStore:
         row = write.stored
         if not row:
             return
-        before = self._cards(write.object_id, row)
+        before = self._stored_cards(write.object_id, row)
         batch.cards_gone |= before.keys()
         batch.intent.append((write.object_id, list(before)))
         batch.gone.append(self._key(write.object_id))
@@ -258,9 +237,9 @@ class RecordStore:
             return
         before = int((row or write.stub or {}).get("Digest", "0"), 16)
         after = 0 if kind in ("removed", "left-scope") else write.digest
-        name = str((write.card or row or {}).get("DisplayName") or "")
+        name = str((write.card or home.record_type.card_of(row or {})).get("DisplayName") or "")
         entry = journal.Entry(kind, write.object_id, before, after, fields, name, write.reason or "")
-        by = journal.Author(home.source, home.record_type, home.connector, home.stream, author.run, author.at)
+        by = journal.Author(home.source, home.record_type.name, home.connector, home.stream, author.run, author.at)
         one, other = journal.rows(by, entry)
         batch.changes.append(one)
         batch.months.append(other)
@@ -271,9 +250,9 @@ class RecordStore:
         run_key = self.author.run.partition("~")[2]
 
         async def read(object_id: str) -> None:
-            partition = keys.record_partition(self._home.source, self._home.record_type, object_id)
+            partition = keys.record_partition(self._home.source, self._home.record_type.name, object_id)
             span = keys.prefix_range(f"{object_id}|")
-            for row in await self._bulk.rows(journal.CHANGES, partition, span, ("RowKey", "Kind", "Stream")):
+            for row in await self._bulk.rows(CHANGES, partition, span, ("RowKey", "Kind", "Stream")):
                 if row["Stream"] == self._home.stream and f"|{run_key}|" not in row["RowKey"]:
                     found[object_id] = row["Kind"]
                     return
@@ -285,17 +264,17 @@ class RecordStore:
         await together(
             (
                 self._put(TOMBSTONES, batch.tombstones),
-                self._put(journal.CHANGES, batch.changes),
+                self._put(CHANGES, batch.changes),
                 self._put(journal.month_table(self.author.at), batch.months),
                 self._put(OUT_OF_SCOPE, batch.stubs),
             )
         )
         if batch.intent:
-            self._guard()
+            self._bulk.guard()
             await self._intend(batch.intent)
         await together((self._put(RECORDS, batch.records), self._drop(RECORDS, batch.gone)))
         batch.records.clear()
-        for rule in self._home.lookups:  # one attribute after the other: a third of the memory, and batches are as full
+        for rule in self._rules:  # one attribute after the other: a third of the memory, and batches are as full
             one, source, connector = (rule,), self._home.source, self._home.connector
             rows: list[Entity] = []
             for number, (object_id, card, tail) in enumerate(batch.fresh):
@@ -310,22 +289,25 @@ class RecordStore:
 
     async def _put(self, table: str, entities: list[Entity]) -> None:
         if entities:
-            self._guard()
+            self._bulk.guard()
             await self._bulk.put(table, entities)
 
     async def _drop(self, table: str, gone: Sequence[LookupKey]) -> None:
         if gone:
-            self._guard()
+            self._bulk.guard()
             await self._bulk.delete(table, gone)
 
     def _key(self, object_id: str) -> LookupKey:
         return (
-            keys.record_partition(self._home.source, self._home.record_type, object_id),
+            keys.record_partition(self._home.source, self._home.partition, object_id),
             keys.record_row(object_id, self._home.connector, self._home.stream),
         )
 
-    def _cards(self, object_id: str, columns: dict[str, Any]) -> dict[LookupKey, bytes]:
-        return lookup_cards(self._home.lookups, self._home.source, object_id, self._home.connector, columns)
+    def _cards(self, object_id: str, card: dict[str, Any]) -> dict[LookupKey, bytes]:
+        return lookup_cards(self._rules, self._home.source, object_id, self._home.connector, card)
+
+    def _stored_cards(self, object_id: str, row: dict[str, Any]) -> dict[LookupKey, bytes]:
+        return self._cards(object_id, self._home.record_type.card_of(row))
 
     def _record(self, write: Write, written_as: str) -> Entity:
         partition, row = self._key(write.object_id)
@@ -367,8 +349,8 @@ class RecordStore:
             "PartitionKey": partition, "RowKey": row, "V": SCHEMA_VERSION, "Reason": write.reason,
             "At": self._stamp, "At@odata.type": "Edm.DateTime",
             "FirstSeenAt": stored["FirstSeenAt"], "FirstSeenAt@odata.type": "Edm.DateTime",
-            "Run": author.run, "RecordType": home.record_type, "ObjectId": write.object_id, "Connector": home.connector,
-            **{name: stored[name] for name in CARD_COLUMNS if name in stored},
+            "Run": author.run, "RecordType": home.record_type.name, "ObjectId": write.object_id, "Connector": home.connector,
+            **home.record_type.card_of(stored),
         }  # fmt: skip
         return Entity(partition, row, kept_json(stone))
 

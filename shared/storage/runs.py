@@ -7,10 +7,14 @@ import orjson
 
 from shared.domain.checkpoint import StreamState
 from shared.domain.receipt import Receipt
-from shared.domain.run import Run, split_run_id
+from shared.domain.run import Run, RunRow, split_run_id
+from shared.domain.state import Change, ForgetCancel, SaveGroups, SaveReceipt, SaveRun, SaveStream, StoredRun
+from shared.names import STATE
 from shared.storage import keys
-from shared.storage.lease import LEASE_ROW, STATE
-from shared.storage.tables import Put, RowExists, Stamped, Tables
+from shared.storage.tables import Delete, Operation, Put, RowExists, Tables
+
+LEASE_ROW = "lease"
+CANCEL = "cancel|"
 
 
 def new_run_id(track: str, moment: datetime, salt: str) -> str:
@@ -22,15 +26,31 @@ def _key(run_id: str) -> str:
     return run_id.partition("~")[2]
 
 
-def run_row(run: Run) -> dict[str, Any]:
+def _run_row(run: RunRow) -> dict[str, Any]:
     return {
         "PartitionKey": run.track, "RowKey": f"run|{_key(run.id)}", "State": run.state.value, "Slice": run.slice,
         "Body": run.model_dump_json(by_alias=True),
     }  # fmt: skip
 
 
-def stream_row(track: str, name: str, state: StreamState) -> dict[str, Any]:
-    return {"PartitionKey": track, "RowKey": f"stream|{name}", "Body": state.model_dump_json(by_alias=True)}
+def _parse(body: str) -> RunRow:
+    return RunRow.model_validate_json(body)
+
+
+def operation_of(change: Change) -> Operation:
+    """What a change does to the track's partition."""
+    match change:
+        case SaveRun(run, etag):
+            return Put(_run_row(run), etag)
+        case SaveStream(track, name, state):
+            return Put({"PartitionKey": track, "RowKey": f"stream|{name}", "Body": state.model_dump_json(by_alias=True)})
+        case SaveReceipt(run, receipt):
+            body = receipt.model_dump_json(by_alias=True)
+            return Put({"PartitionKey": run.track, "RowKey": f"receipt|{_key(run.id)}", "Body": body})
+        case SaveGroups(track, groups):
+            return Put({"PartitionKey": track, "RowKey": "groups", "Body": orjson.dumps(groups).decode()})
+        case ForgetCancel(run):
+            return Delete(run.track, f"{CANCEL}{_key(run.id)}")
 
 
 class Runs:
@@ -39,29 +59,30 @@ class Runs:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def create(self, run: Run) -> None:
+    def create(self, run: RunRow) -> None:
         """Writes a new run's row; nothing happens where it is there already."""
         try:
-            self._tables.insert(STATE, run_row(run))
+            self._tables.insert(STATE, _run_row(run))
         except RowExists:
             return
 
-    def get(self, run_id: str) -> Run | None:
-        found = self.stamped(run_id)
-        return parse(found) if found else None
+    def get(self, run_id: str) -> RunRow | None:
+        found = self.stored(run_id)
+        return found.run if found else None
 
-    def stamped(self, run_id: str) -> Stamped | None:
-        """The run's row with its ETag."""
+    def stored(self, run_id: str) -> StoredRun | None:
+        """The run with its ETag."""
         parts = split_run_id(run_id)
-        return self._tables.get(STATE, parts[0], f"run|{parts[1]}") if parts else None
+        found = self._tables.get(STATE, parts[0], f"run|{parts[1]}") if parts else None
+        return StoredRun(_parse(found.row["Body"]), found.etag) if found else None
 
-    def newest(self, track: str, *, after: str | None, limit: int) -> list[Run]:
+    def newest(self, track: str, *, after: str | None, limit: int) -> list[RunRow]:
         """Newest first, after a run id."""
         start, end = keys.prefix_range("run|")
         if after and (parts := split_run_id(after)):
             start = f"run|{parts[1]}\x7f"
         rows = self._tables.query(STATE, track, (start, end), limit=limit)
-        return [Run.model_validate_json(row.row["Body"]) for row in rows]
+        return [_parse(row.row["Body"]) for row in rows]
 
     def stream(self, track: str, name: str) -> StreamState:
         found = self._tables.get(STATE, track, f"stream|{name}")
@@ -87,30 +108,9 @@ class Runs:
 
     def ask_to_cancel(self, run: Run, who: str) -> None:
         """The worker looks for this row while it reads."""
-        self._tables.put(STATE, {"PartitionKey": run.track, "RowKey": f"cancel|{_key(run.id)}", "By": who})
+        self._tables.put(STATE, {"PartitionKey": run.track, "RowKey": f"{CANCEL}{_key(run.id)}", "By": who})
 
     def cancel_asked(self, run: Run) -> str | None:
         """Who asked the run to stop."""
-        found = self._tables.get(STATE, run.track, f"cancel|{_key(run.id)}")
+        found = self._tables.get(STATE, run.track, f"{CANCEL}{_key(run.id)}")
         return str(found.row["By"]) if found else None
-
-
-def parse(found: Stamped) -> Run:
-    return Run.model_validate_json(found.row["Body"])
-
-
-def put_run(run: Run, etag: str | None = None) -> Put:
-    return Put(run_row(run), etag)
-
-
-def put_stream(track: str, name: str, state: StreamState) -> Put:
-    return Put(stream_row(track, name, state))
-
-
-def put_receipt(run: Run, receipt: Receipt) -> Put:
-    body = receipt.model_dump_json(by_alias=True)
-    return Put({"PartitionKey": run.track, "RowKey": f"receipt|{_key(run.id)}", "Body": body})
-
-
-def put_groups(track: str, groups: dict[str, Any]) -> Put:
-    return Put({"PartitionKey": track, "RowKey": "groups", "Body": orjson.dumps(groups).decode()})

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from shared.storage.lease import STATE
+from shared.names import STATE
 from shared.storage.tables import Insert, Put, RowChanged, RowExists, Tables
 
 _PARTITION = "slots"

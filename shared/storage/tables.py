@@ -129,6 +129,9 @@ class Tables:
         self._service, self._pause = service, pause
         self._clients: dict[str, TableClient] = {}
 
+    def close(self) -> None:
+        self._service.close()
+
     def _client(self, table: str) -> TableClient:
         client = self._clients.get(table)
         if client is None:

@@ -4,8 +4,7 @@ import asyncio
 from typing import Any
 
 from shared.domain.run import Problem, RunState
-from shared.storage.lease import Lease
-from shared.storage.runs import put_run
+from shared.domain.state import SaveRun
 from shared.sync.slice import Services
 
 _CHANCES = 3  # a storage outage of minutes poisons a message; the run itself may be quite well
@@ -16,7 +15,7 @@ async def abandon(services: Services, message: dict[str, Any]) -> str:
     run = await asyncio.to_thread(services.runs.get, str(message.get("run")))
     if run is None or run.state.closed or message.get("slice") != run.slice:
         return "nothing to close"
-    lease = Lease(services.tables, run.track, run.id, services.clock)
+    lease = services.lease(run.track, run.id)
     if not await lease.acquire():
         return "another worker has the run"
     run = await asyncio.to_thread(services.runs.get, run.id) or run
@@ -25,7 +24,7 @@ async def abandon(services: Services, message: dict[str, Any]) -> str:
         return "going on, or closed meanwhile"
     run.abandoned += 1
     if run.abandoned < _CHANCES:
-        await asyncio.to_thread(lease.commit, [put_run(run)], release=True)
+        await asyncio.to_thread(lease.commit, [SaveRun(run)], release=True)
         return "left to the tick, which sends it again"
     run.state, run.finished_at = RunState.FAILED, services.clock.now()
     run.problems.append(
@@ -35,6 +34,6 @@ async def abandon(services: Services, message: dict[str, Any]) -> str:
             remedy="Look at the log of run_slice; the next run tries again by itself. Nobody was removed.",
         )
     )
-    await asyncio.to_thread(lease.commit, [put_run(run)], release=True)
+    await asyncio.to_thread(lease.commit, [SaveRun(run)], release=True)
     await asyncio.to_thread(services.dispatch.closed, run)
     return "closed as failed"

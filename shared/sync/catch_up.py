@@ -5,14 +5,14 @@ from typing import Any
 import orjson
 
 from shared.clock import parse_iso
+from shared.connectors.base import DirectoryList
 from shared.domain.checkpoint import Phase
+from shared.domain.page import Page
 from shared.domain.removal import Cause
 from shared.domain.write import Act, Known, Write, changed_day
 from shared.graph.answers import Missing, PageTokenExpired, ResyncNeeded
-from shared.graph.listing import Page
-from shared.sync.index import IdSet
 from shared.sync.plan import SliceOver, StartOver
-from shared.sync.reading import Reading, page_loop, write_of
+from shared.sync.reading import Reading, page_loop
 
 
 class CatchUp:
@@ -20,18 +20,19 @@ class CatchUp:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._told = IdSet()  # named by these pages, and not among the records
+        reader = reading.stream.reader
+        self._links = reader.delta_links if isinstance(reader, DirectoryList) else ()
 
     async def read(self) -> None:
         reading = self._reading
-        if reading.outbox:
+        if reading.buffer:
             await reading.cut()
         link = reading.checkpoint.next_link or reading.checkpoint.delta_link
         assert link
         try:
             while True:
                 page = await reading.source.changes(link)
-                await reading.outbox.settle()  # told objects are compared with stored rows
+                await reading.buffer.settle()  # told objects are compared with stored rows
                 await self._take_changes(page)
                 await reading.control.beat(reading.progress)
                 if page.next_link is None:
@@ -56,7 +57,7 @@ class CatchUp:
         told: dict[str, dict[str, Any]] = {}  # the last word on each counts; a relation is named only when it changed
         for item in page.items:
             earlier = told.get(item["id"], {})
-            told[item["id"]] = {name: earlier[name] for name in reading.stream.delta_links if name in earlier} | item
+            told[item["id"]] = {name: earlier[name] for name in self._links if name in earlier} | item
         present = [object_id for object_id, item in told.items() if "@removed" not in item]
         known = await reading.store.find(present, stubs=bool(reading.plan.stubs) or reading.scoped)
         await self._complete_stubs(told, known)
@@ -65,20 +66,19 @@ class CatchUp:
                 reading.old.discard(object_id)
                 reading.checkpoint.met.append(object_id)
             if "@removed" in item:
-                reading.progress.reported_removed += 1
+                reading.counts.told(present=False)
                 reading.leavers.reported(item)
             else:
-                reading.progress.reported_present += 1
+                reading.counts.told(present=True)
                 self.take(item, known[object_id])
         if not reading.plan.full:
-            reading.progress.pages += 1
-            reading.progress.read += len(page.items)
-        reading.outbox.pages += 1
+            reading.counts.page(len(page.items))
+        reading.buffer.pages += 1
 
     async def _complete_stubs(self, told: dict[str, dict[str, Any]], known: dict[str, Known]) -> None:
         """Of an object out of scope no relation is stored that delta could leave unsaid: should it come back, ask."""
         reading = self._reading
-        links = reading.stream.delta_links
+        links = self._links
         short = [
             key for key, (row, stub) in known.items() if stub and not row and any(n not in told[key] for n in links)
         ]
@@ -94,18 +94,21 @@ class CatchUp:
         reading = self._reading
         object_id, run = item["id"], reading.checkpoint.run_id
         row, stub = known
-        pending = reading.outbox.get(object_id)
+        pending = reading.buffer.get(object_id)
         newest = orjson.loads(pending.body) if pending and pending.body and pending.card else row or {}
-        for name in reading.stream.delta_links:
+        for name in self._links:
             if name not in item and (kept := newest.get(reading.stream.column_of(name))):
                 item[name] = {"id": kept}  # delta names a relation only when it changed
         columns, body, digest = reading.mapped(item)
+        if not columns and reading.stream.sparse:
+            return
         old = int((row or stub or {}).get("Digest", "0"), 16)
         changed = bool(row or stub) and old != digest
-        write = write_of(object_id, Act.CHANGE if row else Act.NEW, columns, body, digest, changed=changed)
+        write = reading.write_of(object_id, Act.CHANGE if row else Act.NEW, columns, body, digest, changed=changed)
         write.stored, write.stub, write.had_stub = row, stub, stub is not None
-        place = reading.records.find(object_id) if reading.loaded else -1
-        first = (reading.records.mark(place) if place >= 0 else self._told.add(object_id)) or judged
+        seen = reading.seen
+        place = seen.records.find(object_id) if seen.loaded else -1
+        first = (seen.records.mark(place) if place >= 0 else seen.told.add(object_id)) or judged
         day = reading.day if changed or not judged else changed_day(row or stub or {}) or None
         reason = reading.scope.left_out(item, lambda: day)
         if reason is None and stub and not row and not changed and stub.get("Reason") == Cause.THRESHOLD:
@@ -118,27 +121,25 @@ class CatchUp:
         written_as, _, written_by = (row or {}).get("ChangedBy", "").partition("|")
         ours = written_by == run
         write.again = ours or written_by in reading.plan.unfinished
-        if reading.loaded:
+        if seen.loaded:
             self._count_caught_up(write, written_as if ours else "", first=first, changed=changed)
         elif first:
             counter = written_as if ours else "changed" if row and changed else "unchanged" if row else "new"
             counter = "returned" if counter == "new" and stub else counter
-            setattr(reading.progress, counter, getattr(reading.progress, counter) + 1)
+            reading.counts.as_written(counter)
         if changed or not row or stub or write.again or pending:
-            reading.outbox.add(write)
+            reading.buffer.add(write)
 
     def _count_caught_up(self, write: Write, written_as: str, *, first: bool, changed: bool) -> None:
         """In a full read: the list has counted this object already, unless it did not bring it."""
         reading = self._reading
-        object_id, progress = write.object_id, reading.progress
+        object_id, seen = write.object_id, reading.seen
         if write.stored is None:
-            known = reading.back if write.stub else reading.born
+            known = seen.back if write.stub else seen.born
             if known.add(object_id):
-                progress.returned += bool(write.stub)
-                progress.new += not write.stub
-        elif first and reading.records.find(object_id) >= 0:
-            progress.changed += changed or bool(written_as)
-            progress.unchanged += not (changed or written_as)
+                reading.counts.added(returned=bool(write.stub))
+        elif first and seen.records.find(object_id) >= 0:
+            reading.counts.known(changed=changed or bool(written_as))
 
     def _told_outside(self, write: Write, *, first: bool) -> None:
         reading = self._reading
@@ -150,9 +151,8 @@ class CatchUp:
         left = bool(write.stored) or (stub or {}).get("LeftRun") == checkpoint.run_id
         fresh = stub is None or parse_iso(stub["FirstSeenAt"]) == parse_iso(checkpoint.begun_at)
         if first and (left or fresh):
-            reading.progress.left_scope += left
-            reading.progress.out_of_scope += 1
+            reading.counts.outside(left=left)
         if write.stored:
             reading.leavers.present(write.object_id)
         if write.stored or stub is None or write.changed:
-            reading.outbox.add(write)
+            reading.buffer.add(write)

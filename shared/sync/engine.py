@@ -8,24 +8,27 @@ worker costs at most the pages behind it.
 
 import itertools
 
+from shared.connectors.base import Proof
 from shared.domain.checkpoint import Checkpoint, Phase
+from shared.domain.write import Act, Write
 from shared.graph.answers import Postponed
 from shared.sync.catch_up import CatchUp
+from shared.sync.contracts import Store
 from shared.sync.lister import Lister
 from shared.sync.plan import SliceOver
 from shared.sync.reading import Reading
+from shared.sync.removals import Removals
 from shared.tasks import both
-
-_MOST_STUBS = 2000
-MOST_STALE = 1000
 
 
 class StreamReader:
     """Reads one stream for one run; made anew in every slice."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, reading: Reading, leader: Store | None = None) -> None:
+        """`leader`: the records that these rows add to, where they are none of their own."""
+        self._reading, self._leader = reading, leader
         self._lister, self._catch_up = Lister(reading), CatchUp(reading)
+        self._removals = Removals(reading.leavers)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -62,11 +65,11 @@ class StreamReader:
                 await steps[reading.checkpoint.phase]()
         except (SliceOver, Postponed):
             await reading.cut()  # also a slice that was all waiting leaves its pages durable, or it would never get on
-            await reading.outbox.settle()
+            await reading.buffer.settle()
             raise
         finally:
             await reading.source.stop()
-            await reading.outbox.end()
+            await reading.buffer.end()
         reading.progress.phase = "done"
         return reading.checkpoint
 
@@ -76,7 +79,7 @@ class StreamReader:
         checkpoint = reading.checkpoint
         if reading.plan.full:
             checkpoint.phase = Phase.LISTING
-            checkpoint.stored = len(reading.records)
+            checkpoint.stored = len(reading.seen.records)
             checkpoint.delta_link, reading.progress.expected = await both(
                 reading.source.latest(), reading.source.count()
             )
@@ -88,8 +91,10 @@ class StreamReader:
 
     async def _absent(self) -> None:
         reading = self._reading
-        progress, records = reading.progress, reading.records
-        if reading.plan.full:
+        progress, records = reading.progress, reading.seen.records
+        if reading.plan.full and self._leader:
+            await self._drop_leaderless(self._leader)
+        elif reading.plan.full:
             if progress.counted_after is None:
                 progress.counted_after = await reading.source.count()
             progress.not_seen = len(records) - records.seen_count
@@ -103,8 +108,8 @@ class StreamReader:
         if reading.plan.full and self.complete:
             await self._forget_stubs()
         before = len(records) if reading.plan.full else reading.plan.records
-        gone = await reading.leavers.decide(before + progress.new + progress.returned)
-        if reading.plan.full:
+        gone = await self._removals.decide(before + progress.new + progress.returned)
+        if progress.not_seen:
             progress.not_seen -= sum(records.is_unseen(object_id) for object_id in gone)
         self._note_stale(set(gone))
         await reading.advance(Phase.REMOVALS)
@@ -112,17 +117,31 @@ class StreamReader:
     def _note_stale(self, gone: set[str]) -> None:
         """Objects that stay although the read did not bring them: their values are not as fresh as the rest."""
         reading = self._reading
-        unseen = itertools.chain(reading.records.unseen(), sorted(reading.old))
+        if self._leader:
+            return  # of an object that a list does not bring, nothing new is known
+        most = reading.control.limits.stale
+        unseen = itertools.chain(reading.seen.records.unseen(), sorted(reading.old))
         absent = (object_id for object_id in unseen if object_id not in gone)
-        kept = dict.fromkeys(reading.leavers.kept(MOST_STALE)) | dict.fromkeys(itertools.islice(absent, MOST_STALE))
-        reading.checkpoint.stale = sorted(kept)[:MOST_STALE]
+        kept = dict.fromkeys(self._removals.kept(most)) | dict.fromkeys(itertools.islice(absent, most))
+        reading.checkpoint.stale = sorted(kept)[:most]
+        reading.checkpoint.many_stale = len(kept) >= most
+
+    async def _drop_leaderless(self, leader: Store) -> None:
+        """Rows that the list did not bring and whose leader's record is gone. Nothing is lost: that one has a tombstone."""
+        reading = self._reading
+        unseen, at_once = reading.seen.records.unseen(), reading.control.limits.at_once
+        while chunk := list(itertools.islice(unseen, at_once)):
+            known = await leader.find(chunk, stubs=True)
+            gone = [key for key in chunk if known[key].row is None and known[key].stub is None]
+            await reading.store.write([Write(key, Act.REMOVE, {}, b"", 0, "") for key in gone])
+            await reading.control.beat(reading.progress)
 
     async def _forget_stubs(self) -> None:
         """Stubs of objects that are gone. What an earlier slice of the run saw this one can't tell, so it asks."""
-        reading = self._reading
-        unseen = list(itertools.islice(reading.stubs.unseen(), _MOST_STUBS + 1))
+        reading, most = self._reading, self._reading.control.limits.stubs
+        unseen = list(itertools.islice(reading.seen.stubs.unseen(), most + 1))
         if not reading.fresh:
-            if len(unseen) > _MOST_STUBS:
+            if len(unseen) > most:
                 return  # the next full read that fits one slice looks again
             answers = await reading.source.ask(unseen) if unseen else {}
             unseen = [object_id for object_id in unseen if answers.get(object_id) in ("gone", "deleted")]
@@ -131,13 +150,16 @@ class StreamReader:
 
     @property
     def complete(self) -> bool:
-        """Whether the list brought everything: the different ids lie between Graph's counts before and after, give or
-        take what it reported as changed meanwhile. An empty list proves nothing.
+        """Whether the list brought everything, as the stream's proof asks. By counts: the different ids lie between Graph's
+        counts before and after, give or take what it reported as changed meanwhile. An empty list proves nothing where
+        there were records.
         """
         reading = self._reading
         progress = reading.progress
         if not reading.plan.full:
             return True
+        if reading.stream.proof is Proof.WHOLE:
+            return progress.ids > 0 or reading.checkpoint.stored == 0
         if progress.expected is None or progress.counted_after is None or progress.ids == 0:
             return False
         low = min(progress.expected, progress.counted_after) - progress.reported_present - progress.reported_removed
@@ -147,20 +169,20 @@ class StreamReader:
     async def _remove(self) -> None:
         reading = self._reading
         while True:
-            async for step in reading.leavers.settle():
+            async for step in self._removals.settle():
                 for item in step.items:
                     known = await reading.store.find([item["id"]], stubs=True)
                     self._catch_up.take(item, known[item["id"]], judged=True)
                 await reading.store.write(step.writes)
-                if reading.outbox:  # who leaves the scope has left before the hold is forgotten
+                if reading.buffer:  # who leaves the scope has left before the hold is forgotten
                     await reading.cut()
-                    await reading.outbox.settle()
-                await reading.leavers.drop(step)
+                    await reading.buffer.settle()
+                await self._removals.drop(step)
                 await reading.control.beat(reading.progress)
                 if reading.control.time_left() <= 0:
                     raise SliceOver
-            if not await reading.leavers.go_on():
+            if not await self._removals.go_on():
                 break
             await reading.cut()
-            await reading.outbox.settle()
+            await reading.buffer.settle()
         await reading.advance(Phase.DONE)

@@ -5,28 +5,29 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from shared.clock import Clock
-from shared.connectors import KINDS
-from shared.connectors.base import Stream
+from shared.connectors.base import Kind, Stream
+from shared.connectors.registry import Registry
 from shared.domain.base import Model
 from shared.domain.configuration import ConnectorIn, SourceIn
+from shared.domain.document import Document
 from shared.domain.forecast import Forecast, StreamForecast
-from shared.domain.write import changed_day
+from shared.domain.write import Home, changed_day
 from shared.errors import NotFound
-from shared.storage import keys
-from shared.storage.bulk import BulkTables
-from shared.storage.config import ConfigStore
-from shared.storage.records import RECORDS
-from shared.storage.runs import Runs
 from shared.sync.activity import Activity
+from shared.sync.contracts import Configs, Runs, Session
 from shared.sync.scope import Scope
 
 
 class Forecasts:
-    """Answers before a change is saved. `bulk` makes a client for one answer."""
+    """Answers before a change is saved. `session` makes a client for one answer."""
 
-    def __init__(self, config: ConfigStore, runs: Runs, bulk: Callable[[], BulkTables], clock: Clock) -> None:
-        self._config, self._runs, self._bulk, self._clock = config, runs, bulk, clock
+    def __init__(
+        self, registry: Registry, config: Configs, runs: Runs, session: Callable[[], Session], clock: Clock
+    ) -> None:
+        self._registry, self._config, self._runs, self._session, self._clock = registry, config, runs, session, clock
 
     def of(self, object_id: str, changed: Model) -> Forecast:
         """With a connector or a source as it would be."""
@@ -36,41 +37,41 @@ class Forecasts:
         return self._source(object_id, changed)
 
     def _connector(self, connector_id: str, connector: ConnectorIn) -> Forecast:
-        source = SourceIn.model_validate(self._body("source", connector.source_id))
+        source = SourceIn.model_validate(self._document("source", connector.source_id).body)
         return asyncio.run(self._look([(connector_id, connector, source)], []))
 
     def _source(self, source_id: str, source: SourceIn) -> Forecast:
         """For all its connectors."""
-        before = SourceIn.model_validate(self._body("source", source_id))
+        before = SourceIn.model_validate(self._document("source", source_id).body)
         users = self._config.users_of(f"source.{source_id}")
         proposed = [
-            (user, ConnectorIn.model_validate(self._body("connector", user)), source)
+            (user, self._registry.connector(self._document("connector", user)), source)
             for kind, _, user in users
             if kind == "connector"
         ]
         groups = ["excludedGroups"] if set(source.excluded_groups) - set(before.excluded_groups) else []
         return asyncio.run(self._look(proposed, groups))
 
-    def _body(self, kind: str, object_id: str) -> dict[str, Any]:
+    def _document(self, kind: str, object_id: str) -> Document:
         document = self._config.get(kind, object_id)
         if document is None:
             raise NotFound(f"There is no {kind} with the id {object_id} any more.")
-        return {name: value for name, value in document.body.items() if name != "deleting"}
+        return document
 
     async def _look(self, proposed: list[tuple[str, ConnectorIn, SourceIn]], not_counted: list[str]) -> Forecast:
         """A documented scan of each stream: 1,000 records a request."""
         found: list[StreamForecast] = []
-        bulk = self._bulk()
+        session = self._session()
         try:
             for connector_id, connector, source in proposed:
-                kind = KINDS[connector.kind]
-                for stream in kind.streams_of(connector.options):
-                    scope, known = await self._scope(bulk, connector_id, connector, source, stream)
-                    if not known and "userThresholdDays" not in not_counted:
-                        not_counted = [*not_counted, "userThresholdDays"]
-                    found.append(await _count(bulk, connector_id, connector.source_id, scope))
+                kind = self._registry.kinds[connector.kind]
+                for stream in (s for job in kind.jobs for s in job.wanted(connector.options) if not s.leader):
+                    scope, known = await self._scope(session, connector_id, connector, source, kind, stream)
+                    if not known and (field := to_camel(stream.threshold)) not in not_counted:
+                        not_counted = [*not_counted, field]
+                    found.append(await _count(session, connector_id, connector.source_id, scope))
         finally:
-            await bulk.close()
+            await session.close()
         return Forecast(
             leave=sum(stream.leave for stream in found),
             streams=found,
@@ -79,14 +80,14 @@ class Forecasts:
         )
 
     async def _scope(
-        self, bulk: BulkTables, connector_id: str, connector: ConnectorIn, source: SourceIn, stream: Stream
+        self, session: Session, connector_id: str, connector: ConnectorIn, source: SourceIn, kind: Kind, stream: Stream
     ) -> tuple[Scope, bool]:
         """The scope, and whether it is known when the stream's objects were last seen, where that matters."""
-        days, activity = KINDS[connector.kind].threshold_of(connector.options, stream.name), None
+        days, activity = stream.threshold_days(connector.options), None
         now = self._clock.now()
-        if days and stream.activity_stream:
+        if days and stream.activity:
             activity = await Activity.load(
-                self._runs, bulk, connector.source_id, connector_id, stream.activity_stream, now, days
+                self._runs, session, connector.source_id, connector_id, kind, stream.activity, now, days
             )
         last_activity = activity.last_seen if activity else None
         since = activity.since if activity else ""
@@ -94,18 +95,15 @@ class Forecasts:
         return scope, activity is None or activity.known
 
 
-async def _count(bulk: BulkTables, connector: str, source: str, scope: Scope) -> StreamForecast:
+async def _count(session: Session, connector: str, source: str, scope: Scope) -> StreamForecast:
     stream, causes, records = scope.stream, Counter[str](), 0
     columns = _columns(stream)
-    select = ("RowKey", "ChangedAt", "FirstSeenAt", *columns.values())
-    suffix = f"|{connector}|{stream.name}"
-    async for page in bulk.scan(RECORDS, keys.record_partitions(source, stream.record_type), select):
-        for row in page:
-            if not row["RowKey"].endswith(suffix):
-                continue
+    home = Home(source, connector, stream.name, stream.record_type, stream.partition)
+    async for page in session.columns(home, ("ChangedAt", "FirstSeenAt", *columns.values())):
+        for object_id, row in page:
             records += 1
             item: dict[str, Any] = {name: row.get(column) for name, column in columns.items()}
-            item["id"] = row["RowKey"][: -len(suffix)]
+            item["id"] = object_id
             if reason := scope.left_out(
                 item,
                 lambda row=row: changed_day(row) or None,  # type: ignore[misc]
@@ -119,9 +117,7 @@ async def _count(bulk: BulkTables, connector: str, source: str, scope: Scope) ->
 
 def _columns(stream: Stream) -> dict[str, str]:
     """The Graph properties that a scope looks at, and the columns that hold them."""
-    names = [name for name in (stream.created, stream.last_seen) if name]
-    if stream.by_domain:
-        names += ["mail", "userPrincipalName"]
+    names = [*stream.addresses, *(name for name in (stream.created, stream.last_seen) if name)]
     return {name: stream.column_of(name) for name in names}
 
 

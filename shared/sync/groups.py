@@ -35,7 +35,7 @@ NOBODY = Excluded(IdSet(), [], {})
 
 
 async def excluded_people(
-    client: GraphClient, names: list[str], permission: str, kept: dict[str, Any], *, anew: bool
+    client: GraphClient, names: list[str], stream: str, permission: str, kept: dict[str, Any], *, anew: bool
 ) -> Excluded:
     """The members as kept, if no group changed since; otherwise read. `anew`: read in any case."""
     where = f"{client.base_url}|{client.tenant_id}"
@@ -45,7 +45,7 @@ async def excluded_people(
     if unchanged and not anew:
         problems = [Problem.model_validate(problem) for problem in kept["problems"]]
         return Excluded(IdSet.of(unpacked(kept["people"])), problems, {**kept, "link": link})
-    people, problems = await _read(client, names, permission)
+    people, problems = await _read(client, names, stream, permission)
     marks = people.marks()
     keep = {
         "names": names, "where": where, "link": link, "mark": fingerprint(marks),
@@ -72,7 +72,9 @@ async def _changed(client: GraphClient, link: str | None, permission: str) -> tu
     return True, (await _changed(client, None, permission))[1]
 
 
-async def _read(client: GraphClient, names: list[str], permission: str) -> tuple[IdSet, list[Problem]]:
+async def _read(
+    client: GraphClient, names: list[str], stream: str, permission: str
+) -> tuple[IdSet, list[Problem]]:
     """A display name that several groups have excludes the members of all of them: leaving a service account in is the
     smaller harm only if somebody is told.
     """
@@ -91,6 +93,7 @@ async def _read(client: GraphClient, names: list[str], permission: str) -> tuple
         if found == 0:
             problems.append(
                 _odd(
+                    stream,
                     name,
                     "excluded-group-unknown",
                     "does not exist",
@@ -100,6 +103,7 @@ async def _read(client: GraphClient, names: list[str], permission: str) -> tuple
         elif found > 1:
             problems.append(
                 _odd(
+                    stream,
                     name,
                     "excluded-group-ambiguous",
                     f"exists {found} times; the members of all were left out",
@@ -109,5 +113,5 @@ async def _read(client: GraphClient, names: list[str], permission: str) -> tuple
     return people, problems
 
 
-def _odd(name: str, code: str, what: str, remedy: str) -> Problem:
-    return Problem(code=code, message=f"The excluded group {name!r} {what}.", remedy=remedy, stream="users")
+def _odd(stream: str, name: str, code: str, what: str, remedy: str) -> Problem:
+    return Problem(code=code, message=f"The excluded group {name!r} {what}.", remedy=remedy, stream=stream)

@@ -9,16 +9,24 @@ _EMPTY = 0
 _PARTS = 64
 
 
-def packed(object_id: str) -> tuple[int, int]:
-    """A GUID as two 64-bit numbers that sort as its text does; any other id by its hash."""
+def _guid(object_id: str) -> tuple[int, int] | None:
+    """A GUID as two 64-bit numbers that sort as its text does; None for any other id."""
     digits = object_id.replace("-", "")
-    if len(digits) == 32:
-        try:
-            number = int(digits, 16)
-        except ValueError:
-            pass
-        else:
-            return number >> 64, number & 0xFFFF_FFFF_FFFF_FFFF
+    if len(digits) != 32 or len(object_id) != 36:
+        return None
+    try:
+        number = int(digits, 16)
+    except ValueError:
+        return None
+    return number >> 64, number & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def packed(object_id: str) -> tuple[int, int]:
+    """An id as two 64-bit numbers: a GUID itself, any other id by its hash."""
+    return _guid(object_id) or _hashed(object_id)
+
+
+def _hashed(object_id: str) -> tuple[int, int]:
     digest = hashlib.sha256(object_id.encode()).digest()
     return int.from_bytes(digest[:8]), int.from_bytes(digest[8:16])
 
@@ -104,6 +112,7 @@ class Index:
         self._low = array("Q")
         self._digest = array("Q")
         self._changed_day = array("I")
+        self._names: dict[tuple[int, int], str] = {}  # of ids that are no GUIDs: their numbers do not tell them
         self.seen = bytearray()
         self.seen_count = 0
 
@@ -113,7 +122,11 @@ class Index:
     def load(self, rows: Iterable[tuple[str, int, int]]) -> None:
         """Rows in id order: object id, digest, day of the last change (days since 1970)."""
         for object_id, digest, day in rows:
-            high, low = packed(object_id)
+            key = _guid(object_id)
+            if key is None:
+                key = _hashed(object_id)
+                self._names[key] = object_id
+            high, low = key
             self._high.append(high)
             self._low.append(low)
             self._digest.append(digest)
@@ -146,11 +159,17 @@ class Index:
         return -1
 
     def unseen(self) -> Iterator[str]:
-        """Ids (as GUIDs) of records that this run has not seen, in id order."""
+        """Ids of records that this run has not seen, in order."""
         for place in range(len(self)):
             if not self.seen[place >> 3] & 1 << (place & 7):
-                digits = f"{self._high[place]:016x}{self._low[place]:016x}"
-                yield f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+                yield self._id(place)
+
+    def _id(self, place: int) -> str:
+        key = self._high[place], self._low[place]
+        if self._names and (name := self._names.get(key)):
+            return name
+        digits = f"{key[0]:016x}{key[1]:016x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def is_unseen(self, object_id: str) -> bool:
         """Whether the record is there and this run has not seen it."""

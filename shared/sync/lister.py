@@ -3,17 +3,15 @@
 from typing import Any
 
 from shared.domain.checkpoint import Phase
+from shared.domain.page import Page
 from shared.domain.write import Act, Write
 from shared.errors import SourceProblem
 from shared.graph.answers import PageTokenExpired, ResyncNeeded
-from shared.graph.listing import Page
-from shared.sync.index import IdSet, packed
+from shared.sync.index import packed
 from shared.sync.plan import SliceOver
-from shared.sync.reading import Reading, page_loop, write_of
+from shared.sync.reading import Reading, page_loop
 
 _TURN = 50  # objects between two turns of the event loop: the next request must leave, the lease be renewed
-_MOST_STUCK = 3
-_ENOUGH_RESTARTS = 2  # the list's page token died so often: delta's own pages take over
 
 
 class Lister:
@@ -21,7 +19,6 @@ class Lister:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._outside = IdSet()  # out of scope, and no stub of theirs was there
 
     async def read(self) -> None:
         try:
@@ -44,7 +41,7 @@ class Lister:
                 self._end_listing(page)
                 await reading.cut()
                 reading.progress.counted_after = await reading.source.count()
-                await reading.outbox.settle()
+                await reading.buffer.settle()
                 return
             if reading.flush_due():
                 await reading.cut()
@@ -54,7 +51,7 @@ class Lister:
     def _end_listing(self, page: Page) -> None:
         reading = self._reading
         checkpoint = reading.checkpoint
-        reading.progress.ids = reading.records.seen_count + len(reading.born) + len(reading.back) + checkpoint.outside
+        reading.progress.ids = reading.seen.different + checkpoint.outside + checkpoint.empty
         if checkpoint.phase is Phase.ENUMERATING and page.delta_link:
             checkpoint.delta_link = page.delta_link
         checkpoint.phase = Phase.CHANGES if checkpoint.delta_link else Phase.ABSENT
@@ -69,113 +66,104 @@ class Lister:
                 reading.leavers.reported(item)
             else:
                 self._take_one(item)
-        progress = reading.progress
-        progress.pages += 1
-        progress.read += len(page.items)
+        reading.counts.page(len(page.items))
         reading.checkpoint.next_link = next_link
-        reading.outbox.pages += 1
+        reading.buffer.pages += 1
 
     def _take_one(self, item: dict[str, Any]) -> None:  # noqa: C901 - the hot path: each case is one line
-        reading = self._reading
+        reading, seen = self._reading, self._reading.seen
         object_id = item["id"]
         columns, body, digest = reading.mapped(item)
+        if not columns and reading.stream.sparse:
+            reading.checkpoint.empty += seen.empty.add(object_id)
+            return
         key = packed(object_id)
-        place, stub = reading.records.find_packed(key), reading.stubs.find_packed(key)
-        changed = (place >= 0 and reading.records.digest(place) != digest) or (
-            place < 0 and stub >= 0 and reading.stubs.digest(stub) != digest
+        place, stub = seen.records.find_packed(key), seen.stubs.find_packed(key)
+        changed = (place >= 0 and seen.records.digest(place) != digest) or (
+            place < 0 and stub >= 0 and seen.stubs.digest(stub) != digest
         )
         if reading.scoped and (
             reason := reading.scope.left_out(
                 item,
                 lambda: self._last_change(place, stub, changed=changed),
-                lambda: reading.recent.has_packed(key) or (place < 0 and stub < 0),
+                lambda: seen.recent.has_packed(key) or (place < 0 and stub < 0),
             )
         ):
             self._leave_out(Write(object_id, Act.OUTSIDE, {}, body, digest, reason, changed=changed), place, stub)
             return
         reading.leavers.present(object_id)
         if place >= 0 and not changed and stub < 0:
-            if reading.records.mark(place):
-                if reading.touched.has_packed(key):
-                    reading.progress.changed += 1
-                else:
-                    reading.progress.unchanged += 1
-            if reading.plan.unfinished and object_id in reading.lagging:
-                reading.outbox.add(write_of(object_id, Act.CHANGE, columns, body, digest, again=True))
+            if seen.records.mark(place):
+                reading.counts.known(changed=seen.touched.has_packed(key))
+            if reading.plan.unfinished and object_id in seen.lagging:
+                reading.buffer.add(reading.write_of(object_id, Act.CHANGE, columns, body, digest, again=True))
             return
-        write = write_of(object_id, Act.NEW, columns, body, digest, had_stub=stub >= 0, changed=changed)
+        write = reading.write_of(object_id, Act.NEW, columns, body, digest, had_stub=stub >= 0, changed=changed)
         if place >= 0:
-            write.act, write.again = Act.CHANGE, reading.lagging.has_packed(key)
-            if reading.records.mark(place):
-                reading.progress.changed += changed
-                reading.progress.unchanged += not changed
-        elif reading.back.has_packed(key) or (stub >= 0 and reading.born.has_packed(key)):
+            write.act, write.again = Act.CHANGE, seen.lagging.has_packed(key)
+            if seen.records.mark(place):
+                reading.counts.known(changed=changed)
+        elif seen.back.has_packed(key) or (stub >= 0 and seen.born.has_packed(key)):
             write.act, write.again = Act.CHANGE, True
-        elif stub < 0 and not reading.born.add_packed(key):
+        elif stub < 0 and not seen.born.add_packed(key):
             write.act, write.again = Act.CHANGE, True  # written by this run already: perhaps by an attempt that died
-        elif stub >= 0:
-            reading.back.add_packed(key)
-            reading.progress.returned += 1
         else:
-            reading.progress.new += 1
-        reading.outbox.add(write)
+            if stub >= 0:
+                seen.back.add_packed(key)
+            reading.counts.added(returned=stub >= 0)
+        reading.buffer.add(write)
 
     def _last_change(self, place: int, stub: int, *, changed: bool) -> int | None:
         """The day of the last change that we saw; today for one seen just now."""
-        reading = self._reading
+        reading, seen = self._reading, self._reading.seen
         if changed:
             return reading.day
         if place >= 0:
-            return reading.records.changed_day(place) or None
-        return (reading.stubs.changed_day(stub) or None) if stub >= 0 else None
+            return seen.records.changed_day(place) or None
+        return (seen.stubs.changed_day(stub) or None) if stub >= 0 else None
 
     def _leave_out(self, write: Write, place: int, stub: int) -> None:
-        reading = self._reading
+        reading, seen = self._reading, self._reading.seen
         object_id = write.object_id
         write.had_stub = stub >= 0
-        here = place >= 0 or object_id in reading.born or object_id in reading.back
+        here = seen.here(place, object_id)
         if place >= 0:
-            first = reading.records.mark(place)
+            first = seen.records.mark(place)
         else:
-            first = reading.stubs.mark(stub) if stub >= 0 else self._outside.add(object_id)
+            first = seen.stubs.mark(stub) if stub >= 0 else seen.outside.add(object_id)
         if here and stub < 0 and reading.must_ask(write):
             reading.leavers.leaves_scope(write)
             return
         if first:
-            reading.progress.out_of_scope += 1
+            reading.counts.outside(left=here)
             reading.checkpoint.outside += place < 0 and not here
         if here:
             write.act = Act.LEAVE
-            reading.progress.left_scope += first
             reading.leavers.present(object_id)  # nothing waits for a person any more
-            reading.outbox.add(write)
+            reading.buffer.add(write)
         elif stub < 0 or write.changed:
-            reading.outbox.add(write)
+            reading.buffer.add(write)
 
     async def _start_again(self) -> None:
         """Begins the enumeration anew with what was seen kept: reading an object twice costs nothing."""
-        reading = self._reading
+        reading, limits = self._reading, self._reading.control.limits
         await reading.cut()
-        await reading.outbox.settle()
+        await reading.buffer.settle()
         checkpoint, pages = reading.checkpoint, reading.progress.pages
         stuck = 0 if pages > checkpoint.best_pages else checkpoint.stuck + 1
-        if stuck >= _MOST_STUCK:
+        if stuck >= limits.stuck:
             raise SourceProblem(
-                f"Microsoft Graph dropped its page token {reading.progress.restarts + 1} times, the last {_MOST_STUCK} times "
-                f"before page {checkpoint.best_pages}.",
+                f"Microsoft Graph dropped its page token {reading.progress.restarts + 1} times, the last {limits.stuck} "
+                f"times before page {checkpoint.best_pages}.",
                 code="graph-page-token-expired",
-                remedy="Everybody read so far is stored and nobody was removed; the next run begins again by itself.",
+                remedy="Everything read so far is stored and nobody was removed; the next run begins again by itself.",
                 transient=True,
             )
-        reading.progress.restarts += 1
-        reading.progress.pages = reading.progress.read = 0
-        # Objects out of scope are counted anew; those that left in this run keep their mark and their count.
-        reading.progress.out_of_scope -= checkpoint.outside
-        checkpoint.outside = 0
-        self._outside = IdSet()
-        reading.stubs.start()
+        reading.counts.begin_again(checkpoint.outside)
+        reading.seen.begin_again()
+        checkpoint.outside = checkpoint.empty = 0
         checkpoint.best_pages, checkpoint.stuck = max(pages, checkpoint.best_pages), stuck
         checkpoint.next_link = None
-        if reading.progress.restarts >= _ENOUGH_RESTARTS and checkpoint.delta_link:
+        if reading.progress.restarts >= limits.restarts and checkpoint.delta_link:
             checkpoint.phase = Phase.ENUMERATING
         await reading.control.save(reading.durable())

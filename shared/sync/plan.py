@@ -1,20 +1,22 @@
-"""What reading one stream needs from outside: the source, the store, the run's plan, and what it may."""
+"""How one stream is read by one run, and what the run allows."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from shared.clock import Clock
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.removal import Cause
 from shared.domain.run import StreamProgress
-from shared.domain.write import Head, Intent, Known, Write
-from shared.graph.listing import Page
+from shared.sync.limits import Limits
 from shared.tasks import RightOfWay
 
 
 class SliceOver(Exception):
     """The time budget is used up; everything up to the checkpoint is durable."""
+
+
+class Cancelled(Exception):
+    """Somebody asked the run to stop, or what it needs was switched off."""
 
 
 class StartOver(Exception):
@@ -23,29 +25,6 @@ class StartOver(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class Source(Protocol):
-    """A collection at the source."""
-
-    async def page(self, link: str | None) -> Page: ...
-    async def enumerate(self, link: str | None) -> Page: ...
-    async def stop(self) -> None: ...
-    async def changes(self, link: str) -> Page: ...
-    async def latest(self) -> str | None: ...
-    async def count(self) -> int | None: ...
-    async def ask(self, object_ids: Sequence[str]) -> dict[str, str]: ...
-    async def fetch(self, object_ids: Sequence[str]) -> dict[str, dict[str, Any] | None]: ...
-
-
-class Store(Protocol):
-    """The records of one stream."""
-
-    def heads(self, table: str = ...) -> AsyncIterator[list[Head]]: ...
-    async def find(self, object_ids: Iterable[str], *, stubs: bool) -> dict[str, Known]: ...
-    async def write(self, writes: Sequence[Write]) -> int: ...
-    async def settle(self, intent: Intent) -> None: ...
-    async def drop_stubs(self, object_ids: Iterable[str]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -60,16 +39,16 @@ class Control:
     time_left: Callable[[], float]
     clock: Clock
     way: RightOfWay
+    limits: Limits
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the stream is read by this run. `full`: why everything is read; empty for a delta round from `delta_link`.
-    `records`, `stubs`: what is stored, as far as is known; `limit`: removals that need no person's word, `lately` those
-    of the last 24 hours; `moved`: causes whose part of the scope the owner changed since the last complete read; `ageing_asks`: who grows
-    past a threshold counts as a removal, for the clock has gone a long way since; `unfinished`: runs that may have left
-    records without their look-up rows; `unseen`: records that the last full read did not bring; `fresh`: the checkpoint
-    to begin with.
+    """`full`: why everything is read; empty for a delta round from `delta_link`. `records`, `stubs`: what is stored, as far
+    as is known; `limit`: removals that need no person's word, `lately` those of the last 24 hours; `moved`: causes whose
+    part of the scope the owner changed since the last complete read; `ageing_asks`: who grows past a threshold counts as
+    a removal, for the clock has gone a long way since; `unfinished`: runs that may have left records without their
+    look-up rows; `unseen`: records that the last full read did not bring; `fresh`: the checkpoint to begin with.
     """
 
     fresh: Checkpoint

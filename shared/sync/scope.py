@@ -36,7 +36,7 @@ class Scope:
         """Whether anybody can be out of scope at all."""
         stream = self.stream
         return bool(
-            (stream.by_domain and "*" not in self.domains)
+            (stream.addresses and "*" not in self.domains)
             or (stream.by_group and self.groups)
             or (self.threshold_days and (stream.last_seen or self.last_activity))
         )
@@ -54,14 +54,14 @@ class Scope:
         """
         if self.stream.by_group and item["id"] in self.excluded:
             return "excluded-group"
-        if self.stream.by_domain and "*" not in self.domains and not self._in_domains(item):
+        if self.stream.addresses and "*" not in self.domains and not self._in_domains(item):
             return "domain"
         if self.threshold_days and self.stream.created and self._aged(item, changed_day, recent):
             return "threshold"
         return None
 
     def _in_domains(self, item: dict[str, Any]) -> bool:
-        addresses = (item.get("mail"), item.get("userPrincipalName"))
+        addresses = [item.get(name) for name in self.stream.addresses]
         return any(text and text.rpartition("@")[2].lower() in self.domains for text in addresses)
 
     def _aged(self, item: dict[str, Any], changed_day: Callable[[], int | None], recent: Callable[[], bool]) -> bool:

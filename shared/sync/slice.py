@@ -1,4 +1,4 @@
-"""What every task of a run has at hand in one slice: services, commits under the lease, progress, cancelling."""
+"""What every job of a run has at hand in one slice: services, commits under the lease, progress, cancelling."""
 
 import asyncio
 import logging
@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.clock import Clock, iso
+from shared.connectors.registry import Registry
 from shared.domain.clouds import CloudName
-from shared.domain.run import Problem, Run, RunState, StreamProgress, Waits
-from shared.errors import SourceProblem, Unavailable
+from shared.domain.document import Document
+from shared.domain.pacing import Pacing
+from shared.domain.retention import Retention
+from shared.domain.run import Problem, Run, RunRow, RunState, StreamProgress, Waits
+from shared.domain.state import Change, ForgetCancel, SaveGroups, SaveReceipt, SaveRun, SaveStream
+from shared.errors import LeaseLost, Refused, SourceProblem, Unavailable
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
-from shared.storage.bulk import BulkTables, Refused
-from shared.storage.config import ConfigStore, Document
-from shared.storage.lease import Lease, LeaseLost
-from shared.storage.runs import Runs, put_run
-from shared.storage.tables import Delete, Insert, Operation, Tables
-from shared.sync.dispatch import Dispatch
-from shared.sync.plan import SliceOver
+from shared.graph.pacing import Pace
+from shared.sync.contracts import Configs, Dispatch, Lease, Runs, Schedules, Session
+from shared.sync.limits import Limits
+from shared.sync.plan import Cancelled, SliceOver
 
 _PROGRESS_EVERY = 5.0
 _CANCEL_EVERY = 2.0
@@ -27,53 +29,43 @@ _MOST_TAKEOVERS = 10
 _log = logging.getLogger("rollcall.run")
 
 
-class Cancelled(Exception):
-    """Somebody asked the run to stop."""
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How many days things are kept."""
-
-    runs_days: int = 90
-    tombstones_days: int = 365
-    holds_days: int = 90
-    journal_days: int = 400
-
-
 @dataclass(frozen=True)
 class Services:
-    """What a run needs from outside. `bulk` and `graph` make clients for one slice."""
+    """What a run needs from outside. `session`, `lease`, `graph` and `pace` make what belongs to one slice."""
 
-    tables: Tables
-    config: ConfigStore
+    registry: Registry
+    config: Configs
     runs: Runs
+    schedules: Schedules
     dispatch: Dispatch
     clock: Clock
     slice_seconds: float
-    bulk: Callable[[], BulkTables]
+    session: Callable[[], Session]
+    lease: Callable[[str, str], Lease]
     graph: Callable[[Document, CloudName, str, Waits], GraphClient]
+    pace: Callable[[Pacing, str, str, Waits], Pace]
     keep: Retention
+    limits: Limits
 
 
 Work = Callable[["Slice"], Awaitable[None]]
 
 
 class Slice:
-    """The state of one slice, and what every task needs: commits, progress, cancelling."""
+    """The state of one slice, and what every job needs: commits, progress, cancelling."""
 
-    def __init__(self, services: Services, lease: Lease, run: Run, *, cancel_asked: bool) -> None:
+    def __init__(self, services: Services, lease: Lease, run: RunRow, *, cancel_asked: bool) -> None:
         self.services, self.lease, self.run = services, lease, run
         self.clock = services.clock
         self._began = self.clock.monotonic()
         self._told_at = self._asked_at = self._began
         self._cancel_asked = cancel_asked
-        self._later: dict[tuple[str, str], Operation] = {}
+        self._later: dict[tuple[str, ...], Change] = {}
 
     def time_left(self) -> float:
         return self.services.slice_seconds - (self.clock.monotonic() - self._began)
 
-    def begin(self, *, taken_over: bool) -> Run:
+    def begin(self, *, taken_over: bool) -> RunRow:
         run, now = self.run, self.clock.now()
         run.state, run.not_before = RunState.RUNNING, None
         run.started_at = run.started_at or now
@@ -81,8 +73,8 @@ class Slice:
         run.takeovers += taken_over
         return run
 
-    async def do(self, task: Callable[[Run], Work]) -> str:
-        """Does the work of its task and gives what came of it. Raises LeaseLost, and Unavailable for storage."""
+    async def do(self, work: Callable[[Run], Work]) -> str:
+        """Does the work of its job and gives what came of it. Raises LeaseLost, and Unavailable for storage."""
         run = self.run
         try:
             if run.takeovers > _MOST_TAKEOVERS:
@@ -93,7 +85,7 @@ class Slice:
                 )
             if self._cancel_asked:
                 raise Cancelled
-            await task(run)(self)
+            await work(run)(self)
         except Cancelled:
             return await self._close(RunState.CANCELLED)
         except (SliceOver, Postponed) as pause:
@@ -136,19 +128,19 @@ class Slice:
                 self.show(progress)
             await self.commit([])
 
-    def later(self, *operations: Operation) -> None:
-        """Operations that go with the next commit."""
-        for operation in operations:
-            self._later[_place(operation)] = operation
+    def later(self, *changes: Change) -> None:
+        """Changes that go with the next commit."""
+        for change in changes:
+            self._later[_place(change)] = change
 
-    async def commit(self, operations: list[Operation], *, release: bool = False) -> None:
+    async def commit(self, changes: list[Change], *, release: bool = False) -> None:
         run = self.run
         run.updated_at = self.clock.now()
         self._told_at = self.clock.monotonic()
         if run.started_at:
             seconds = max((run.updated_at - run.started_at).total_seconds(), 0.001)
             run.records_per_second = round(sum(stream.read for stream in run.streams) / seconds, 1)
-        self.later(put_run(run.model_copy(deep=True)), *operations)
+        self.later(SaveRun(run.model_copy(deep=True)), *changes)
         batch, self._later = list(self._later.values()), {}
         await asyncio.to_thread(self.lease.commit, batch, release=release)
 
@@ -159,7 +151,7 @@ class Slice:
                 if stream.phase == "reading":
                     stream.phase = "pending"
         if self._cancel_asked:
-            self.later(Delete(self.run.track, f"cancel|{self.run.id.partition('~')[2]}"))
+            self.later(ForgetCancel(self.run))
         await self.commit([], release=True)
         await asyncio.to_thread(self.services.dispatch.closed, self.run)
         return state.value
@@ -188,13 +180,19 @@ class Slice:
         return await self._pause(5.0 * attempts)
 
 
-def _place(operation: Operation) -> tuple[str, str]:
-    """Two operations on one row can't be in one transaction: the later one counts."""
-    if isinstance(operation, Delete):
-        return operation.partition, operation.key
-    row = operation.row
-    assert not isinstance(operation, Insert)
-    return row["PartitionKey"], row["RowKey"]
+def _place(change: Change) -> tuple[str, ...]:
+    """Two changes of one row can't be in one transaction: the later one counts."""
+    match change:
+        case SaveStream(track, name, _):
+            return "stream", track, name
+        case SaveGroups(track, _):
+            return "groups", track
+        case SaveRun(run, _):
+            return "run", run.id
+        case SaveReceipt(run, _):
+            return "receipt", run.id
+        case ForgetCancel(run):
+            return "cancel", run.id
 
 
 def problem_of(problem: SourceProblem, stream: str | None = None) -> Problem:

@@ -15,8 +15,8 @@ import aiohttp
 import orjson
 
 from shared.connectors.entra_id import USERS
-from shared.graph.listing import Listing
-from shared.mapping.compiled import compile_mapping, selected
+from shared.mapping.compiled import compile_mapping
+from shared.sync.sources import listing_of
 from shared.storage.connection import table_signature
 from tests.bench.run_once import EMULATOR, connection
 
@@ -113,7 +113,7 @@ class Pipeline:
         return table_signature(EMULATOR.account, EMULATOR.account_key or "", urlsplit(url).path)
 
     async def run(self, graph: str) -> None:
-        listing = Listing(USERS.path, selected(USERS.attributes), "", USERS.expand)
+        listing = listing_of(USERS)
         link: str | None = f"{graph}/v1.0{listing.first}"
         async with aiohttp.ClientSession() as session:
             for table in ("Records", "Lookup"):

@@ -17,24 +17,24 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Self
 
-from azure.core.credentials import AccessToken, AzureNamedKeyCredential
-from azure.data.tables import TableServiceClient
+from azure.core.credentials import AccessToken
 
 from shared.clock import Clock, iso
-from shared.connectors import KINDS
-from shared.connectors.entra_id import USERS
+from shared.connectors.entra_id import ENTRA_ID, USERS
+from shared.connectors.registry import Registry
 from shared.domain.base import new_id
-from shared.domain.run import Run, Waits
+from shared.domain.clouds import Cloud, CloudName
+from shared.domain.document import Document
+from shared.domain.run import Run, RunRow, Waits, track_of
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
-from shared.settings import is_loopback
+from shared.settings import Settings, is_loopback
 from shared.storage.bulk import BulkTables, Entity, build_pipeline
-from shared.storage.config import ConfigStore, Document
+from shared.storage.config import ConfigStore
 from shared.storage.connection import StorageConnection, from_connection_string
-from shared.storage.runs import Runs, new_run_id
-from shared.storage.tables import Tables
+from shared.storage.runs import new_run_id
 from shared.sync.runner import run_slice
-from shared.sync.slice import Retention, Services
+from shared.wiring import App
 
 EMULATOR = from_connection_string("UseDevelopmentStorage=true")
 
@@ -62,7 +62,7 @@ class BenchGraph(GraphClient):
     """The token may be any text, so the roles that it would name are said here."""
 
     async def token(self) -> str:
-        claims = base64.urlsafe_b64encode(json.dumps({"roles": [USERS.permission.name]}).encode()).decode().rstrip("=")
+        claims = base64.urlsafe_b64encode(json.dumps({"roles": [permission.name for permission in USERS.permissions]}).encode()).decode().rstrip("=")
         return f"x.{claims}.x"
 
 
@@ -85,14 +85,66 @@ class CountingBulk(BulkTables):
 class NoDispatch:
     """Stands where the queue is: remembers how the slice ended."""
 
-    run: Run | None = None
+    run: RunRow | None = None
 
     def next_slice(self, run: Run, delay_seconds: float) -> None:
+        assert isinstance(run, RunRow)
         self.run = run
         time.sleep(delay_seconds)  # the queue would hide the message so long; nothing else runs here meanwhile
 
-    def closed(self, run: Run) -> None:
+    def closed(self, run: RunRow) -> None:
         self.run = run
+
+
+class BenchApp(App):
+    """The product's wiring, with requests counted, any token, and nobody to send messages to."""
+
+    def __init__(self, settings: Settings, registry: Registry, token: str) -> None:
+        super().__init__(settings, registry)
+        self._token, self.operations, self.ended = token, Counter[str](), NoDispatch()
+
+    @property
+    def dispatch(self) -> Any:
+        return self.ended
+
+    def bulk(self) -> BulkTables:
+        connection = self._connection
+        made = CountingBulk(build_pipeline(connection, None), connection.table_endpoint, self.clock)
+        made.operations = self.operations
+        return made
+
+    def graph(self, credential: Document, cloud_name: CloudName, tenant_id: str, waits: Waits) -> GraphClient:
+        url = f"{self.settings.clouds[cloud_name].graph}/v1.0"
+        return BenchGraph(url, lambda: StaticToken(self._token), "bench/.default", self.clock, waits, tenant_id)
+
+
+def connection_string(tables: str, queues: str) -> str:
+    """The emulator's well-known account at these addresses."""
+    account = f"AccountName={EMULATOR.account};AccountKey={EMULATOR.account_key}"
+    return f"DefaultEndpointsProtocol=http;{account};TableEndpoint={tables};QueueEndpoint={queues}"
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    text = options.tables
+    if text.startswith("http"):
+        text = connection_string(text.rstrip("/"), text.rstrip("/"))
+    graph = options.graph.rstrip("/")
+    return Settings(
+        storage_connection_string=text, table_service_uri=None, queue_service_uri=None, vault_uri=None,
+        slice_seconds=options.slice_seconds, keep_days={"runs": 90, "tombstones": 365, "holds": 90, "journal": 400},
+        platform_auth=False, development_roles=(), in_azure=False,
+        clouds={CloudName.GLOBAL: Cloud(graph, graph, "bench")}, overridden=True,
+    )  # fmt: skip
+
+
+def _registry(*, records_only: bool) -> Registry:
+    """The people of entra-id; `records_only`: without look-up rows."""
+    record_type = replace(USERS.record_type, lookups=()) if records_only else USERS.record_type
+    jobs = []
+    for job in ENTRA_ID.jobs:
+        streams = (replace(s, record_type=record_type) if s.record_type is USERS.record_type else s for s in job.streams)
+        jobs.append(replace(job, streams=tuple(streams)))
+    return Registry((replace(ENTRA_ID, jobs=tuple(jobs)),))
 
 
 def connection(text: str) -> StorageConnection:
@@ -127,7 +179,7 @@ def _documents(config: ConfigStore, source: str) -> str:
 
 async def warm() -> None:
     """Imports what a worker that has run before has imported: a second of CPU that is no user's."""
-    from shared.sync import directory  # noqa: F401
+    from shared.sync import job  # noqa: F401
 
     client = GraphClient("http://127.0.0.1:9/v1.0", lambda: StaticToken("x"), "x/.default", Clock(), Waits())
     client.budget = lambda: 0.0  # nobody listens there, and nobody waits for it
@@ -138,52 +190,31 @@ async def warm() -> None:
 
 async def drive(options: argparse.Namespace) -> dict[str, Any]:
     """Runs to the end, however many slices that takes."""
-    if options.records_only:
-        users = replace(USERS, lookups=())
-        KINDS["entra-id"] = replace(KINDS["entra-id"], streams_of=lambda _options: [users])
-    storage, clock, operations = connection(options.tables), Clock(), Counter[str]()
-    key = AzureNamedKeyCredential(storage.account, storage.account_key or "")
-    with TableServiceClient(storage.table_endpoint, credential=key) as service:
-        tables = Tables(service)
-        config, runs = ConfigStore(tables), Runs(tables)
-        connector = await asyncio.to_thread(_documents, config, options.source)
-        now = clock.now()
-        run = Run(
-            id=new_run_id(connector, now, new_id()[-8:]),
-            connector_id=connector,
-            trigger="manual",
-            full=options.mode == "full",
-            created_at=now,
-            updated_at=now,
-        )
-        runs.create(run)
+    app = BenchApp(_settings(options), _registry(records_only=options.records_only), options.token)
+    try:
+        return await _drive(app, options)
+    finally:
+        app.close()
 
-        def bulk() -> BulkTables:
-            made = CountingBulk(build_pipeline(storage, None), storage.table_endpoint, clock)
-            made.operations = operations
-            return made
 
-        def graph(_credential: Document, _cloud: Any, tenant: str, waits: Waits) -> GraphClient:
-            return BenchGraph(
-                f"{options.graph.rstrip('/')}/v1.0",
-                lambda: StaticToken(options.token),
-                "bench/.default",
-                clock,
-                waits,
-                tenant,
-            )
-
-        await warm()
-        idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        dispatch = NoDispatch()
-        services = Services(tables, config, runs, dispatch, clock, options.slice_seconds, bulk, graph, Retention())  # type: ignore[arg-type]
-        began, cpu = time.monotonic(), time.process_time()
-        while not run.state.closed:
-            await run_slice(services, {"run": run.id, "connector": connector, "slice": run.slice})
-            run = dispatch.run or run
+async def _drive(app: BenchApp, options: argparse.Namespace) -> dict[str, Any]:
+    connector = await asyncio.to_thread(_documents, app.config, options.source)
+    now = app.clock.now()
+    job = ENTRA_ID.jobs[0].name
+    run = RunRow(
+        id=new_run_id(track_of(connector, job), now, new_id()[-8:]), connector_id=connector, job=job, trigger="manual",
+        full=options.mode == "full", created_at=now, updated_at=now,
+    )  # fmt: skip
+    app.runs.create(run)
+    await warm()
+    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    began, cpu = time.monotonic(), time.process_time()
+    while not run.state.closed:
+        await run_slice(app.run_services, {"run": run.id, "connector": connector, "slice": run.slice})
+        run = app.ended.run or run
     return {
         "run": run.model_dump(mode="json", by_alias=True, include={"id", "state", "slice", "streams", "problems"}),
-        "operations": dict(operations),
+        "operations": dict(app.operations),
         "waits": run.waits.model_dump(mode="json", by_alias=True),
         "wallSeconds": round(time.monotonic() - began, 3),
         "cpuSeconds": round(time.process_time() - cpu, 3),

@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 
 from shared.clock import parse_iso
+from shared.connectors.record_types import PERSON
 from shared.domain.receipt import Receipt
 from shared.domain.run import Run
 from shared.errors import Conflict, Invalid, NotFound
 from shared.records.journal import Journal
 from shared.records.removals import Removals
-from shared.records.service import Records
 from shared.storage.holds import decide
-from shared.storage.schedules import Schedules
 from tests.rig import ROLES, Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
@@ -21,18 +20,13 @@ BOTH = {"collectDevices": True, "collectSignIns": False}
 
 
 def _receipt(rig: Rig, run: Run) -> Receipt:
-    found = rig.services().runs.receipt(run)
+    found = rig.app().runs.receipt(run)
     assert found
     return found
 
 
 def _removals(rig: Rig) -> Removals:
-    services = rig.services()
-
-    def run_now(connector: str, who: str) -> Run:
-        return services.dispatch.run_now(connector, who)[0]
-
-    return Removals(services.tables, services.config, services.runs, Schedules(services.tables), run_now, rig.clock)
+    return rig.app().removals
 
 
 @pytest.mark.parametrize(
@@ -61,10 +55,10 @@ def test_a_receipt_names_each_stream_that_was_not_read_to_its_end(
 def test_a_receipt_of_a_cancelled_run_says_so(rig: Rig) -> None:
     connector = rig.configure(options=BOTH)
     rig.slice_seconds = 0.0
-    run, _ = rig.services().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, "test")
     (message,) = rig.messages()
     rig.work(message)
-    rig.services().dispatch.cancel(run.id, "test")
+    rig.app().dispatch.cancel(run.id, "test")
     ended = rig.finish(run.id)
     assert ended.state == "cancelled"
     assert _receipt(rig, ended).missing_streams == {"users": "not-finished", "devices": "not-finished"}
@@ -96,7 +90,7 @@ def test_a_decision_about_somebody_who_does_not_wait_is_refused_whole(rig: Rig) 
     assert _removals(rig).hold(hold).waiting == 2
     run = _removals(rig).decide(hold, "confirmed", "somebody", [here])
     assert run and rig.finish(run.id).streams[0].removed == 1
-    assert rig.services().runs.stream(connector, "users").held == 1
+    assert rig.app().runs.stream(f"{connector}-directory", "users").held == 1
 
 
 def test_a_decision_about_all_when_all_is_decided_is_refused_and_one_by_name_changes_it(rig: Rig) -> None:
@@ -110,9 +104,8 @@ def test_a_decision_about_all_when_all_is_decided_is_refused_and_one_by_name_cha
 
 
 def _why_not_there(rig: Rig, index: int) -> NotFound:
-    services = rig.services()
     with pytest.raises(NotFound) as found:
-        Records(services.tables, services.config, services.runs).get("person", f"a~{rig.ids([index])[0]}")
+        rig.app().records.get(PERSON, f"a~{rig.ids([index])[0]}")
     return found.value
 
 
@@ -125,9 +118,8 @@ def test_somebody_out_of_scope_is_told_apart_from_somebody_unknown(rig: Rig, fir
         rig.run(connector)
     told = _why_not_there(rig, 4)
     assert (told.code, "(domain)" in told.detail) == ("out-of-scope", True)
-    services = rig.services()
     with pytest.raises(NotFound) as unknown:
-        Records(services.tables, services.config, services.runs).get("person", "a~11111111-0000-4000-8000-000000000009")
+        rig.app().records.get(PERSON, "a~11111111-0000-4000-8000-000000000009")
     assert unknown.value.code == "not-found"
 
 
@@ -135,19 +127,19 @@ def test_a_deletion_is_not_cancelled_half_way(rig: Rig) -> None:
     connector = rig.configure()
     rig.run(connector)
     rig.change("connector", connector, deleting=True)
-    document = rig.services().config.get("connector", connector)
+    document = rig.app().config.get("connector", connector)
     assert document
-    run = rig.services().dispatch.delete_records(document, "somebody")
+    run = rig.app().dispatch.delete_records(document, "somebody")
     assert run
     with pytest.raises(Conflict) as refused:
-        rig.services().dispatch.cancel(run.id, "somebody")
+        rig.app().dispatch.cancel(run.id, "somebody")
     assert refused.value.code == "deleting"
     assert rig.finish(run.id).state == "succeeded"
 
 
 @pytest.mark.parametrize("days", [30, 4000])
 def test_the_journal_is_read_as_far_back_as_it_is_kept(rig: Rig, days: int) -> None:
-    services = rig.services()
+    services = rig.app()
     journal = Journal(services.tables, services.config, days)
 
     def since(moment: str) -> Any:
@@ -163,6 +155,6 @@ def test_the_journal_is_read_as_far_back_as_it_is_kept(rig: Rig, days: int) -> N
 
 def test_a_decision_made_in_storage_and_by_name_agree(rig: Rig) -> None:
     connector, hold = _held(rig)
-    decide(rig.services().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
     items, _ = _removals(rig).items(hold, after=None, limit=10)
     assert {(item.decision, item.decided_by) for item in items} == {("rejected", "somebody")}

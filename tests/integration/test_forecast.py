@@ -33,7 +33,7 @@ def test_a_forecast_of_domains_is_what_saving_them_does(stack: Stack) -> None:
 def test_a_forecast_of_thresholds_is_what_saving_them_does(stack: Stack) -> None:
     ids = support.configure(stack)
     support.run_and_wait(stack, ids["connector"])
-    support.run_and_wait(stack, ids["connector"], task="sign-ins")
+    support.run_and_wait(stack, ids["connector"], job="sign-ins")
     change = {"options": {"deviceThresholdDays": 90, "userThresholdDays": 200}}
     told = _forecast(stack, f"connectors/{ids['connector']}", change)
     leave = {stream["stream"]: stream["leave"] for stream in told["streams"]}

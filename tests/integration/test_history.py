@@ -134,7 +134,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def quiet_round(self) -> None:
         """Sign-ins, then everything: what is stored must be the tenant within the scope."""
-        run = self.rig.run(self.connector, task="sign-ins", full=True)
+        run = self.rig.run(self.connector, job="sign-ins", full=True)
         assert run.state == "succeeded", run.problems
         run = self.rig.run(self.connector, full=True)
         assert run.state == "succeeded", run.problems
@@ -211,7 +211,7 @@ class Histories(RuleBasedStateMachine):
         records = self.rig.entities("Records")
         devices = [r for r in records if "|device|" in r["PartitionKey"]]
         assert expected.differences("device", list(self.rig.objects("devices")), devices) == []
-        activity = {r["RowKey"].split("|")[0]: r for r in records if "|activity|" in r["PartitionKey"]}
+        activity = {r["RowKey"].split("|")[0]: r for r in records if "|person-sign-ins|" in r["PartitionKey"]}
         for person in self.rig.objects():
             told = (person["signInActivity"] or {}).get("lastSignInDateTime")
             row = activity.get(person["id"], {})

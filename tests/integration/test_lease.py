@@ -8,10 +8,14 @@ import pytest
 
 from local.stack import Stack
 from shared.clock import Clock
-from shared.domain.run import Run
-from shared.storage.lease import STATE, Lease, LeaseLost
+from shared.domain.checkpoint import StreamState
+from shared.domain.run import RunRow
+from shared.domain.state import SaveStream
+from shared.errors import LeaseLost
+from shared.names import STATE
+from shared.storage.lease import Lease
 from shared.storage.runs import Runs, new_run_id
-from shared.storage.tables import Put, Tables
+from shared.storage.tables import Tables
 from shared.sync.abandon import abandon
 from shared.sync.slice import Services
 from tests import support
@@ -31,8 +35,8 @@ class Watch(Clock):
         self.seconds += seconds
 
 
-def _row(connector: str) -> Put:
-    return Put({"PartitionKey": connector, "RowKey": "run|x", "Body": "{}"})
+def _row(connector: str) -> SaveStream:
+    return SaveStream(connector, "x", StreamState())
 
 
 def test_a_lease_is_taken_only_after_a_full_term_without_a_sign_of_life(stack: Stack) -> None:
@@ -83,16 +87,21 @@ def test_a_message_that_keeps_failing_closes_its_run_the_third_time_only(stack: 
         tables, clock = Tables(service), Clock()
         runs = Runs(tables)
         now = clock.now()
-        run = Run(
+        run = RunRow(
             id=new_run_id(connector, now, "ab"),
             connector_id=connector,
+            job="directory",
             trigger="manual",
             created_at=now,
             updated_at=now,
         )
         runs.create(run)
         nothing: Any = None
-        services = Services(tables, nothing, runs, NoDispatch(), clock, 60, nothing, nothing, nothing)  # type: ignore[arg-type]
+        services = Services(
+            registry=nothing, config=nothing, runs=runs, schedules=nothing, dispatch=NoDispatch(), clock=clock,
+            slice_seconds=60, session=nothing, lease=lambda track, run: Lease(tables, track, run, clock), graph=nothing,
+            pace=nothing, keep=nothing, limits=nothing,
+        )  # fmt: skip
         message = {"run": run.id, "connector": connector, "slice": 1}
         for _ in range(2):
             assert "left to the tick" in asyncio.run(abandon(services, message))

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from shared.domain.checkpoint import unpacked
-from shared.storage.holds import HOLDS, decide
-from shared.sync import removals
+from shared.domain.run import track_of
+from shared.names import HOLDS
+from shared.storage.holds import decide
+from shared.sync.limits import Limits
 from tests import expected
 from tests.rig import Rig
 
@@ -45,7 +47,7 @@ def test_the_rest_of_a_mass_removal_is_not_carried_out_by_a_clear_answer(rig: Ri
     assert _causes(rig) == dict.fromkeys(rig.ids(list(range(8))), "gone")
     assert {row["RowKey"]: (row["Since"], row["Run"]) for row in rig.entities(HOLDS)} == since
     assert rig.run(connector, full=True).streams[0].removed == 0
-    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
     assert rig.run(connector).streams[0].removed == 8
     _right(rig)
 
@@ -56,21 +58,20 @@ def test_a_decision_about_all_is_about_what_waited_then(rig: Rig) -> None:
     for indexes, decision in (([1, 2], "rejected"), ([3, 4, 5], "confirmed")):
         rig.directory.leave("users", indexes)
         assert rig.run(connector).streams[0].held == len(indexes)
-        decide(rig.services().tables, connector, "users", decision, "somebody", rig.clock.now(), [])
+        decide(rig.app().tables, connector, "users", decision, "somebody", rig.clock.now(), [])
     assert rig.run(connector).streams[0].removed == 3
     assert set(rig.ids([1, 2])) <= _stored(rig) and len(_stored(rig)) == PEOPLE - 3
 
 
-def test_more_held_than_a_checkpoint_has_room_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removals, "_SPILL", 3)
-    monkeypatch.setattr(removals, "_MOST_CONFIRMED", 4)
+def test_more_held_than_a_checkpoint_has_room_for(rig: Rig) -> None:
+    rig.limits = Limits(spill=3, confirmed=4)
     connector = rig.configure(removalLimit={"count": 0, "percent": 0})
     rig.run(connector)
     rig.directory.leave("users", list(range(12)), purge=True)
     run = rig.run(connector, full=True)
     assert (run.state, run.streams[0].held_causes) == ("held", {"gone": 12})
     assert set(_causes(rig)) == set(rig.ids(list(range(12)))) and len(_stored(rig)) == PEOPLE
-    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
     run = rig.run(connector)
     assert (run.state, run.streams[0].removed, run.streams[0].held) == ("succeeded", 12, 0)
     assert rig.entities(HOLDS) == [] or set(_causes(rig)) == set()
@@ -79,15 +80,13 @@ def test_more_held_than_a_checkpoint_has_room_for(rig: Rig, monkeypatch: pytest.
     _right(rig)
 
 
-def test_what_was_confirmed_and_has_no_clear_answer_ends_no_run_in_a_circle(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(removals, "_MOST_CONFIRMED", 4)
+def test_what_was_confirmed_and_has_no_clear_answer_ends_no_run_in_a_circle(rig: Rig) -> None:
+    rig.limits = Limits(confirmed=4)
     connector = rig.configure(removalLimit={"count": 0, "percent": 0})
     rig.run(connector)
     rig.directory.leave("users", list(range(12)), purge=True)
     rig.run(connector, full=True)
-    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
     rig.fault("part-503")
     run = rig.run(connector)
     assert 0 < len(_causes(rig)) == 12 - run.streams[0].removed
@@ -126,16 +125,15 @@ def test_who_was_absent_from_an_unproved_list_stays_marked_through_delta_rounds(
     assert _state(rig, connector).unseen == []
 
 
-def _state(rig: Rig, connector: str, stream: str = "users", task: str = "directory") -> Any:
-    track = connector if task == "directory" else f"{connector}-{task}"
-    return rig.services().runs.stream(track, stream)
+def _state(rig: Rig, connector: str, stream: str = "users", job: str = "directory") -> Any:
+    return rig.app().runs.stream(track_of(connector, job), stream)
 
 
 def test_subscriptions_that_are_throttled_for_long_lose_no_result(rig: Rig) -> None:
     connector = rig.configure()
     rig.fault("429", match="subscribedSkus", seconds=900)
     run = rig.run(connector)
-    receipt = rig.services().runs.receipt(run)
+    receipt = rig.app().runs.receipt(run)
     assert run.state == "succeeded" and receipt and receipt.subscriptions_missing == "throttled"
     assert [stream.complete for stream in receipt.streams] == [True]
     assert rig.run(connector).streams[0].mode == "delta"
@@ -153,7 +151,7 @@ def test_a_daily_run_reads_everything_though_it_begins_a_little_early(rig: Rig) 
 
 def _threshold(rig: Rig, days: int) -> str:
     connector = rig.configure(removalLimit={"count": 0, "percent": 0})
-    rig.run(connector, task="sign-ins", full=True)
+    rig.run(connector, job="sign-ins", full=True)
     rig.run(connector)
     rig.change("connector", connector, options={"collectDevices": False, "userThresholdDays": days})
     return connector
@@ -187,7 +185,7 @@ def test_a_clock_that_jumps_ages_nobody_out(days: int) -> None:
             options={"collectDevices": True, "deviceThresholdDays": 300, "userThresholdDays": 300},
             removalLimit={"count": 0, "percent": 0},
         )
-        rig.run(connector, task="sign-ins", full=True)
+        rig.run(connector, job="sign-ins", full=True)
         rig.run(connector)
         people, devices = _stored(rig), _stored(rig, "device")
         assert devices
@@ -221,7 +219,7 @@ def test_whoever_is_held_for_age_goes_when_a_person_says_so_and_not_before(decis
         held = set(_causes(rig))
         assert held and _stored(rig, "device") == devices
         if decision:
-            decide(rig.services().tables, connector, "devices", decision, "somebody", rig.clock.now(), [])
+            decide(rig.app().tables, connector, "devices", decision, "somebody", rig.clock.now(), [])
         run = rig.run(connector, full=decision != "confirmed")
         stream = next(stream for stream in run.streams if stream.name == "devices")
         gone = held if decision == "confirmed" else set()
@@ -252,21 +250,21 @@ def test_a_held_change_of_domain_outlives_a_change_of_the_threshold(rig: Rig) ->
     run = rig.run(connector)
     assert run.streams[0].reason == "scope-changed" and _causes(rig) == {victim["id"]: "domain"}
     assert victim["id"] in _stored(rig)
-    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
     run = rig.run(connector, full=True)
     assert (run.streams[0].left_scope, run.streams[0].removed, _causes(rig)) == (1, 0, {})
     assert _state(rig, connector).records == len(_stored(rig)) and victim["id"] not in _stored(rig)
 
 
-def test_a_mass_return_outgrows_no_checkpoint(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removals, "_SPILL", 3)
+def test_a_mass_return_outgrows_no_checkpoint(rig: Rig) -> None:
+    rig.limits = Limits(spill=3)
     connector = rig.configure(removalLimit={"count": 0, "percent": 0})
     rig.run(connector)
     rig.directory.leave("users", list(range(12)))
     assert rig.run(connector).state == "held"
     rig.directory.restore("users", list(range(12)))
     rig.slice_seconds = 0.0
-    run, _ = rig.services().dispatch.run_now(connector, "test", full=True)
+    run, _ = rig.app().dispatch.run_now(connector, "test", full=True)
     kept = []
     while messages := rig.messages():
         rig.work(messages[0])
@@ -285,7 +283,7 @@ def test_a_repeated_report_of_somebody_held_keeps_nobody_else_from_being_asked_f
     rig.run(connector)
     rig.directory.leave("users", list(range(1, 13)))
     assert rig.run(connector).state == "held"
-    decide(rig.services().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
     rig.directory.leave("users", list(range(1, 13)), purge=True)  # reported again, as gone now
     rig.directory.change("users", 15, {"displayName": "Somebody Else"})
     rig.fault("old-report")  # of somebody who is there
@@ -299,7 +297,7 @@ def test_a_limit_holds_where_the_configuration_changes_among_the_removals(rig: R
     rig.run(connector)
     rig.directory.leave("users", list(range(1, 9)))
     rig.slice_seconds = 0.0
-    run, _ = rig.services().dispatch.run_now(connector, "test", full=True)
+    run, _ = rig.app().dispatch.run_now(connector, "test", full=True)
     while _state(rig, connector).checkpoint is None or _state(rig, connector).checkpoint.phase != "removals":
         (message,) = rig.messages()
         rig.work(message)
@@ -321,7 +319,7 @@ def test_who_comes_back_after_the_pass_is_not_taken_for_one_who_never_signed_in(
     rig.directory.leave("users", [index])
     rig.change("connector", connector, removalLimit={"count": 500, "percent": 100})
     rig.run(connector)
-    rig.run(connector, task="sign-ins", full=True)  # forgets the activity of who is gone
+    rig.run(connector, job="sign-ins", full=True)  # forgets the activity of who is gone
     rig.clock.move(86400)
     rig.directory.restore("users", [index])
     for _ in range(2):
@@ -336,6 +334,6 @@ def test_only_a_pass_over_everybody_says_who_stayed_away(rig: Rig) -> None:
     stored = _stored(rig)
     for _ in range(6):
         rig.clock.move(86400 - 3600)
-        rig.run(connector, task="sign-ins")
+        rig.run(connector, job="sign-ins")
         rig.run(connector, full=True)
     assert _stored(rig) >= stored

@@ -17,7 +17,7 @@ from local.cloud.faults import GRAPH_FAULTS, STORAGE_FAULTS
 from shared.domain.run import Run
 from shared.storage import keys
 from shared.storage.holds import decide
-from shared.sync import removals
+from shared.sync.limits import Limits
 from tests import expected
 from tests.rig import Rig
 from tests.stored import Rows
@@ -75,7 +75,7 @@ def _confirmed(rig: Rig) -> str:
     held = rig.run(connector)
     assert held.state == "held" and held.streams[0].held == 3
     rig.directory.restore("users", [3])
-    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
     return connector
 
 
@@ -83,9 +83,9 @@ def _deletion(rig: Rig, connector: str) -> Run:
     """The connector goes, with its records."""
 
     def begin() -> Run | None:
-        document = rig.services().config.get("connector", connector)
+        document = rig.app().config.get("connector", connector)
         assert document
-        return rig.services().dispatch.delete_records(document, "somebody")
+        return rig.app().dispatch.delete_records(document, "somebody")
 
     return rig.begun(begin)
 
@@ -118,7 +118,7 @@ SCENARIOS = {
     "hold-full": Scenario(8, _many_leave, lambda rig, it: rig.run(it, full=True)),
     "confirm": Scenario(8, _confirmed, lambda rig, it: rig.run(it)),
     "confirm-portions": Scenario(8, _confirmed, lambda rig, it: rig.run(it), confirmed_at_once=1),
-    "sign-ins": Scenario(7, _first, lambda rig, it: rig.run(it, task="sign-ins"), slices=True),
+    "sign-ins": Scenario(7, _first, lambda rig, it: rig.run(it, job="sign-ins"), slices=True),
     "delete": Scenario(3, _to_be_deleted, _deletion, slices=True),
 }
 
@@ -193,9 +193,8 @@ def _matrix(name: str, every: int, say: Say) -> None:
     scenario = SCENARIOS[name]
     rig = Rig(scenario.people, scenario.devices, page_cap=scenario.page_cap)
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(removals, "_MOST_CONFIRMED", scenario.confirmed_at_once)
-            say(f"{name}: {_cut_everywhere(rig, scenario, every)}")
+        rig.limits = Limits(confirmed=scenario.confirmed_at_once)
+        say(f"{name}: {_cut_everywhere(rig, scenario, every)}")
     finally:
         rig.close()
 
@@ -214,7 +213,7 @@ def _cut_everywhere(rig: Rig, scenario: Scenario, every: int) -> str:
     assert undisturbed.state in ("succeeded", "held")
     assert undisturbed.slice > 1 or not scenario.slices
     writes, names, wanted = rig.cut.writes, list(rig.cut.named), before.normal(rig)
-    if scenario.prepare is _first and undisturbed.task == "directory":
+    if scenario.prepare is _first and undisturbed.job == "directory":
         _right(rig)
     cuts = [(at, applied) for at in range(1, writes + 1) for applied in (False, True)]
     chosen, missed = cuts[::every], []
@@ -267,13 +266,13 @@ def _kills(count: int, say: Say) -> None:
         connector = _scoped(rig)
         stored = Before.of(rig)
         rig.cut.arm(0, applied=False)
-        run = rig.services().dispatch.run_now(connector, "test")[0]
+        run = rig.app().dispatch.run_now(connector, "test")[0]
         before = rig.cut.writes
         rig.finish(run.id)
         writes, wanted = rig.cut.writes, stored.normal(rig)
         for number in range(count):
             stored.again(rig)
-            run = rig.services().dispatch.run_now(connector, "test")[0]
+            run = rig.app().dispatch.run_now(connector, "test")[0]
             (message,) = rig.messages()
             at = 1 + number * (writes - before - 1) // max(1, count - 1)
             rig.cut.arm(at, applied=bool(number % 2))

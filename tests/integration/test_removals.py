@@ -219,8 +219,8 @@ def test_sign_ins_come_in_runs_of_their_own(own_stack: Stack) -> None:
     )
     never = next(u for u in people.values() if not u["signInActivity"])
     assert shown(someone["id"])["missing"] == "not-requested"
-    run = support.run_and_wait(own_stack, made["connector"], task="sign-ins")
-    assert run["state"] == "succeeded" and run["task"] == "sign-ins", run
+    run = support.run_and_wait(own_stack, made["connector"], job="sign-ins")
+    assert run["state"] == "succeeded" and run["job"] == "sign-ins", run
     value = shown(someone["id"])
     assert value["value"] == someone["signInActivity"]["lastSuccessfulSignInDateTime"] and value["stream"] == "sign-ins"
     assert value["asOf"] and not value["note"]
@@ -228,16 +228,16 @@ def test_sign_ins_come_in_runs_of_their_own(own_stack: Stack) -> None:
     assert value["value"] == tried["signInActivity"]["lastSignInDateTime"] and "attempt" in value["note"]
     assert (shown(never["id"])["value"], shown(never["id"])["missing"]) == (None, None)
     assert [
-        r["id"] for r in own_stack.api("GET", f"connectors/{made['connector']}/runs?task=sign-ins")[1]["items"]
+        r["id"] for r in own_stack.api("GET", f"connectors/{made['connector']}/runs?job=sign-ins")[1]["items"]
     ] == [run["id"]]
     own_stack.admin("POST", f"/tenants/{own_stack.addresses['tenants']['global']}", {"do": "premium", "on": False})
     other = support.configure(own_stack, connector={"options": {"collectDevices": False}})
     support.run_and_wait(own_stack, other["connector"])
-    denied = support.run_and_wait(own_stack, other["connector"], task="sign-ins")
+    denied = support.run_and_wait(own_stack, other["connector"], job="sign-ins")
     assert denied["state"] == "succeeded" and [p["code"] for p in denied["problems"]] == ["graph-licence-missing"]
     values = own_stack.api("GET", f"people/{other['source']}~{someone['id']}")[1]["values"]
     assert values["lastLogonAt"]["missing"] == "licence" and values["displayName"]["value"]
-    again = support.run_and_wait(own_stack, made["connector"], task="sign-ins")
+    again = support.run_and_wait(own_stack, made["connector"], job="sign-ins")
     assert again["state"] == "succeeded" and shown(someone["id"])["value"]  # one refusal takes nothing away
 
 
@@ -280,13 +280,13 @@ def test_a_deleted_connector_takes_its_records_with_it(own_stack: Stack) -> None
     kept = support.configure(own_stack)
     for made in (gone, kept):
         support.run_and_wait(own_stack, made["connector"])
-        support.run_and_wait(own_stack, made["connector"], task="sign-ins")
+        support.run_and_wait(own_stack, made["connector"], job="sign-ins")
     support.mutate(own_stack, "rename", count=5, salt=4)
     support.mutate(own_stack, "leave", count=5, salt=5)
     for made in (gone, kept):
         support.run_and_wait(own_stack, made["connector"])
     status, run = own_stack.api("DELETE", f"connectors/{gone['connector']}?records=true", headers=ANY)
-    assert status == 202 and run["task"] == "delete", run
+    assert status == 202 and run["job"] == "delete", run
     ended = support.wait(own_stack, run["id"])
     assert ended["state"] == "succeeded" and ended["deletedRows"] > 400
     assert own_stack.api("GET", f"connectors/{gone['connector']}")[0] == 404

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from shared.domain.run import Run
-from shared.storage.holds import HOLDS, decide
+from shared.names import HOLDS
+from shared.storage.holds import decide
 from tests import expected
 from tests.rig import ROLES, Rig
 
@@ -32,7 +33,7 @@ def _right(rig: Rig, people: list[dict[str, Any]] | None = None) -> None:
 def _begun(rig: Rig, connector: str, slices: int, **options: Any) -> str:
     """A run of which so many slices of one page each are done; the next message waits."""
     rig.slice_seconds = 0.0
-    run, _ = rig.services().dispatch.run_now(connector, "test", **options)
+    run, _ = rig.app().dispatch.run_now(connector, "test", **options)
     for _ in range(slices):
         (message,) = rig.messages()
         assert rig.work(message).startswith("slice over"), rig.told
@@ -73,7 +74,7 @@ def test_a_changed_scope_is_one_entry_however_often_its_run_began(rig: Rig) -> N
     rig.run(connector)
     rig.change("source", "a", domains=["contoso.example"])
     run = _begun(rig, connector, 2)
-    rig.services().dispatch.halt(connector, "test")
+    rig.app().dispatch.halt(connector, "test")
     assert rig.finish(run).state == "cancelled"
     rig.roles = []
     assert rig.run(connector).state == "failed"
@@ -108,7 +109,7 @@ def test_removals_of_a_run_that_was_stopped_count_towards_the_limit(rig: Rig) ->
         for message in rig.messages():
             assert rig.work(message).startswith("slice over"), rig.told
     rig.slice_seconds = 480.0
-    rig.services().dispatch.cancel(run, "somebody")
+    rig.app().dispatch.cancel(run, "somebody")
     assert rig.finish(run).state == "cancelled"
     rig.directory.leave("users", [10, 11, 12])  # eight and three are more than ten, which every owner may lose in a day
     held = rig.run(connector)
@@ -123,7 +124,7 @@ def test_look_ups_that_a_stopped_run_left_behind_are_mended_by_the_next_one(rig:
     rig.run(connector)
     rig.directory.change("users", 2, {"displayName": "Another Name"})
     rig.directory.hire(1)
-    run, _ = rig.services().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, "test")
     (message,) = rig.messages()
     seen: list[str] = []
 
@@ -139,7 +140,7 @@ def test_look_ups_that_a_stopped_run_left_behind_are_mended_by_the_next_one(rig:
     rows = {row["DisplayName"] for row in _stored(rig)}
     cards = {card["DisplayName"] for card in rig.entities("Lookup")}
     assert "Another Name" in rows and "Another Name" not in cards  # it was cut where it should be
-    rig.services().dispatch.cancel(run.id, "somebody")
+    rig.app().dispatch.cancel(run.id, "somebody")
     assert rig.finish(run.id).state == "cancelled"
     rig.directory.change("users", 2, {"displayName": "A Third Name"})
     assert rig.run(connector, full=full).state == "succeeded"
@@ -155,7 +156,7 @@ def test_a_decision_about_all_covers_what_people_saw_and_nothing_later(rig: Rig)
     rig.run(connector)
     rig.directory.leave("users", [2, 3])
     assert rig.run(connector).state == "held"
-    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
     rig.directory.leave("users", [4])
     ended = rig.run(connector)
     assert (ended.streams[0].removed, ended.streams[0].held) == (2, 1)
@@ -234,7 +235,7 @@ def test_a_list_that_ends_too_early_removes_nobody_and_says_so(rig: Rig, lie: st
     rig.directory.leave("users", [3], purge=True)
     rig.fault(lie, match=r"GET /v1\.0/users\?")
     run = rig.run(connector, full=True)
-    receipt = rig.services().runs.receipt(run)
+    receipt = rig.app().runs.receipt(run)
     assert receipt
     (users,) = receipt.streams
     assert (users.complete, users.incomplete_because, users.removed) == (False, reason, 0)

@@ -7,16 +7,14 @@ import pytest
 
 from shared.clock import parse_iso
 from shared.domain.run import track_of
-from shared.scheduling import Scheduling, quarantine_of
+from shared.domain.configuration import JobState
+from shared.domain.retention import Retention
+from shared.domain.schedule_row import ScheduleRow
+from shared.names import HOLDS
+from shared.scheduling.quarantine import quarantine_of
 from shared.storage import keys
-from shared.storage.config import ConfigStore
-from shared.storage.holds import HOLDS, decide
+from shared.storage.holds import decide
 from shared.storage.lease import Lease
-from shared.storage.queues import Queues
-from shared.storage.runs import Runs
-from shared.storage.schedules import ScheduleRow, Schedules
-from shared.sync.dispatch import Dispatch
-from shared.sync.slice import Retention
 from tests.rig import Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
@@ -24,28 +22,28 @@ DAY = 86400
 
 
 def _row(rig: Rig, track: str) -> ScheduleRow:
-    row = Schedules(rig.services().tables).get(track)
+    row = rig.app().schedules.get(track)
     assert row
     return row
 
 
 def _tick(rig: Rig, connector: str) -> list[str]:
     """The connector's directory runs that the tick starts."""
-    return [run for run in rig.services().dispatch.tick() if run.startswith(f"{connector}~")]
+    return [run for run in rig.app().tick.run() if run.startswith(f"{connector}-directory~")]
 
 
 def _scheduled(rig: Rig, **more: Any) -> str:
     connector = rig.configure(options={"collectDevices": False, "collectSignIns": False}, **more)
-    rig.services().dispatch.tick()  # makes the schedule's row
+    rig.app().tick.run()  # makes the schedule's row
     return connector
 
 
-def _shown(rig: Rig, connector: str) -> dict[str, Any]:
-    """What the API shows of its schedule."""
-    services = rig.services()
-    document = services.config.get("connector", connector)
+def _shown(rig: Rig, connector: str) -> JobState:
+    """What the API shows of its first job."""
+    app = rig.app()
+    document = app.config.get("connector", connector)
     assert document
-    return Scheduling(Schedules(services.tables), rig.clock).describe(document)
+    return app.timetable.describe(document)[0]
 
 
 def _failing(rig: Rig) -> str:
@@ -59,11 +57,11 @@ def _failing(rig: Rig) -> str:
 
 def test_quarantine_slows_to_daily_then_stops_and_a_success_ends_it_at_once(rig: Rig) -> None:
     connector = _failing(rig)
-    row = _row(rig, connector)
+    row = _row(rig, f"{connector}-directory")
     found = quarantine_of(row, rig.clock.now())
     assert found and (found.state, found.code, found.failures) == ("slowed", "graph-permission-missing", 3)
     assert row.active and "User.Read.All" in found.message and "admin consent" in found.remedy
-    assert _shown(rig, connector)["nextDue"] == [row.next_due]
+    assert _shown(rig, connector).next_due == [parse_iso(row.next_due)]
     assert parse_iso(row.next_due) >= rig.clock.now() + timedelta(hours=23)
     rig.clock.move(23 * 3600)
     assert _tick(rig, connector) == []
@@ -72,13 +70,13 @@ def test_quarantine_slows_to_daily_then_stops_and_a_success_ends_it_at_once(rig:
     assert rig.finish(run).state == "failed"
     rig.clock.move(29 * DAY)
     assert _tick(rig, connector) == []
-    off = quarantine_of(_row(rig, connector), rig.clock.now())
-    assert off and off.state == "off" and _shown(rig, connector)["nextDue"] == []
+    off = quarantine_of(_row(rig, f"{connector}-directory"), rig.clock.now())
+    assert off and off.state == "off" and _shown(rig, connector).next_due == []
     rig.roles = ["User.Read.All"]
     assert rig.run(connector).state == "succeeded"
-    row = _row(rig, connector)
+    row = _row(rig, f"{connector}-directory")
     assert quarantine_of(row, rig.clock.now()) is None and (row.failures, row.failure_message) == (0, "")
-    assert len(_shown(rig, connector)["nextDue"]) == 5
+    assert len(_shown(rig, connector).next_due) == 5
     assert parse_iso(row.next_due) <= rig.clock.now() + timedelta(days=1)
 
 
@@ -94,7 +92,7 @@ def test_a_changed_credential_ends_a_quarantine_at_once(rig: Rig) -> None:
 def test_a_connector_that_is_made_during_a_tick_keeps_its_schedule(rig: Rig) -> None:
     first = _scheduled(rig)
     late = rig.configure("b")
-    config = rig.services().config
+    config = rig.app().config
     document = config.get("connector", late)
     assert document
     config.delete(document)
@@ -104,22 +102,21 @@ def test_a_connector_that_is_made_during_a_tick_keeps_its_schedule(rig: Rig) -> 
         """Between the tick's two reads: the second one sees it, and must not take it for left over."""
         asked.append(request)
         if len(asked) == 2:
-            tables = rig.beside()
-            ConfigStore(tables).create(document)
-            Scheduling(Schedules(tables), rig.clock).put(document)
+            rig.beside().config.create(document)
+            rig.beside().timetable.put(document)
 
-    dispatch = rig.services().dispatch
+    tick = rig.app().tick
     rig.cut.before = make_it
-    dispatch.tick()
+    tick.run()
     rig.cut.before = lambda _request: None
     assert ["Schedule" in asked[0], "Config" in asked[1]] == [True, True]
-    assert {row.track for row in Schedules(rig.services().tables).all()} >= {first, late}
+    assert {row.track for row in rig.app().schedules.all()} >= {f"{first}-directory", f"{late}-directory"}
 
 
 def test_a_full_read_asked_for_during_a_round_follows_it_once(rig: Rig) -> None:
     connector = _scheduled(rig)
     rig.run(connector)
-    services = rig.services()
+    services = rig.app()
     going, _ = services.dispatch.run_now(connector, "somebody")
     for _ in range(2):
         same, made = services.dispatch.run_now(connector, "somebody else", full=True)
@@ -136,45 +133,45 @@ def test_a_full_read_asked_for_during_a_round_follows_it_once(rig: Rig) -> None:
 def test_a_wish_for_a_full_read_waits_while_switched_off_and_ends_with_a_halt(rig: Rig) -> None:
     connector = _scheduled(rig)
     rig.run(connector)
-    services = rig.services()
+    services = rig.app()
     going, _ = services.dispatch.run_now(connector, "somebody")
     services.dispatch.run_now(connector, "somebody", full=True)
     rig.change("connector", connector, active=False)
     rig.finish(going.id)
     assert _tick(rig, connector) == []  # brings the row in step
-    assert _tick(rig, connector) == [] and _row(rig, connector).want_full
-    rig.services().dispatch.halt(connector, "somebody")
-    assert not _row(rig, connector).want_full
+    assert _tick(rig, connector) == [] and _row(rig, f"{connector}-directory").want_full
+    rig.app().dispatch.halt(connector, "somebody")
+    assert not _row(rig, f"{connector}-directory").want_full
 
 
 def test_sign_ins_that_are_switched_off_in_mid_run_stop_and_free_their_schedule(rig: Rig) -> None:
     connector = rig.configure(options={"collectDevices": False})
-    rig.services().dispatch.tick()
+    rig.app().tick.run()
     rig.run(connector)
     rig.slice_seconds = 0.0
-    run, _ = rig.services().dispatch.run_now(connector, "test", task="sign-ins")
+    run, _ = rig.app().dispatch.run_now(connector, "test", job="sign-ins")
     (message,) = rig.messages()
     assert rig.work(message).startswith("slice over")
     rig.change("connector", connector, options={"collectDevices": False, "collectSignIns": False})
     rig.slice_seconds = 480.0
     assert rig.finish(run.id).state == "cancelled"
-    rig.services().dispatch.tick()
+    rig.app().tick.run()
     assert _row(rig, f"{connector}-sign-ins").run == ""
 
 
 def test_a_poisoned_sign_in_run_is_closed_though_the_directory_is_being_read(rig: Rig) -> None:
     connector = rig.configure()
-    rig.services().dispatch.tick()
+    rig.app().tick.run()
     rig.run(connector)
-    reading, _ = rig.services().dispatch.run_now(connector, "test")
+    reading, _ = rig.app().dispatch.run_now(connector, "test")
     rig.messages()
-    held = Lease(rig.beside(), reading.track, reading.id, rig.clock)
+    held = Lease(rig.beside().tables, reading.track, reading.id, rig.clock)
     assert rig.in_loop(_took(held)) == "yes"
-    run, _ = rig.services().dispatch.run_now(connector, "test", task="sign-ins")
+    run, _ = rig.app().dispatch.run_now(connector, "test", job="sign-ins")
     (message,) = rig.messages()
     told = [rig.give_up(message) for _ in range(3)]
     assert told[-1] == "closed as failed", told
-    closed = rig.services().runs.get(run.id)
+    closed = rig.app().runs.get(run.id)
     assert closed and closed.state == "failed" and closed.problems[-1].code == "worker-failed"
     held.commit([], release=True)
 
@@ -190,8 +187,8 @@ def test_a_purge_takes_what_is_too_old_and_keeps_what_people_decided(rig: Rig) -
     rig.directory.change("users", 2, {"department": "Moved"})
     rig.directory.leave("users", [4, 5, 6])
     assert rig.run(connector).state == "held"
-    decide(rig.services().tables, connector, "users", "rejected", "somebody", rig.clock.now(), rig.ids([4]))
-    decide(rig.services().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), rig.ids([5]))
+    decide(rig.app().tables, connector, "users", "rejected", "somebody", rig.clock.now(), rig.ids([4]))
+    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), rig.ids([5]))
     ended = rig.run(connector)
     assert ended.streams[0].removed == 1 and len(rig.entities("Tombstones")) == 1
     rig.clock.move(40 * DAY)
@@ -231,16 +228,16 @@ def test_a_clock_that_jumps_and_comes_back_loses_no_history_and_stops_no_schedul
         """What ticks of so many hours start, and bring to its end."""
         tracks: set[str] = set()
         for _ in range(hours // 6):
-            for run in rig.services().dispatch.tick():
+            for run in rig.app().tick.run():
                 tracks.add(run.partition("~")[0])
                 assert rig.finish(run).state == "succeeded"
             rig.clock.move(DAY / 4)
         return tracks
 
     rig.clock.wall += timedelta(days=days)
-    assert begun(18) <= {connector}  # a clock that stays wrong for more than a day is believed
+    assert begun(18) <= {f"{connector}-directory"}  # a clock that stays wrong for more than a day is believed
     rig.clock.wall -= timedelta(days=days)
-    assert begun(54) == {connector, "installation-purge"}
+    assert begun(54) == {f"{connector}-directory", "installation-purge"}
     assert {table: rig.entities(table) for table in before} == before
     assert runs <= {row["RowKey"] for row in rig.entities("State")}
 
@@ -252,7 +249,7 @@ def test_a_purge_takes_undecided_holds_though_somebody_once_decided_about_all(ri
         rig.directory.leave("users", indexes)
         assert rig.run(connector).state == "held"
         if indexes == [4]:
-            decide(rig.services().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
+            decide(rig.app().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
     rig.clock.move(40 * DAY)
     rig.keep = Retention(holds_days=10)
     purge = next(run for run in _everything(rig) if run.startswith("installation"))
@@ -264,29 +261,29 @@ def test_one_stream_that_is_closed_to_us_quarantines_nothing() -> None:
     rig = Rig(6, 3, page_cap=8)
     try:
         connector = rig.configure(options={"collectDevices": True, "collectSignIns": False})
-        rig.services().dispatch.tick()
+        rig.app().tick.run()
         rig.roles.remove("Device.Read.All")
         for _ in range(4):
             run = rig.run(connector)
             assert run.state == "failed"
             assert {stream.name: stream.phase for stream in run.streams} == {"users": "done", "devices": "failed"}
-        assert _row(rig, connector).failures == 0 and not _row(rig, connector).quarantined_at
+        assert _row(rig, f"{connector}-directory").failures == 0 and not _row(rig, f"{connector}-directory").quarantined_at
     finally:
         rig.close()
 
 
 def _everything(rig: Rig) -> list[str]:
     """What ticks of a day start."""
-    started = rig.services().dispatch.tick()
+    started = rig.app().tick.run()
     rig.clock.move(25 * 3600)
-    return started + rig.services().dispatch.tick()
+    return started + rig.app().tick.run()
 
 
 def test_a_deletion_takes_every_row_of_its_connector_and_nothing_else(rig: Rig) -> None:
     keep, go = rig.configure("a"), rig.configure("zz", sourceId="a")  # two connectors of one source
     for connector in (keep, go):
         rig.run(connector)
-        rig.run(connector, task="sign-ins")
+        rig.run(connector, job="sign-ins")
     rig.directory.leave("users", [4])
     rig.directory.change("users", 2, {"department": "Moved"})
     for connector in (keep, go):
@@ -306,14 +303,14 @@ def test_a_deletion_takes_every_row_of_its_connector_and_nothing_else(rig: Rig) 
     assert set(own) == set(others) == {"Changes", "Changes202611", "Lookup", "Records", "Tombstones"}
     rig.change("connector", go, deleting=True)
     rig.slice_seconds = 0.0
-    document = rig.services().config.get("connector", go)
+    document = rig.app().config.get("connector", go)
     assert document
-    run = rig.services().dispatch.delete_records(document, "somebody")
+    run = rig.app().dispatch.delete_records(document, "somebody")
     assert run
     ended = rig.finish(run.id, 200)
     assert ended.state == "succeeded" and ended.slice > 5 and ended.deleted_rows > 60
     assert belongings() == ({}, others)
-    config = rig.services().config
+    config = rig.app().config
     assert config.get("connector", go) is None and config.get("connector", keep)
 
 
@@ -324,7 +321,7 @@ def test_a_deletion_that_the_tick_begins_first_is_answered_with_that_run(rig: Ri
         rig.reset()
         connector = rig.configure()
         rig.change("connector", connector, deleting=True)
-        services = rig.services()
+        services = rig.app()
         document = services.config.get("connector", connector)
         assert document
         asked: list[str] = []
@@ -332,12 +329,7 @@ def test_a_deletion_that_the_tick_begins_first_is_answered_with_that_run(rig: Ri
         def tick_between(request: str, at: int = at, asked: list[str] = asked) -> None:
             asked.append(request)
             if len(asked) == at:
-                tables = rig.beside()
-                schedules = Schedules(tables)
-                Dispatch(
-                    ConfigStore(tables), schedules, Scheduling(schedules, rig.clock), Runs(tables),
-                    Queues(rig.direct, None), rig.clock,
-                ).tick()  # fmt: skip
+                rig.beside().tick.run()
 
         rig.cut.before = tick_between
         run = services.dispatch.delete_records(document, "somebody")
@@ -345,7 +337,7 @@ def test_a_deletion_that_the_tick_begins_first_is_answered_with_that_run(rig: Ri
         assert run, f"no run after {asked}"
         assert _row(rig, track_of(connector, "delete")).run == run.id
         assert rig.finish(run.id).state == "succeeded"
-        assert rig.services().config.get("connector", connector) is None
+        assert rig.app().config.get("connector", connector) is None
         if len(asked) < at:
             break
         struck += 1

@@ -12,7 +12,6 @@ import pytest
 from shared.clock import Clock
 from shared.domain.run import Run
 from shared.storage.lease import Lease
-from shared.storage.runs import Runs
 from tests import expected
 from tests.rig import Hands, Rig
 from tests.worker import Remote
@@ -39,7 +38,7 @@ def _right(rig: Rig) -> None:
 
 
 def _takeovers(rig: Rig, run: Run) -> int:
-    found = Runs(rig.services().tables).get(run.id)
+    found = rig.app().runs.get(run.id)
     assert found
     return found.takeovers
 
@@ -63,7 +62,7 @@ class RealTime(Hands):
 
 def test_two_workers_with_the_same_message_are_one(rig: Rig) -> None:
     connector = rig.configure()
-    run, _ = rig.services().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, "test")
     (message,) = rig.messages()
     rig.clock = RealTime()
     rig.web.slow_seconds = 0.6
@@ -84,7 +83,7 @@ def test_a_message_that_comes_twice_or_days_late_is_harmless(rig: Rig) -> None:
     connector = rig.configure()
     rig.run(connector)
     rig.directory.leave("users", [1, 2])
-    rig.services().dispatch.run_now(connector, "test")
+    rig.app().dispatch.run_now(connector, "test")
     (message,) = rig.messages()
     rig.clock.move(3 * 86400)
     assert rig.work(message) == "succeeded"
@@ -100,7 +99,7 @@ def test_an_old_slices_message_is_dropped(rig: Rig) -> None:
     connector = rig.configure()
     rig.slice_seconds = 0.0
     try:
-        run, _ = rig.services().dispatch.run_now(connector, "test")
+        run, _ = rig.app().dispatch.run_now(connector, "test")
         (message,) = rig.messages()
         assert rig.work(message).startswith("slice over")
         assert rig.work(message).startswith("dropped")
@@ -122,11 +121,11 @@ def _in_the_middle(rig: Rig, message: dict[str, Any], told: list[str]) -> thread
 
 def test_a_lease_that_is_lost_in_mid_page_stops_its_worker(rig: Rig) -> None:
     connector = rig.configure()
-    run, _ = rig.services().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, "test")
     (message,) = rig.messages()
     told: list[str] = []
     worker = _in_the_middle(rig, message, told)
-    other = Lease(rig.services().tables, connector, run.id, Hands())
+    other = Lease(rig.app().tables, run.track, run.id, Hands())
 
     async def take() -> None:
         await other.look()
@@ -143,7 +142,7 @@ def test_a_lease_that_is_lost_in_mid_page_stops_its_worker(rig: Rig) -> None:
 
 def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(rig: Rig) -> None:
     connector = rig.configure()
-    run, _ = rig.services().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, "test")
     (message,) = rig.messages()
     remote = Remote(rig.given(message))
     rig.web.slow_seconds = 0.25
@@ -173,7 +172,7 @@ def test_a_wall_clock_that_jumps_removes_nobody_and_loses_nothing(rig: Rig, days
     connector = rig.configure()
     rig.run(connector)
     rig.directory.change("users", 3, {"displayName": "Before the jump"})
-    rig.services().dispatch.run_now(connector, "test")
+    rig.app().dispatch.run_now(connector, "test")
     (message,) = rig.messages()
     rig.clock.wall += timedelta(days=days)
     assert rig.work(message) == "succeeded"
@@ -187,10 +186,10 @@ def test_a_wall_clock_that_jumps_removes_nobody_and_loses_nothing(rig: Rig, days
 
 def test_two_ticks_start_one_run_and_a_missed_time_runs_once(rig: Rig) -> None:
     connector = rig.configure(options={"collectDevices": False, "collectSignIns": False})
-    rig.services().dispatch.tick()  # makes the schedule row
+    rig.app().tick.run()  # makes the schedule row
     rig.clock.move(5 * 86400)
     started: list[str] = []
-    ticks = [threading.Thread(target=lambda: started.extend(rig.services().dispatch.tick())) for _ in range(2)]
+    ticks = [threading.Thread(target=lambda: started.extend(rig.app().tick.run())) for _ in range(2)]
     for tick in ticks:
         tick.start()
     for tick in ticks:
@@ -198,5 +197,5 @@ def test_two_ticks_start_one_run_and_a_missed_time_runs_once(rig: Rig) -> None:
     runs = [run for run in started if run.startswith(connector)]
     assert len(runs) == 1
     assert rig.finish(runs[0]).state == "succeeded"
-    assert [run for run in rig.services().dispatch.tick() if run.startswith(connector)] == []
+    assert [run for run in rig.app().tick.run() if run.startswith(connector)] == []
     _right(rig)

@@ -27,7 +27,7 @@ def test_a_link_of_another_tenant_or_other_groups_is_never_followed() -> None:
             async def read(tenant: str, names: list[str], kept: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
                 asked.clear()
                 client.tenant_id = tenant
-                found = await excluded_people(client, names, _PERMISSION, kept, anew=False)
+                found = await excluded_people(client, names, "users", _PERMISSION, kept, anew=False)
                 assert len(found.people) == len(names)
                 return found.keep, [path.partition("deltatoken=")[2] or "members" for path in asked]
 
@@ -53,7 +53,7 @@ def test_a_tenant_without_delta_of_groups_has_its_members_read_every_time() -> N
         async with served(answer) as client:
             kept: dict[str, Any] = {}
             for _ in range(2):
-                found = await excluded_people(client, [GROUP], _PERMISSION, kept, anew=False)
+                found = await excluded_people(client, [GROUP], "users", _PERMISSION, kept, anew=False)
                 kept = found.keep
                 assert len(found.people) == 1 and kept["link"] == ""
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import Unavailable
+from shared.errors import Refused
 from shared.storage import bulk
 from shared.storage.connection import from_connection_string
 from shared.storage.tables import refuse_newer
@@ -57,7 +58,7 @@ def test_batches_keep_order_and_the_services_limits(sizes: list[int]) -> None:
 
 
 def test_an_entity_above_the_limit_is_refused_before_it_is_sent() -> None:
-    with pytest.raises(bulk.Refused) as refused:
+    with pytest.raises(Refused) as refused:
         list(bulk._batches([bulk.Entity("p", "k", b"x" * 1024 * 1024)]))
     assert refused.value.code == "EntityTooLarge"
 

@@ -1,4 +1,4 @@
-"""What a stream has to write: collected until a batch is worth its while, with one batch being written at a time."""
+"""Rows that wait to be written: collected until a batch is worth its while, with one batch being written at a time."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,15 +6,14 @@ from typing import Any
 
 from shared.clock import Clock
 from shared.domain.write import Act, Write
+from shared.sync.limits import Limits
 
-FLUSH_PAGES, FLUSH_SECONDS, FLUSH_BYTES = 10, 20.0, 16 * 1024 * 1024
 
-
-class Outbox:
+class WriteBuffer:
     """`pages`: how many were read since the last batch left."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._now = clock.monotonic
+    def __init__(self, clock: Clock, limits: Limits) -> None:
+        self._now, self._limits = clock.monotonic, limits
         self._writes: dict[str, Write] = {}
         self._bytes = 0
         self._sent_at = self._now()
@@ -44,14 +43,15 @@ class Outbox:
         self._writes[write.object_id] = write
         self._bytes += len(write.body)
 
-    def due(self, *, forced: bool) -> bool:
-        """Whether a batch should leave. With nothing to write (and nothing else that forces it) now and then, so that
-        the checkpoint does not fall behind.
+    def due(self, *, forced: bool, early: bool) -> bool:
+        """Whether a batch should leave. With nothing to write (and nothing else that forces it) only now and then, so that
+        the checkpoint does not fall behind. `early`: the list is about to end.
         """
-        due = self._now() - self._sent_at >= FLUSH_SECONDS
+        due = self._now() - self._sent_at >= self._limits.flush_seconds
         if not self._writes and not forced:
             return due
-        return due or self.pages >= FLUSH_PAGES or self._bytes >= FLUSH_BYTES
+        full = self.pages >= self._limits.flush_pages or self._bytes >= self._limits.flush_bytes
+        return due or full or (early and self.idle and self.pages > 2)
 
     def send(self, write: Callable[[list[Write]], Coroutine[Any, Any, None]]) -> None:
         """Begins to write what waits. Call `settle` before: there is one writer."""

@@ -1,0 +1,91 @@
+"""The connector kinds of one installation, and what follows from them: record types, and the models of a connector."""
+
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, WrapValidator, create_model
+
+from shared.connectors.base import Job, Kind, Stream
+from shared.domain.base import Model
+from shared.domain.configuration import ConnectorIn, ConnectorOut
+from shared.domain.document import Document
+from shared.domain.record_type import RecordType
+from shared.domain.run import DELETE, PURGE
+
+_RESERVED = (DELETE, PURGE)
+
+
+class Registry:
+    """Raises ValueError for kinds that clash with each other."""
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self.kinds = {kind.name: kind for kind in kinds}
+        self.record_types: dict[str, RecordType] = {}
+        for kind in self.kinds.values():
+            _check(kind)
+            for stream in kind.streams:
+                known = self.record_types.setdefault(stream.record_type.name, stream.record_type)
+                if known != stream.record_type:
+                    raise ValueError(f"two record types are named {known.name}")
+        self._check_record_types()
+        options: Any = reduce(or_, [kind.options for kind in self.kinds.values()])  # a union of models
+        names = tuple(self.kinds)
+        fields: dict[str, Any] = {
+            "kind": (Literal[names], Field(names[0], description="What it collects.")),
+            "options": (
+                Annotated[options, WrapValidator(self._options)],
+                Field(default_factory=dict, validate_default=True, description="Options of its kind."),
+            ),
+        }
+        self.connector_in: type[ConnectorIn] = create_model(
+            "ConnectorIn", __base__=ConnectorIn, __doc__=ConnectorIn.__doc__, **fields
+        )
+        self.connector_out: type[ConnectorOut] = create_model(
+            "ConnectorOut", __base__=ConnectorOut, __doc__=ConnectorOut.__doc__, **fields
+        )
+
+    def _check_record_types(self) -> None:
+        types = self.record_types.values()
+        for taken in ([t.plural for t in types], [rule.attribute for t in types for rule in t.lookups]):
+            if len(set(taken)) != len(taken):
+                raise ValueError(f"some of {', '.join(taken)} are the same")
+        for one in types:
+            for relation in one.relations:
+                if relation.target not in self.record_types:
+                    raise ValueError(f"{one.name} is related to {relation.target}, which nobody collects")
+
+    def _options(self, value: Any, _handler: Any, info: ValidationInfo) -> Model:
+        kind = self.kinds.get(info.data.get("kind", ""))
+        if kind is None:
+            kind = next(iter(self.kinds.values()))  # the kind itself is refused already
+        return value if isinstance(value, kind.options) else kind.options.model_validate(value)
+
+    def connector(self, document: Document) -> ConnectorIn:
+        """The connector that a stored document configures."""
+        return self.connector_in.model_validate(document.body)
+
+    def kind_of(self, document: Document) -> Kind:
+        """The kind of a connector's document."""
+        return self.kinds[document.body["kind"]]
+
+    def jobs_of(self, document: Document) -> list[Job]:
+        """The jobs of a connector that its options switch on."""
+        options = self.connector(document).options
+        return [job for job in self.kind_of(document).jobs if job.wanted(options)]
+
+    def streams_of(self, record_type: str, name: str) -> list[Stream]:
+        """The streams of this name that write this type of record, whatever their kind."""
+        found = (kind.stream(name) for kind in self.kinds.values())
+        return [stream for stream in found if stream and stream.record_type.name == record_type]
+
+
+def _check(kind: Kind) -> None:
+    jobs, streams = [job.name for job in kind.jobs], [stream.name for stream in kind.streams]
+    if len(set(jobs)) != len(jobs) or len(set(streams)) != len(streams) or set(jobs) & set(_RESERVED):
+        raise ValueError(f"jobs or streams of {kind.name} clash, or have a reserved name")
+    for stream in kind.streams:
+        for other in (stream.activity, stream.leader):
+            if other and other not in streams:
+                raise ValueError(f"{stream.name} of {kind.name} names the stream {other}, which is not there")

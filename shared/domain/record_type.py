@@ -1,0 +1,46 @@
+"""What a record describes, such as a person or a device: how it is named, listed, searched and related to others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CARD = ("DisplayName", "SignInName", "Mail", "EmployeeId", "Enabled")
+"""Roles of the columns that a line of a list shows. Look-up rows, tombstones and holds carry them under these names."""
+
+
+@dataclass(frozen=True)
+class LookupRule:
+    """Which roles of a card can be searched by prefix, under which attribute of the look-up table."""
+
+    attribute: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Other objects of the same source that an attribute names by object id; resolved when the record is read."""
+
+    name: str
+    attribute: str
+    target: str
+    """Name of the record type that the ids belong to."""
+    many: bool = False
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class RecordType:
+    """`name` is part of stored keys and never changes; `plural` is the collection's address. `card` says which column of
+    the record plays which role of CARD. The first look-up is the one that lists by name go by.
+    """
+
+    name: str
+    plural: str
+    title: str
+    lookups: tuple[LookupRule, ...]
+    card: tuple[tuple[str, str], ...] = tuple((role, role) for role in CARD)
+    relations: tuple[Relation, ...] = ()
+
+    def card_of(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """The card of a record: role to value, without what is empty."""
+        return {role: columns[column] for role, column in self.card if column in columns}

@@ -1,0 +1,23 @@
+"""Names that a deployment must know: queues, tables and app roles. Infrastructure is checked against them."""
+
+from enum import StrEnum
+
+RUN_QUEUE = "rollcall-cloud"
+"""Carries runs to the function app's workers."""
+POISON_QUEUE = f"{RUN_QUEUE}-poison"
+"""Gets messages that failed five times."""
+QUEUES = (RUN_QUEUE, POISON_QUEUE)
+CONFIG, SCHEDULE, STATE = "Config", "Schedule", "State"
+RECORDS, LOOKUP, OUT_OF_SCOPE = "Records", "Lookup", "OutOfScope"
+CHANGES, TOMBSTONES, HOLDS = "Changes", "Tombstones", "Holds"
+TABLES = (CONFIG, SCHEDULE, STATE, RECORDS, LOOKUP, OUT_OF_SCOPE, CHANGES, TOMBSTONES, HOLDS)
+"""Tables by name. The journal has one more for each month: ChangesYYYYMM."""
+
+
+class Role(StrEnum):
+    """App roles of the enterprise application. None of them includes another."""
+
+    READ = "Rollcall.Read"
+    OPERATE = "Rollcall.Operate"
+    CONFIGURE = "Rollcall.Configure"
+    ACT = "Rollcall.Act"

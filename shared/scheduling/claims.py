@@ -1,0 +1,84 @@
+"""How a run begins: its schedule row is claimed, then its own row and its message are made. The schedule row is the truth, the
+message only a hint: whatever is missing is made again.
+"""
+
+import secrets
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from shared.clock import Clock, iso, parse_iso
+from shared.domain.run import Run, RunRow, connector_of, job_of
+from shared.domain.schedule_row import ScheduleRow
+from shared.names import RUN_QUEUE
+from shared.storage.lease import suspicious
+from shared.storage.queues import Queues
+from shared.storage.runs import Runs, new_run_id
+from shared.storage.schedules import Schedules
+
+_SILENT = 40.0  # seconds without a renewal (every 15) after which the message is sent again, as a hint
+_LONGEST_WAIT = timedelta(hours=2)  # a run that waits for longer was put off by a clock that was ahead
+
+
+class Claims:
+    def __init__(self, schedules: Schedules, runs: Runs, queues: Queues, clock: Clock) -> None:
+        self._schedules, self._runs, self._queues, self._clock = schedules, runs, queues, clock
+
+    def claim(
+        self, row: ScheduleRow, *, trigger: str, who: str = "", full: bool = False, next_due: str | None = None
+    ) -> RunRow | None:
+        """A new run on the row's track; None where somebody was faster. `next_due`: the row's next due time, where it
+        changes with it.
+        """
+        now = self._clock.now()
+        wanted = replace(
+            row, run=new_run_id(row.track, now, secrets.token_hex(4)), trigger=trigger, requested_by=who,
+            hinted_at=iso(now), full=full, want_full=False, next_due=row.next_due if next_due is None else next_due,
+        )  # fmt: skip
+        claimed = self._schedules.save(wanted)
+        return self._make(claimed) if claimed else None
+
+    def _make(self, row: ScheduleRow) -> RunRow:
+        """Run row and message of a claim; doing it twice is harmless."""
+        now = self._clock.now()
+        run = RunRow(
+            id=row.run, connector_id=connector_of(row.track), job=job_of(row.track), full=row.full, trigger=row.trigger,
+            requested_by=row.requested_by or None, created_at=now, updated_at=now,
+        )  # fmt: skip
+        self._runs.create(run)
+        self.hint(run)
+        return run
+
+    def mend(self, row: ScheduleRow) -> RunRow | None:
+        """Makes what is missing of a claimed run; gives the run where it has closed and its row is still to be freed."""
+        run = self._runs.get(row.run)
+        if run is None:
+            self._make(row)
+        elif run.state.closed:
+            return run
+        elif self._needs_hint(row, run) and self._schedules.save(replace(row, hinted_at=iso(self._clock.now()))):
+            self.hint(run)
+        return None
+
+    def hint(self, run: Run, delay_seconds: float = 0) -> None:
+        """The message that a worker may take: no tokens, no links, no secrets."""
+        self._queues.send(RUN_QUEUE, message(run), delay_seconds)
+
+    def _needs_hint(self, row: ScheduleRow, run: Run) -> bool:
+        now = self._clock.now()
+        if 0 <= (now - parse_iso(row.hinted_at)).total_seconds() < _SILENT:
+            return False
+        if run.not_before:
+            waits = run.not_before - now
+            if waits.total_seconds() > -_SILENT and waits < _LONGEST_WAIT:
+                return False
+        lease = self._runs.lease(row.track)
+        if suspicious(lease, run.id):
+            return True
+        assert lease is not None
+        return not 0 <= (now - parse_iso(lease["RenewedAt"])).total_seconds() < _SILENT
+
+
+def message(run: Run) -> dict[str, Any]:
+    """What the queue carries of a run."""
+    return {"run": run.id, "connector": run.connector_id, "slice": run.slice}

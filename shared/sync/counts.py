@@ -1,0 +1,46 @@
+"""What a read came to, counted as it goes: each object once, however often it is met."""
+
+from shared.domain.run import StreamProgress
+
+
+class Counts:
+    """Changes a stream's progress; nobody else counts objects in it."""
+
+    def __init__(self, progress: StreamProgress) -> None:
+        self.progress = progress
+
+    def page(self, objects: int) -> None:
+        self.progress.pages += 1
+        self.progress.read += objects
+
+    def told(self, *, present: bool) -> None:
+        """Graph reported an object as changed, or as removed."""
+        self.progress.reported_present += present
+        self.progress.reported_removed += not present
+
+    def known(self, *, changed: bool) -> None:
+        """A record that was there before the read."""
+        self.progress.changed += changed
+        self.progress.unchanged += not changed
+
+    def added(self, *, returned: bool) -> None:
+        """A record that was not there before the read."""
+        self.progress.returned += returned
+        self.progress.new += not returned
+
+    def outside(self, *, left: bool) -> None:
+        """An object out of scope; `left`: its record was there before."""
+        self.progress.out_of_scope += 1
+        self.progress.left_scope += left
+
+    def as_written(self, written_as: str) -> None:
+        """An object that this run wrote already, as what it was then."""
+        setattr(self.progress, written_as, getattr(self.progress, written_as) + 1)
+
+    def begin_again(self, outside: int) -> None:
+        """The list begins anew: what was read does not count; objects out of scope are met once more, but those that left
+        in this run keep their mark and their count.
+        """
+        self.progress.restarts += 1
+        self.progress.pages = self.progress.read = 0
+        self.progress.out_of_scope -= outside

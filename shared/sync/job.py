@@ -1,0 +1,145 @@
+"""One slice of a job: signs in, keeps the pace that the job declares, and reads one stream after the other."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.connectors.base import Job, Kind, Stream
+from shared.domain.configuration import ConnectorIn, SourceIn
+from shared.domain.document import Document
+from shared.domain.receipt import Receipt
+from shared.domain.run import StreamProgress
+from shared.domain.state import SaveReceipt
+from shared.errors import SourceProblem
+from shared.graph.answers import Postponed
+from shared.graph.client import GraphClient
+from shared.graph.credentials import token_roles
+from shared.graph.pacing import Pace
+from shared.sync.contracts import Session
+from shared.sync.plan import Cancelled, SliceOver
+from shared.sync.slice import Slice
+from shared.sync.stream import OneStream, Tenant
+
+NOT_FINISHED = "not-finished"
+
+
+@dataclass(frozen=True)
+class Configured:
+    """What the run's configuration says, read anew in each slice."""
+
+    connector: ConnectorIn
+    source: SourceIn
+    kind: Kind
+    job: Job
+    credential: Document
+
+
+async def read(work: Slice) -> None:
+    """All streams of the run's job that the connector's options switch on."""
+    found = await configured(work)
+    session = work.services.session()
+    session.guard = work.lease.guard
+    graph = await asyncio.to_thread(_sign_in, work, found)
+    session.way = graph.way
+    pace = _pace(work, found)
+    try:
+        if pace:
+            await pace.take(work.run.id, lambda holder: _is_over(work, holder))
+            graph.pace = pace
+        await _read(work, found, graph, session)
+    finally:
+        if pace and all(stream.phase in ("done", "failed") for stream in work.run.streams):
+            await pace.release()
+        await graph.close()
+        await session.close()
+
+
+async def configured(work: Slice) -> Configured:
+    """Raises Cancelled where the connector or its source is gone or switched off, or the job is."""
+    services = work.services
+    document = await asyncio.to_thread(services.config.get, "connector", work.run.connector_id)
+    if document is None or document.deleting:
+        raise Cancelled
+    connector, kind = services.registry.connector(document), services.registry.kind_of(document)
+    job = kind.job(work.run.job)
+    if job is None or not job.wanted(connector.options):
+        raise Cancelled
+    source_document = await asyncio.to_thread(services.config.get, "source", connector.source_id)
+    if source_document is None:
+        raise Cancelled
+    source = SourceIn.model_validate(source_document.body)
+    if not source.crawl:
+        raise Cancelled
+    credential = await asyncio.to_thread(services.config.get, "credential", source.credential_id)
+    if credential is None:
+        raise SourceProblem(
+            "The source's credential is gone.",
+            code="credential-missing",
+            remedy="Choose a credential on the source.",
+        )
+    return Configured(connector, source, kind, job, credential)
+
+
+def _sign_in(work: Slice, found: Configured) -> GraphClient:
+    source = found.source
+    graph = work.services.graph(found.credential, source.cloud, source.tenant_id, work.run.waits)
+    graph.budget = _waiting_budget(work)
+    return graph
+
+
+def _waiting_budget(work: Slice) -> Callable[[], float]:
+    """What a slice may wait for Graph: not all of its time, for a worker that waits is one that others wait for."""
+    waits, most = work.run.waits, work.services.limits.waiting_seconds
+    before = waits.throttle_seconds + waits.retry_seconds
+
+    def left() -> float:
+        return min(work.time_left(), most - (waits.throttle_seconds + waits.retry_seconds - before))
+
+    return left
+
+
+def _pace(work: Slice, found: Configured) -> Pace | None:
+    """The job's own pace, which every run of the same tenant and application keeps together."""
+    if found.job.pacing is None:
+        return None
+    application = str(found.credential.body.get("clientId") or "identity")
+    return work.services.pace(found.job.pacing, found.source.tenant_id, application, work.run.waits)
+
+
+async def _is_over(work: Slice, run_id: str) -> bool:
+    run = await asyncio.to_thread(work.services.runs.get, run_id)
+    return run is None or run.state.closed
+
+
+async def _read(work: Slice, found: Configured, graph: GraphClient, session: Session) -> None:
+    run, streams = work.run, found.job.wanted(found.connector.options)
+    receipt = Receipt(run_id=run.id, connector_id=run.connector_id)
+    if not run.streams:
+        run.streams = [StreamProgress(name=stream.name) for stream in streams]
+    else:
+        earlier: Receipt | None = await asyncio.to_thread(work.services.runs.receipt, run)
+        receipt = earlier or receipt
+    roles = token_roles(await graph.token())
+    receipt.permissions_granted = sorted(roles)
+    needed = found.kind.permissions(found.connector.options, found.source, found.job)
+    receipt.permissions_needed = sorted({one.permission.name for one in needed})
+    ahead = {entry.name for entry in run.streams if entry.phase not in ("done", "failed")}
+    unfinished = [stream for stream in streams if stream.name in ahead]
+    receipt.missing_streams |= dict.fromkeys([stream.name for stream in unfinished], NOT_FINISHED)
+    tenant = Tenant(found.connector, found.source, found.kind, found.job, graph, session, roles)
+    for stream in unfinished:
+        await _one(work, receipt, tenant, stream)
+
+
+async def _one(work: Slice, receipt: Receipt, tenant: Tenant, stream: Stream) -> None:
+    try:
+        await OneStream(work, receipt, tenant, stream).read()
+    except SourceProblem as problem:
+        problem.stream = stream.name
+        receipt.missing_streams[stream.name] = problem.code
+        work.phase(stream.name, "failed")
+        work.later(SaveReceipt(work.run, receipt))
+        raise
+    except (Cancelled, SliceOver, Postponed):
+        work.later(SaveReceipt(work.run, receipt))
+        raise

@@ -1,0 +1,40 @@
+"""From what a stream declares to what reads it from Microsoft Graph."""
+
+from datetime import datetime
+
+from shared.connectors.base import DirectoryList, Pages, Proof, Stream
+from shared.graph.client import GraphClient
+from shared.graph.listing import DirectoryReader, Listing, PageReader
+from shared.mapping.compiled import selected
+from shared.sync.contracts import Source
+
+
+def listing_of(stream: Stream) -> Listing:
+    """The addresses that a stream asks for."""
+    reader, select = stream.reader, selected(stream.attributes)
+    permission = " and ".join(permission.name for permission in stream.permissions)
+    match reader:
+        case DirectoryList():
+            return Listing(
+                reader.path, select, permission, reader.expand, reader.follow, reader.page_size,
+                reader.delta_links, deleted=reader.deleted_items,
+            )  # fmt: skip
+        case Pages():
+            return Listing(
+                reader.path, select, permission, page_size=reader.page_size, licence_tries=reader.licence_tries
+            )
+
+
+def source_of(stream: Stream, listing: Listing, graph: GraphClient) -> Source:
+    """Reads the stream; pages are asked for ahead where nothing limits how fast."""
+    if isinstance(stream.reader, DirectoryList):
+        return DirectoryReader(graph, listing, ahead=True)
+    return PageReader(graph, listing, counted=stream.proof is Proof.COUNTS)
+
+
+def changes_since(stream: Stream, listing: Listing, completed_at: datetime) -> str:
+    """The address of what is newer than the last read, for a stream whose pages can be asked so; empty for others."""
+    reader = stream.reader
+    if not isinstance(reader, Pages) or not reader.since:
+        return ""
+    return listing.newer(reader.since.format(moment=f"{completed_at - reader.overlap:%Y-%m-%dT%H:%M:%SZ}"))

@@ -1,0 +1,301 @@
+"""One stream of a run: whether all of it or only changes are read, what the read needs, and what is kept for the next one."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.clock import iso, parse_iso
+from shared.connectors.base import Denial, DirectoryList, Job, Kind, Stream
+from shared.domain.checkpoint import Checkpoint, Phase, StreamState, packed, unpacked
+from shared.domain.configuration import ConnectorIn, SourceIn
+from shared.domain.receipt import Receipt
+from shared.domain.removal import Cause, lately, noted
+from shared.domain.run import StreamProgress
+from shared.domain.state import SaveGroups, SaveReceipt, SaveStream
+from shared.domain.write import Authorship, Home, Intent
+from shared.graph.answers import Denied
+from shared.graph.client import GraphClient
+from shared.mapping.compiled import fingerprint
+from shared.sync.activity import MOST_AGE, Activity
+from shared.sync.contracts import Session, Store
+from shared.sync.engine import StreamReader
+from shared.sync.groups import NOBODY, Excluded, excluded_people
+from shared.sync.plan import Control, Plan, StartOver
+from shared.sync.reading import Reading
+from shared.sync.receipts import note_stream, note_subscriptions, unproved_problem
+from shared.sync.scope import Scope
+from shared.sync.slice import Slice, problem_of
+from shared.sync.sources import changes_since, listing_of, source_of
+from shared.sync.state import Facts, finished, why_full
+
+_DENIED_RUNS = 3  # so many runs in a row: then values that were read once count as out of reach
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """What a job reads from and into, and as whom."""
+
+    connector: ConnectorIn
+    source: SourceIn
+    kind: Kind
+    job: Job
+    graph: GraphClient
+    session: Session
+    roles: frozenset[str]
+
+
+class OneStream:
+    """One stream in one slice."""
+
+    def __init__(self, work: Slice, receipt: Receipt, tenant: Tenant, stream: Stream) -> None:
+        self._work, self._run, self._receipt, self._tenant, self._stream = work, work.run, receipt, tenant, stream
+        self._listing = listing_of(stream)
+        self._excluded: Excluded = NOBODY
+        self._state = StreamState()
+        self._facts = self._find_facts()
+
+    def _find_facts(self) -> Facts:
+        """What a stored state must fit to be of use."""
+        stream, source, connector = self._stream, self._tenant.source, self._tenant.connector
+        marks = attribute_marks(stream)
+        scope = {
+            "domains": sorted(source.domains) if stream.addresses else [],
+            "excludedGroups": sorted(source.excluded_groups) if stream.by_group else [],
+            "thresholdDays": stream.threshold_days(connector.options),
+        }
+        graph = self._tenant.graph
+        where = (self._listing.first, connector.source_id, graph.tenant_id, graph.base_url)
+        delta = self._listing.delta if isinstance(stream.reader, DirectoryList) else ""
+        return Facts(marks, scope, fingerprint(*where, sorted(marks.items()), scope), delta)
+
+    async def read(self) -> None:
+        work, stream = self._work, self._stream
+        self._state = await asyncio.to_thread(work.services.runs.stream, self._run.track, stream.name)
+        try:
+            self._check_permissions()
+            reader = await self._read()
+        except Denied as denied:
+            # One listing is closed to us; the others may go on. Nothing of this one is touched.
+            await self._denied(denied)
+        else:
+            await self._finish(reader)
+
+    def _check_permissions(self) -> None:
+        for permission in self._stream.permissions:
+            if not permission.granted(self._tenant.roles):
+                raise not_granted(permission.name, self._stream.name)
+
+    async def _denied(self, denied: Denied) -> None:
+        work, stream, state = self._work, self._stream, self._state
+        self._run.problems.append(problem_of(denied, stream.name))
+        self._receipt.missing_streams[stream.name] = denied.code
+        work.later(SaveReceipt(self._run, self._receipt))
+        if stream.denial is Denial.FAILS:
+            work.phase(stream.name, "failed")
+            await work.commit([])
+            return
+        state.refused += 1
+        state.checkpoint = None
+        if state.full_at is None or state.refused >= _DENIED_RUNS:
+            state.missing = {a.name: denied.reason for a in stream.attributes}
+        work.phase(stream.name, "done")
+        work.later(SaveStream(self._run.track, stream.name, state))
+
+    async def _read(self) -> StreamReader:
+        """Reads by delta if that can be, and whole where it turns out that it can't."""
+        resumed = self._state.for_run(self._run.id, self._facts.fingerprint)
+        reason = resumed.progress.reason if resumed else self._why_full()
+        while True:
+            await self._exclude(anew=bool(reason))
+            if not (reason or resumed) and self._stream.by_group and self._state.excluded != self._excluded.mark:
+                reason = "excluded-groups-changed"
+            reader = await self._reader(reason)
+            try:
+                await reader.read()
+            except StartOver as over:
+                reason, resumed = over.reason, None
+                self._state.checkpoint = None
+            else:
+                return reader
+
+    def _why_full(self) -> str:
+        every = self._stream.full_every or timedelta(hours=self._tenant.connector.full_every_hours)
+        return why_full(
+            self._state, self._facts, self._changes_link(), self._work.clock.now(), every=every, asked=self._run.full
+        )
+
+    def _changes_link(self) -> str:
+        """Where a round of changes begins; empty where there is none."""
+        if isinstance(self._stream.reader, DirectoryList):
+            return self._state.delta_link
+        completed_at = self._state.completed_at
+        return changes_since(self._stream, self._listing, parse_iso(completed_at)) if completed_at else ""
+
+    async def _exclude(self, *, anew: bool) -> None:
+        permission, names = self._tenant.kind.group_permission, self._tenant.source.excluded_groups
+        if not (names and permission and self._stream.by_group):
+            return
+        if self._excluded is NOBODY or anew:
+            kept = await asyncio.to_thread(self._work.services.runs.groups, self._run.track)
+            self._excluded = await excluded_people(
+                self._tenant.graph, names, self._stream.name, permission.name, kept, anew=anew
+            )
+        known = {(problem.code, problem.message) for problem in self._run.problems}
+        self._run.problems += [p for p in self._excluded.problems if (p.code, p.message) not in known]
+
+    async def _reader(self, reason: str) -> StreamReader:
+        work, stream, state = self._work, self._stream, self._state
+        resumed = state.for_run(self._run.id, self._facts.fingerprint)
+        left = state.checkpoint
+        if left and not resumed:
+            self._note_stopped(left)
+        begun = resumed.begun_at if resumed else iso(work.clock.now())
+        scope = await self._scope(reason)
+        store = self._store(parse_iso(begun))
+        if state.intent:
+            intent = [(object_id, [(p, k) for p, k in keys]) for object_id, keys in unpacked(state.intent)]
+            await store.settle(intent)
+            state.intent = ""
+        holds = self._tenant.session.holds(self._run.connector_id, stream.name)
+        holds.maybe = bool(state.held or left)
+        control = Control(
+            self._save, work.beat, work.time_left, work.clock, self._tenant.graph.way, work.services.limits
+        )
+        source = source_of(stream, self._listing, self._tenant.graph)
+        reading = Reading(stream, source, store, holds, scope, control, self._plan(reason, begun), resumed)
+        return StreamReader(reading, self._leader())
+
+    def _note_stopped(self, left: Checkpoint) -> None:
+        """An earlier run did not come to its end."""
+        state = self._state
+        if left.run_id not in (self._run.id, *state.unfinished):
+            state.unfinished = [*state.unfinished, left.run_id][-20:]
+        if left.phase is Phase.REMOVALS and left.decision == "remove":
+            # It was stopped among its removals: they count towards the limit all the same.
+            state.removals = noted(state.removals, parse_iso(left.begun_at), left.progress.counted_removals)
+
+    def _plan(self, reason: str, begun: str) -> Plan:
+        state, limits = self._state, self._tenant.connector.removal_limit
+        progress = StreamProgress(name=self._stream.name, mode="full" if reason else "delta", reason=reason)
+        fresh = Checkpoint(
+            run_id=self._run.id, fingerprint=self._facts.fingerprint, begun_at=begun, progress=progress,
+            excluded=self._excluded.mark,
+        )  # fmt: skip
+        return Plan(
+            fresh=fresh, full=reason, delta_link="" if reason else self._changes_link(), records=state.records,
+            stubs=state.outside, limit_count=limits.count, limit_percent=limits.percent,
+            lately=sum(count for _, count in lately(state.removals, parse_iso(begun))),
+            moved=_moved(state.scope, self._facts.scope), unfinished=frozenset(state.unfinished),
+            ageing_asks=not self._read_lately(), unseen=tuple(state.unseen),
+        )  # fmt: skip
+
+    async def _save(self, checkpoint: Checkpoint) -> None:
+        self._state.checkpoint, self._state.intent = checkpoint, ""
+        self._work.show(checkpoint.progress)
+        await self._work.commit([SaveStream(self._run.track, self._stream.name, self._state)])
+
+    async def _intend(self, intent: Intent) -> None:
+        """Whose look-up rows are about to change, with the state that is durable already."""
+        self._state.intent = packed(intent)
+        await self._work.commit([SaveStream(self._run.track, self._stream.name, self._state)])
+
+    def _home(self, stream: Stream) -> Home:
+        return Home(
+            self._tenant.connector.source_id, self._run.connector_id, stream.name, stream.record_type,
+            stream.partition, lookups=not stream.leader,
+        )  # fmt: skip
+
+    def _store(self, at: datetime) -> Store:
+        state, stream = self._state, self._stream
+        comparable = None
+        if state.mapping and state.mapping != self._facts.marks:
+            same = {name for name, mark in self._facts.marks.items() if state.mapping.get(name) == mark}
+            comparable = frozenset(a.column for a in stream.attributes if a.name in same)
+        author = Authorship(
+            self._run.id, at, stream.journal and state.completed_at is not None, comparable,
+            bool(state.scope) and state.scope != self._facts.scope,
+        )  # fmt: skip
+        return self._tenant.session.records(self._home(stream), author, self._intend)
+
+    def _leader(self) -> Store | None:
+        """The records that this stream's rows add to."""
+        leader = self._tenant.kind.stream(self._stream.leader)
+        if leader is None:
+            return None
+        author = Authorship(self._run.id, self._work.clock.now())
+        return self._tenant.session.records(self._home(leader), author)
+
+    def _read_lately(self) -> bool:
+        """Whether the last complete read is a few days old: then a few more people are past a threshold than were then."""
+        read_at = self._state.completed_at
+        return read_at is not None and timedelta() <= self._work.clock.now() - parse_iso(read_at) <= MOST_AGE
+
+    async def _scope(self, reason: str) -> Scope:
+        stream, source, scope = self._stream, self._tenant.source, self._facts.scope
+        days, now = scope["thresholdDays"], self._work.clock.now()
+        activity = None
+        # A delta round ages nobody out, for what is told has changed; but a person may have confirmed who is past it.
+        if days and stream.activity and (reason or self._state.held):
+            activity = await Activity.load(
+                self._work.services.runs, self._tenant.session, self._tenant.connector.source_id,
+                self._run.connector_id, self._tenant.kind, stream.activity, now, days,
+            )  # fmt: skip
+        return Scope(
+            stream, frozenset(source.domains), self._excluded.people, tuple(scope["excludedGroups"]), days,
+            now, activity.last_seen if activity else None, activity.since if activity else "",
+        )  # fmt: skip
+
+    async def _finish(self, reader: StreamReader) -> None:
+        work, run, stream, state = self._work, self._run, self._stream, self._state
+        checkpoint = reader.checkpoint
+        if state.completed_at and stream.journal:
+            await self._note_configuration(parse_iso(checkpoint.begun_at))
+        finished(state, stream, self._facts, checkpoint, records=reader.stored_records, complete=reader.complete)
+        if not reader.complete and checkpoint.progress.not_seen > 0:
+            run.problems.append(unproved_problem(stream.name, checkpoint.progress))
+        if self._tenant.job.names_subscriptions:
+            await note_subscriptions(self._receipt, checkpoint.progress, self._tenant.graph, self._tenant.roles)
+        note_stream(self._receipt, stream.name, checkpoint, state, complete=reader.complete)
+        work.show(checkpoint.progress)  # the stream counts as done: what it brought goes with the same commit
+        if self._excluded.keep:
+            work.later(SaveGroups(run.track, self._excluded.keep))
+        work.later(SaveStream(run.track, stream.name, state), SaveReceipt(run, self._receipt))
+
+    async def _note_configuration(self, at: datetime) -> None:
+        """One entry for a changed mapping or scope, which names both versions."""
+        state, facts, stream = self._state, self._facts, self._stream
+        fields: dict[str, tuple[Any, Any]] = {}
+        words = []
+        if state.scope and state.scope != facts.scope:
+            words.append("scope")
+            fields |= {k: (state.scope.get(k), v) for k, v in facts.scope.items() if state.scope.get(k) != v}
+        if state.mapping and state.mapping != facts.marks:
+            words.append("mapping")
+            before, after = fingerprint(sorted(state.mapping.items())), fingerprint(sorted(facts.marks.items()))
+            names = sorted(n for n in state.mapping.keys() | facts.marks.keys() if state.mapping.get(n) != facts.marks.get(n))
+            fields |= {"mappingVersion": (before, after), "attributes": (None, names)}
+        if fields:
+            name = f"{stream.name}: {' and '.join(words)}"
+            await self._tenant.session.note(self._home(stream), self._run.id, at, name, fields)
+
+
+def _moved(before: dict[str, Any], now: dict[str, Any]) -> frozenset[Cause]:
+    """What can make somebody leave because the owner changed it."""
+    parts = {"domains": Cause.DOMAIN, "excludedGroups": Cause.EXCLUDED_GROUP, "thresholdDays": Cause.THRESHOLD}
+    return frozenset(cause for part, cause in parts.items() if before and before.get(part) != now[part])
+
+
+def attribute_marks(stream: Stream) -> dict[str, str]:
+    """Attribute to a digest of its definition, for those that have a source."""
+    return {a.name: fingerprint(a.name, a.type.value, a.source, a.transform) for a in stream.attributes if a.source}
+
+
+def not_granted(permission: str, stream: str) -> Denied:
+    return Denied(
+        f"The application permission {permission} is not granted, so {stream} can't be read.",
+        code="graph-permission-missing",
+        remedy=f"In the app registration add the application permission {permission} of Microsoft Graph, then grant "
+        "admin consent.",
+        reason="permission",
+    )
