@@ -2,8 +2,8 @@
 
 import azure.functions as func
 
-from functions import BLUEPRINTS
+from functions import blueprints
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-for blueprint in BLUEPRINTS:
+for blueprint in blueprints():
     app.register_functions(blueprint)

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from functions.models import DeleteConnectorQuery, PageQuery
-from shared.api import PREFIX, Call, Reply, Route, add_route
-from shared.configuration.kinds import KINDS, ConfigKind
+from shared.api import PREFIX, Call, Reply, Route, add_route, route
+from shared.configuration.kinds import ConfigKind, config_kinds
+from shared.connectors.registry import Registry
 from shared.domain.base import Model, is_id
 from shared.domain.run import Run
 from shared.errors import NotFound, foreign_cursor
@@ -18,11 +19,11 @@ def _etag(model: Model) -> dict[str, str]:
     return {"ETag": f'"r{model.revision}"'}  # type: ignore[attr-defined]
 
 
-def object_id(kind: ConfigKind, call: Call) -> str:
+def object_id(noun: str, call: Call) -> str:
     """The id in the address. Raises NotFound for what can be none."""
     given = call.path["id"]
     if not is_id(given):
-        raise NotFound(f"There is no {kind.noun} with this id.")
+        raise NotFound(f"There is no {noun} with this id.")
     return given
 
 
@@ -42,21 +43,21 @@ def _handlers(kind: ConfigKind) -> dict[str, Handler]:
         return Reply(made, 201, {"Location": location, **_etag(made)})
 
     def read(call: Call) -> Reply:
-        found = app().configuration.get(kind, object_id(kind, call))
+        found = app().configuration.get(kind, object_id(kind.noun, call))
         return Reply(found, headers=_etag(found))
 
     def replace(call: Call) -> Reply:
-        saved = app().configuration.replace(kind, object_id(kind, call), call.body, call.revision())
+        saved = app().configuration.replace(kind, object_id(kind.noun, call), call.body, call.revision())
         return Reply(saved, headers=_etag(saved))
 
     def patch(call: Call) -> Reply:
-        saved = app().configuration.patch(kind, object_id(kind, call), call.body, call.revision())
+        saved = app().configuration.patch(kind, object_id(kind.noun, call), call.body, call.revision())
         return Reply(saved, headers=_etag(saved))
 
     def delete(call: Call) -> Reply:
         if call.query and call.query.records:
-            return _delete_with_records(object_id(kind, call), call)
-        app().configuration.delete(kind, object_id(kind, call), call.revision())
+            return _delete_with_records(object_id(kind.noun, call), call)
+        app().configuration.delete(kind, object_id(kind.noun, call), call.revision())
         return Reply(status=204)
 
     return {"list": read_list, "create": create, "read": read, "replace": replace, "patch": patch, "delete": delete}
@@ -66,7 +67,7 @@ def _delete_with_records(connector: str, call: Call) -> Reply:
     """Answers with the run that removes them; the connector shows `deleting` until its end."""
     document = app().configuration.mark_deleting(connector, call.revision())
     run = app().dispatch.delete_records(document, call.principal.name)
-    return Reply(run, 202, {"Location": f"/{PREFIX}/runs/{run.id}"} if run else {})
+    return Reply(run.shown() if run else None, 202, {"Location": f"/{PREFIX}/runs/{run.id}"} if run else {})
 
 
 def _register(kind: ConfigKind) -> None:
@@ -138,25 +139,21 @@ def _register(kind: ConfigKind) -> None:
     )
 
 
-for _kind in KINDS.values():
-    _register(_kind)
+def register(registry: Registry) -> None:
+    """Adds the routes of every kind of configuration."""
+    for kind in config_kinds(registry).values():
+        _register(kind)
 
 
+@route(
+    "GET",
+    "credentials/{id}/certificate",
+    role=Role.READ,
+    summary="Download a credential's public certificate",
+    tag="Credentials",
+    content_type="application/x-pem-file",
+)
 def read_credential_certificate(call: Call) -> Reply:
     """The public part, PEM: upload it to the app registration."""
-    pem = app().configuration.certificate_pem(object_id(KINDS["credential"], call))
+    pem = app().configuration.certificate_pem(object_id("credential", call))
     return Reply(pem, content_type="application/x-pem-file")
-
-
-add_route(
-    Route(
-        "read_credential_certificate",
-        "GET",
-        "credentials/{id}/certificate",
-        read_credential_certificate,
-        Role.READ,
-        "Download a credential's public certificate",
-        "Credentials",
-        content_type="application/x-pem-file",
-    )
-)

@@ -2,7 +2,8 @@
 
 from functions.configuration import object_id
 from shared.api import Call, Reply, Route, add_route
-from shared.configuration.kinds import KINDS, ConfigKind
+from shared.configuration.kinds import ConfigKind, config_kinds
+from shared.connectors.registry import Registry
 from shared.domain.forecast import Forecast
 from shared.principal import Role
 from shared.wiring import app
@@ -10,7 +11,7 @@ from shared.wiring import app
 
 def _register(kind: ConfigKind) -> None:
     def forecast(call: Call) -> Reply:
-        changed_id = object_id(kind, call)
+        changed_id = object_id(kind.noun, call)
         _, changed = app().configuration.proposed(kind, changed_id, call.body)
         return Reply(app().forecasts.of(changed_id, changed))
 
@@ -30,5 +31,8 @@ def _register(kind: ConfigKind) -> None:
     )
 
 
-for _kind in (KINDS["connector"], KINDS["source"]):  # thresholds in days, and domains
-    _register(_kind)
+def register(registry: Registry) -> None:
+    """Adds the routes: of connectors, which have thresholds in days, and of sources, which have domains."""
+    kinds = config_kinds(registry)
+    for key in ("connector", "source"):
+        _register(kinds[key])

@@ -39,8 +39,8 @@ class TombstonesQuery(PageQuery):
 class RunNowQuery(Model):
     """What to run."""
 
-    task: Literal["directory", "sign-ins"] = "directory"
-    """directory: people and devices. sign-ins: when people last signed in."""
+    job: str | None = None
+    """A job of the connector's kind; empty: its first, which reads the directory."""
     full: bool = False
     """Read everything, also where asking for the changes would do."""
 
@@ -48,8 +48,8 @@ class RunNowQuery(Model):
 class RunsQuery(PageQuery):
     """Runs of a connector."""
 
-    task: Literal["directory", "sign-ins", "delete"] = "directory"
-    """Which of its runs."""
+    job: str | None = None
+    """Those of one job, or delete; empty: of the connector's first job."""
 
 
 class DeleteConnectorQuery(Model):
@@ -67,7 +67,7 @@ class Decision(Model):
 
 
 class RecordsQuery(PageQuery):
-    """Lists of people and devices."""
+    """Lists of records."""
 
     source: Id | None = None
     """Only of this source."""

@@ -60,7 +60,7 @@ def list_hold_items(call: Call) -> Reply:
 def confirm_hold(call: Call) -> Reply:
     run = app().removals.decide(call.path["id"], "confirmed", call.principal.name, call.body.ids)
     assert run is not None
-    return Reply(run, 202, {"Location": f"/{PREFIX}/runs/{run.id}"})
+    return Reply(run.shown(), 202, {"Location": f"/{PREFIX}/runs/{run.id}"})
 
 
 @route(

@@ -3,18 +3,20 @@
 from functions.models import PageQuery, RunNowQuery, RunsQuery
 from shared.api import PREFIX, Call, Reply, route
 from shared.domain.base import is_id
+from shared.domain.document import Document
 from shared.domain.receipt import Receipt
-from shared.domain.run import INSTALLATION, Run, split_run_id, track_of
+from shared.domain.run import DELETE, INSTALLATION, PURGE, Run, split_run_id, track_of
 from shared.errors import NotFound, foreign_cursor
 from shared.principal import Role
 from shared.wiring import app
 
 
-def _connector(call: Call) -> str:
+def _connector(call: Call) -> Document:
     connector = call.path["id"]
-    if not is_id(connector) or app().config.get("connector", connector) is None:
+    found = app().config.get("connector", connector) if is_id(connector) else None
+    if found is None:
         raise NotFound(f"There is no connector with the id {connector}.")
-    return connector
+    return found
 
 
 @route(
@@ -31,8 +33,8 @@ def _connector(call: Call) -> str:
 def run_connector(call: Call) -> Reply:
     """During a run the answer is that run, with status 200; a full read asked for during a delta round follows it."""
     query: RunNowQuery = call.query
-    run, new = app().dispatch.run_now(_connector(call), call.principal.name, task=query.task, full=query.full)
-    return Reply(run, 202 if new else 200, {"Location": f"/{PREFIX}/runs/{run.id}"})
+    run, new = app().dispatch.run_now(_connector(call).id, call.principal.name, job=query.job, full=query.full)
+    return Reply(run.shown(), 202 if new else 200, {"Location": f"/{PREFIX}/runs/{run.id}"})
 
 
 @route(
@@ -46,7 +48,9 @@ def run_connector(call: Call) -> Reply:
     returns_list=True,
 )
 def list_runs(call: Call) -> Reply:
-    return _page(track_of(_connector(call), call.query.task), call.query)
+    document, job = _connector(call), call.query.job
+    name = DELETE if job == DELETE else app().dispatch.job_named(document, job).name
+    return _page(track_of(document.id, name), call.query)
 
 
 def _page(track: str, query: PageQuery) -> Reply:
@@ -55,7 +59,7 @@ def _page(track: str, query: PageQuery) -> Reply:
     runs = app().runs.newest(track, after=query.after, limit=query.limit + 1)
     more = len(runs) > query.limit
     runs = runs[: query.limit]
-    return Reply({"items": runs, "next": runs[-1].id if more else None})
+    return Reply({"items": [run.shown() for run in runs], "next": runs[-1].id if more else None})
 
 
 @route(
@@ -69,7 +73,7 @@ def _page(track: str, query: PageQuery) -> Reply:
     returns_list=True,
 )
 def list_purges(call: Call) -> Reply:
-    return _page(track_of(INSTALLATION, "purge"), call.query)
+    return _page(track_of(INSTALLATION, PURGE), call.query)
 
 
 @route("GET", "runs/{id}", role=Role.READ, summary="Read a run, also while it goes on", tag="Runs", returns=Run)
@@ -77,7 +81,7 @@ def read_run(call: Call) -> Reply:
     run = app().runs.get(call.path["id"])
     if run is None:
         raise NotFound(f"There is no run with the id {call.path['id']}.")
-    return Reply(run)
+    return Reply(run.shown())
 
 
 @route(
@@ -111,4 +115,4 @@ def read_receipt(call: Call) -> Reply:
     status=202,
 )
 def cancel_run(call: Call) -> Reply:
-    return Reply(app().dispatch.cancel(call.path["id"], call.principal.name), 202)
+    return Reply(app().dispatch.cancel(call.path["id"], call.principal.name).shown(), 202)

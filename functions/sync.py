@@ -5,6 +5,8 @@ import logging
 
 import azure.functions as func
 
+from shared.names import POISON_QUEUE, RUN_QUEUE
+
 blueprint = func.Blueprint()
 _log = logging.getLogger("rollcall.sync")
 
@@ -15,12 +17,12 @@ def tick(timer: func.TimerRequest) -> None:
     """Starts what is due and mends what is half started."""
     from shared.wiring import app
 
-    for run in app().dispatch.tick():
+    for run in app().tick.run():
         _log.info("run %s started on schedule", run)
 
 
 @blueprint.function_name("run_slice")
-@blueprint.queue_trigger(arg_name="message", queue_name="rollcall-cloud", connection="RollcallStorage")
+@blueprint.queue_trigger(arg_name="message", queue_name=RUN_QUEUE, connection="RollcallStorage")
 async def run_slice(message: func.QueueMessage) -> None:
     """Works on one slice of a run."""
     from shared.sync.runner import run_slice as work
@@ -31,7 +33,7 @@ async def run_slice(message: func.QueueMessage) -> None:
 
 
 @blueprint.function_name("run_failed")
-@blueprint.queue_trigger(arg_name="message", queue_name="rollcall-cloud-poison", connection="RollcallStorage")
+@blueprint.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection="RollcallStorage")
 async def run_failed(message: func.QueueMessage) -> None:
     """A message that failed five times: closes its run, unless the tick has got it going again."""
     from shared.sync.abandon import abandon

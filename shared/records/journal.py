@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from shared.clock import parse_iso
+from shared.domain.record_type import RecordType
 from shared.domain.records import Change, FieldChange
 from shared.errors import Invalid, NotFound
 from shared.names import CHANGES
@@ -24,20 +25,20 @@ class Journal:
         self._months = days // 28 + 2
 
     def of_object(
-        self, record_type: str, record_id: str, *, after: str | None, limit: int
+        self, record_type: RecordType, record_id: str, *, after: str | None, limit: int
     ) -> tuple[list[Change], str | None]:
         """Newest first. Raises NotFound for an id that can't be one; an object without changes has an empty list."""
         from shared.records.service import split_record_id
 
         parts = split_record_id(record_id)
         if parts is None:
-            raise NotFound(f"There is no {record_type} with the id {record_id}.")
+            raise NotFound(f"There is no {record_type.title.lower()} with the id {record_id}.")
         source, object_id = parts
         start, end = keys.prefix_range(f"{object_id}|")
         if after:
             _, start = decode(after)
             start += "\x7f"
-        partition = keys.record_partition(source, record_type, object_id)
+        partition = keys.record_partition(source, record_type.name, object_id)
         rows = self._tables.query(CHANGES, partition, (start, end), limit=limit + 1)
         changes = [_change(stamped.row) for stamped in rows[:limit]]
         more = len(rows) > limit

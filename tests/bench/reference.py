@@ -16,8 +16,8 @@ import orjson
 
 from shared.connectors.entra_id import USERS
 from shared.mapping.compiled import compile_mapping
-from shared.sync.sources import listing_of
 from shared.storage.connection import table_signature
+from shared.sync.sources import listing_of
 from tests.bench.run_once import EMULATOR, connection
 
 WRITERS, BATCH = 8, 100

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from shared.clock import parse_iso
-from shared.domain.run import track_of
 from shared.domain.configuration import JobState
 from shared.domain.retention import Retention
+from shared.domain.run import track_of
 from shared.domain.schedule_row import ScheduleRow
 from shared.names import HOLDS
 from shared.scheduling.quarantine import quarantine_of

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import Unavailable
-from shared.errors import Refused
+from shared.errors import Refused, Unavailable
 from shared.storage import bulk
 from shared.storage.connection import from_connection_string
 from shared.storage.tables import refuse_newer
