@@ -7,6 +7,7 @@ from shared.api import PREFIX, Call, Reply, Route, add_route, route
 from shared.configuration.kinds import ConfigKind, config_kinds
 from shared.connectors.registry import Registry
 from shared.domain.base import Model, is_id
+from shared.domain.configuration import PermissionNeeded
 from shared.domain.run import Run
 from shared.errors import NotFound, foreign_cursor
 from shared.principal import Role
@@ -143,6 +144,25 @@ def register(registry: Registry) -> None:
     """Adds the routes of every kind of configuration."""
     for kind in config_kinds(registry).values():
         _register(kind)
+
+
+@route(
+    "GET",
+    "connectors/{id}/permissions",
+    role=Role.READ,
+    summary="List the application permissions that a connector needs as it is configured",
+    tag="Connectors",
+    query=PageQuery,
+    returns=PermissionNeeded,
+    returns_list=True,
+)
+def list_connector_permissions(call: Call) -> Reply:
+    """Derived from the streams that its options switch on, and from the source's excluded groups."""
+    query: PageQuery = call.query
+    needed = app().configuration.permissions(object_id("connector", call))
+    start = int(query.after) if query.after and query.after.isdecimal() else 0
+    end = start + query.limit
+    return Reply({"items": needed[start:end], "next": str(end) if end < len(needed) else None})
 
 
 @route(

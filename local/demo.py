@@ -129,7 +129,7 @@ def show(stack: Stack, connector: str, run: dict[str, Any]) -> None:
         print(f"    {'lastLogonAt':<14} {_text(values['lastLogonAt'])}")
         print(f"    {'expiresAt':<14} {_text(values['expiresAt'])}")
     _, found = stack.api("GET", f"connectors/{connector}")
-    print("\nNext due (UTC): " + ", ".join(moment[:16].replace("T", " ") for moment in found["nextDue"]))
+    print("\nNext due (UTC): " + ", ".join(moment[:16].replace("T", " ") for moment in found["jobs"][0]["nextDue"]))
     print(f"\n  {stack.url}/api/v1/docs           the API, described")
     print(f"  {stack.url}/api/v1/people         people")
     print(f"  {stack.url}/api/v1/people/search?text=an")

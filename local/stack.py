@@ -26,7 +26,7 @@ _LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully lis
 @dataclass
 class Options:
     """`plain`: no TLS, `UseDevelopmentStorage=true` and its fixed ports. `persist`: a folder that survives.
-    `settings` are further app settings of the function app.
+    `settings` are further app settings of the function app; `app` is its folder.
     """
 
     people: int = 1000
@@ -38,6 +38,7 @@ class Options:
     port: int = 0
     journal: Path | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    app: Path = bootstrap.ROOT
     folder: Path | None = None
 
 
@@ -155,8 +156,9 @@ class Stack:
         return env | self.options.settings
 
     def start_host(self) -> None:
-        command = [str(bootstrap.PYTHON), "-m", "local.host", "--app", str(bootstrap.ROOT), "--port", str(self.port)]
-        child = self._child("host", command, clean_environment() | self.env)
+        command = [str(bootstrap.PYTHON), "-m", "local.host", "--app", str(self.options.app), "--port", str(self.port)]
+        environment = clean_environment() | self.env | {"PYTHONPATH": str(bootstrap.ROOT)}
+        child = self._child("host", command, environment)
         child.wait_for(lambda text: "functions on http" in text)
 
     def host_pid(self) -> int:

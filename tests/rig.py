@@ -276,7 +276,8 @@ class Rig:
             "source": source,
             "connector": {
                 "name": name, "sourceId": name, "kind": "entra-id", "connectorServerId": "cloud", "active": True,
-                "schedule": {"firstRun": "scheduled"}, "options": {"collectDevices": bool(self.directory.maker.devices)},
+                "schedule": {"firstRun": "scheduled"},
+                "options": {} if "kind" in connector else {"collectDevices": bool(self.directory.maker.devices)},
                 **connector,
             },
         }  # fmt: skip

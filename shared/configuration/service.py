@@ -16,7 +16,7 @@ from shared.configuration import secrets
 from shared.configuration.kinds import ConfigKind, config_kinds
 from shared.connectors.registry import Registry
 from shared.domain.base import Model, new_id
-from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn
+from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn
 from shared.domain.document import Document
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
 from shared.scheduling.timetable import Timetable
@@ -40,7 +40,7 @@ class Configuration:
         clock: Clock,
         halt: Callable[[str, str], None],
     ) -> None:
-        self.kinds = config_kinds(registry)
+        self._registry, self.kinds = registry, config_kinds(registry)
         self._store, self._make_vault, self._timetable, self._clock = store, vault, timetable, clock
         self._halt = halt
 
@@ -147,6 +147,19 @@ class Configuration:
             self._store.replace(document, before)
         self._in_step(kind, document)
         return document
+
+    def permissions(self, connector_id: str) -> list[PermissionNeeded]:
+        """What a connector needs as it is configured."""
+        document = self._document(self.kinds["connector"], connector_id)
+        connector, kind = self._registry.connector(document), self._registry.kind_of(document)
+        source = SourceIn.model_validate(self._document(self.kinds["source"], connector.source_id).body)
+        return [
+            PermissionNeeded(
+                permission=one.permission.name, or_instead=list(one.permission.wider), job=job.name, purpose=one.purpose
+            )
+            for job in kind.jobs
+            for one in kind.permissions(connector.options, source, job)
+        ]
 
     def certificate_pem(self, object_id: str) -> str:
         """The public certificate of a credential, to be uploaded to its app registration."""

@@ -228,6 +228,19 @@ class JobState(Model):
     """Why it runs less often than the schedule says."""
 
 
+class PermissionNeeded(Model):
+    """An application permission of Microsoft Graph that a connector needs as it is configured."""
+
+    permission: str
+    """The least permission. Grant it to the app registration of the source's credential."""
+    or_instead: list[str]
+    """Wider permissions that do as well."""
+    job: str
+    """The job that needs it."""
+    purpose: str
+    """What it is for: a stream, or excluded groups."""
+
+
 class ConnectorOut(ConnectorIn, Stored):
     """A connector as stored, with its state."""
 

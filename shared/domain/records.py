@@ -69,10 +69,13 @@ class Record(Model):
     id: str
     """`{source}~{object id}`."""
     source_id: str
+    """The source (tenant) that it belongs to."""
     object_id: str
+    """Its id in the directory: never changes."""
     changed_at: datetime
     """When we last saw a value differ, or first saw the object."""
     first_seen_at: datetime
+    """When it was first collected, UTC."""
     values: dict[str, Value]
     """By target attribute."""
 

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from local.cloud.graph import description
-from shared.connectors import KINDS
-from shared.graph.listing import Listing
-from shared.mapping.compiled import selected
+from shared.connectors import REGISTRY
+from shared.sync.sources import listing_of
 from tests.microsoft import GRAPH, load_spec, needs_shared
 
 
@@ -29,17 +28,18 @@ def test_the_simulated_graph_has_no_property_that_microsoft_has_not(kind: str) -
 
 
 @needs_shared
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(REGISTRY.kinds))
 def test_every_listing_and_permission_of_a_connector_is_microsofts(kind: str, spec: Any) -> None:
     permissions = json.loads((GRAPH / "permissions.json").read_text())["permissions"]
     known = {name for name, facts in permissions.items() if facts["application"]}
-    for stream in KINDS[kind].streams:
-        listing = Listing(stream.path, selected(stream.attributes), stream.permission.name, stream.expand)
+    for stream in REGISTRY.kinds[kind].streams:
+        listing = listing_of(stream)
         url = f"https://graph.microsoft.com/v1.0{listing.first}"
         assert spec.problems("GET", url) == []
         enough = set(spec.permissions("GET", url)["application"]["all"])
-        assert {stream.permission.name, *stream.permission.wider} <= enough
-        assert {stream.permission.name, *stream.permission.wider} <= known
+        named = {name for permission in stream.permissions for name in (permission.name, *permission.wider)}
+        assert named & enough
+        assert named <= known
 
 
 @needs_shared

@@ -8,10 +8,12 @@ from typing import Any
 
 import azure.functions as func
 
-import functions  # noqa: F401
+from functions import blueprints
 from local.bootstrap import ROOT
 from local.processes import clean_environment
 from shared import api
+
+blueprints()  # fills the route table
 
 # No storage, no vault, no authentication: what is shown is that each function is indexed, takes its trigger's data and
 # ends the way it should when everything it needs is missing.

@@ -252,10 +252,10 @@ def test_a_connector_that_keeps_failing_is_quarantined_until_its_credential_chan
         return own_stack.api("GET", f"connectors/{made['connector']}")[1]
 
     # The run's row says failed a moment before the schedule's row does.
-    _until(lambda: connector()["quarantine"])
+    _until(lambda: connector()["jobs"][0]["quarantine"])
     shown = connector()
-    assert shown["active"] and shown["quarantine"]["state"] == "slowed"
-    assert shown["quarantine"]["code"] == "secret-wrong"
+    assert shown["active"] and shown["jobs"][0]["quarantine"]["state"] == "slowed"
+    assert shown["jobs"][0]["quarantine"]["code"] == "secret-wrong"
     own_stack.api("PATCH", f"credentials/{made['credential']}", {"clientSecret": own_stack.secret}, ANY)
 
     def last_run() -> Any:
@@ -263,7 +263,7 @@ def test_a_connector_that_keeps_failing_is_quarantined_until_its_credential_chan
 
     _until(lambda: last_run()["trigger"] == "schedule")
     assert support.wait(own_stack, last_run()["id"])["state"] == "succeeded"
-    _until(lambda: connector()["quarantine"] is None)
+    _until(lambda: connector()["jobs"][0]["quarantine"] is None)
 
 
 def _until(there: Callable[[], object]) -> None:
