@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shared.storage.bulk import BulkTables
     from shared.storage.config import ConfigStore
     from shared.storage.connection import StorageConnection
+    from shared.storage.layout import Gate, Layout
     from shared.storage.lease import Lease
     from shared.storage.queues import Queues
     from shared.storage.runs import Runs
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 class App:
     """All services of one process. `make_credential`: from a sign-in to a token credential of azure-identity;
-    `storage_retries`: how often the storage SDKs repeat a request; `limits`: how much a read takes on at a time.
+    `storage_retries`: how often the storage SDKs repeat a request; `limits`: how much a read takes on at a time; `layout`: how rows are stored.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class App:
         make_credential: "Callable[[SignIn], Any] | None" = None,
         storage_retries: int = 3,
         limits: "Limits | None" = None,
+        layout: "Layout | None" = None,
     ) -> None:
         self.settings, self.registry = settings, registry
         self.clock = clock or Clock()
         self._make_credential, self._storage_retries, self._limits = make_credential, storage_retries, limits
+        self._layout = layout
 
     @cached_property
     def _credential(self) -> Any:
@@ -97,7 +100,19 @@ class App:
             connection_timeout=5,
             read_timeout=35,
         )
-        return Tables(service, pause=self.clock.pause)
+        return Tables(service, self.clock.pause, self.layout)
+
+    @cached_property
+    def layout(self) -> "Layout":
+        from shared.storage.layout import CURRENT
+
+        return self._layout or CURRENT
+
+    @cached_property
+    def gate(self) -> "Gate":
+        from shared.storage.layout import Gate
+
+        return Gate(self.tables, self.layout)
 
     @cached_property
     def queues(self) -> "Queues":
@@ -160,6 +175,7 @@ class App:
         def halt(connector: str, who: str) -> None:
             self.dispatch.halt(connector, who)
 
+        self.gate.check()
         return Configuration(self.registry, self.config, lambda: self.vault, self.timetable, self.clock, halt)
 
     @cached_property
@@ -181,7 +197,8 @@ class App:
         from shared.scheduling.tick import Tick
 
         return Tick(
-            self.registry, self.config, self.schedules, self.timetable, self.runs, self.claims, self.dispatch, self.clock
+            self.registry, self.config, self.schedules, self.timetable, self.runs, self.claims, self.dispatch, self.clock,
+            self.gate.check,
         )  # fmt: skip
 
     @cached_property
@@ -221,7 +238,7 @@ class App:
 
             credential = DefaultAzureCredential()
         pipeline = build_pipeline(self._connection, credential)
-        return BulkTables(pipeline, self._connection.table_endpoint, self.clock, credential)
+        return BulkTables(pipeline, self._connection.table_endpoint, self.clock, credential, layout=self.layout)
 
     def session(self) -> "Session":
         """Bulk storage for one slice; the caller closes it."""

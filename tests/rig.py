@@ -39,6 +39,7 @@ from shared.errors import Unavailable
 from shared.names import RUN_QUEUE
 from shared.settings import Settings
 from shared.storage.connection import StorageConnection, from_connection_string
+from shared.storage.layout import CURRENT
 from shared.sync.abandon import abandon
 from shared.sync.limits import Limits
 from shared.sync.runner import run_slice
@@ -143,7 +144,7 @@ class Rig:
         self.web.now = lambda: self.clock.now().timestamp()
         self.slice_seconds = 480.0
         self.roles = list(ROLES)
-        self.keep, self.limits, self.registry = Retention(), Limits(), REGISTRY
+        self.keep, self.limits, self.registry, self.layout = Retention(), Limits(), REGISTRY, CURRENT
         self.retries = 0  # of the storage SDKs: what is cut off shall not come back to life
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -177,7 +178,7 @@ class Rig:
         self.directory.__init__(*self._tenant)  # type: ignore[misc]
         self.graph._delta_floor = 0
         self.clock, self.web.slow_seconds, self.slice_seconds = Hands(), 0.0, 480.0
-        self.roles, self.keep, self.limits = list(ROLES), Retention(), Limits()
+        self.roles, self.keep, self.limits, self.layout = list(ROLES), Retention(), Limits(), CURRENT
 
     def _serve(self, handler: Any) -> str:
         async def start() -> str:
@@ -261,7 +262,7 @@ class Rig:
         token = self.token or tokens.issue(AUDIENCE, TENANT, "app", self.roles)
         return App(
             settings, self.registry, clock=self.clock, make_credential=lambda _sign_in: StaticToken(token),
-            storage_retries=self.retries, limits=self.limits,
+            storage_retries=self.retries, limits=self.limits, layout=self.layout,
         )  # fmt: skip
 
     def configure(self, name: str = "a", **connector: Any) -> str:

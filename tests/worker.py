@@ -18,6 +18,7 @@ import psutil
 from shared.clock import parse_iso
 from shared.connectors import REGISTRY
 from shared.domain.retention import Retention
+from shared.storage.layout import CURRENT
 from shared.sync.limits import Limits
 from tests.bench.run_once import warm
 from tests.rig import Hands, Rig
@@ -71,7 +72,7 @@ def work(given: dict[str, Any], past: "Synchronized[float]", said: "SimpleQueue[
     rig.tables_url, rig.queues_url, rig.graph_url = given["tables"], given["queues"], given["graph"]
     rig.roles, rig.token = given["roles"], given["token"]
     rig.clock, rig.slice_seconds, rig.keep = Elsewhere(parse_iso(given["now"]), past), 480.0, Retention()
-    rig.registry, rig.limits = REGISTRY, Limits()
+    rig.registry, rig.limits, rig.layout = REGISTRY, Limits(), CURRENT
     rig.retries = 0
     rig._apps, rig.crowded, rig._runner = [], False, asyncio.Runner()
     said.put(rig.work(given["message"]))

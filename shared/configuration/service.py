@@ -142,7 +142,9 @@ class Configuration:
         if before.deleting:
             return before
         system, body = {**before.system, "deleting": True}, {**before.body, "active": False}
-        document = replace(before, body=body, system=system, revision=before.revision + 1, updated_at=iso(self._clock.now()))
+        document = replace(
+            before, body=body, system=system, revision=before.revision + 1, updated_at=iso(self._clock.now())
+        )
         with self._explained(kind, document, None):
             self._store.replace(document, before)
         self._in_step(kind, document)

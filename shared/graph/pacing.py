@@ -10,7 +10,13 @@ from shared.graph.answers import Postponed
 
 class Pace:
     def __init__(self, pacing: Pacing, slots, tenant: str, app: str, clock: Clock, waits: Waits) -> None:
-        self._pacing, self._slots, self._key, self._clock, self._waits = pacing, slots, (tenant, app, pacing.service), clock, waits
+        self._pacing, self._slots, self._key, self._clock, self._waits = (
+            pacing,
+            slots,
+            (tenant, app, pacing.service),
+            clock,
+            waits,
+        )
         self.slot = None
 
     async def take(self, holder: str, is_over: Callable[[str], Awaitable[bool]]) -> None:
@@ -31,7 +37,7 @@ class Pace:
                 raise Postponed(wait)
             await self._clock.sleep(wait)
             now = self._clock.now().timestamp()
-        self.slot = replace(self.slot, recent=(*recent, now)[-self._pacing.requests:])
+        self.slot = replace(self.slot, recent=(*recent, now)[-self._pacing.requests :])
         await self.save()
 
     async def release(self) -> None:

@@ -52,7 +52,10 @@ def compile_mapping(attributes: tuple[Attribute, ...]) -> Mapper:
         if attribute.source:
             lines += _lines(attribute)
     lines.append(" return e")
-    space: dict[str, Any] = {"dumps": orjson.dumps, **{f"t{number}": TRANSFORMS[name] for name, number in _NUMBERS.items()}}
+    space: dict[str, Any] = {
+        "dumps": orjson.dumps,
+        **{f"t{number}": TRANSFORMS[name] for name, number in _NUMBERS.items()},
+    }
     exec("\n".join(lines), space)  # noqa: S102 - every name in it is quoted by repr
     mapper: Mapper = space["mapper"]
     return mapper

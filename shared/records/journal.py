@@ -14,7 +14,8 @@ from shared.records.cursors import decode, encode
 from shared.storage import keys
 from shared.storage.config import ConfigStore
 from shared.storage.journal import month_table
-from shared.storage.tables import Row, Tables
+from shared.storage.layout import Row
+from shared.storage.tables import Tables
 
 
 class Journal:

@@ -15,9 +15,10 @@ from shared.names import HOLDS, TOMBSTONES
 from shared.records.cursors import decode, encode
 from shared.storage import holds, keys
 from shared.storage.config import ConfigStore
+from shared.storage.layout import Row
 from shared.storage.runs import Runs
 from shared.storage.schedules import Schedules
-from shared.storage.tables import Row, RowChanged, Tables
+from shared.storage.tables import RowChanged, Tables
 
 _MOST_NAMED = 20
 EXPLANATIONS = {

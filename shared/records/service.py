@@ -22,8 +22,9 @@ from shared.names import CHANGES, LOOKUP, OUT_OF_SCOPE, RECORDS
 from shared.records.cursors import decode, encode
 from shared.storage import keys
 from shared.storage.config import ConfigStore
+from shared.storage.layout import Row
 from shared.storage.runs import Runs
-from shared.storage.tables import Row, Stamped, Tables
+from shared.storage.tables import Stamped, Tables
 
 _SEARCH_ROWS, _SEARCH_PAGES = 1000, 3  # three look-ups: at most nine requests
 _NAME_PAGES = 5
@@ -142,7 +143,9 @@ class Records:
         """The stream that wrote a row, and those of the same kind that add to its records; each with its track."""
         document = self._config.get("connector", connector)
         if document is None:  # its records stayed when it went
-            return [(track_of(connector, ""), stream) for stream in self._registry.streams_of(record_type.name, name)[:1]]
+            return [
+                (track_of(connector, ""), stream) for stream in self._registry.streams_of(record_type.name, name)[:1]
+            ]
         kind = self._registry.kind_of(document)
         described = [s for s in kind.streams if name in (s.name, s.leader)]
         return [(track_of(connector, kind.job_of(s.name).name), s) for s in described if s.record_type == record_type]

@@ -36,12 +36,16 @@ class Tick:
         claims: Claims,
         dispatch: Dispatch,
         clock: Clock,
+        may_run: Callable[[], None],
     ) -> None:
+        """`may_run` raises where this release must not work any more."""
+        self._may_run = may_run
         self._registry, self._config, self._schedules, self._timetable = registry, config, schedules, timetable
         self._runs, self._claims, self._dispatch, self._clock = runs, claims, dispatch, clock
 
     def run(self) -> list[str]:
         """Gives the runs that it started. One failing connector does not keep the others from their turn."""
+        self._may_run()
         rows = {row.track: row for row in self._schedules.all()}  # first: a row without its connector is left over then
         connectors = {document.id: document for document in self._config.all("connector")}
         started: list[str] = []

@@ -21,7 +21,7 @@ from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
 from shared.storage.connection import SCOPE, StorageConnection, TableKeyPolicy
-from shared.storage.tables import refuse_newer
+from shared.storage.layout import CURRENT, Layout
 from shared.storage.transport import Answer, Request, Transport
 from shared.storage.wide import join
 from shared.tasks import RightOfWay, together
@@ -70,7 +70,9 @@ class BulkTables:
         clock: Clock,
         credential: Any = None,
         concurrency: int = 16,
+        layout: Layout = CURRENT,
     ) -> None:
+        self._layout = layout
         self._pipeline, self._endpoint, self._clock = pipeline, endpoint, clock
         self._credential = credential
         self.guard: Callable[[], None] = lambda: None
@@ -90,13 +92,19 @@ class BulkTables:
     async def put(self, table: str, entities: Iterable[Entity]) -> None:
         """Writes all, batched by partition. Raises Unavailable or Refused; some may have been written then."""
         partitions: dict[str, list[Entity]] = {}
+        reshaped = self._layout.writes != CURRENT.writes or self._layout.reshapes(table)
         for entity in entities:
-            partitions.setdefault(entity.partition, []).append(entity)
+            partitions.setdefault(entity.partition, []).append(self._stored(table, entity) if reshaped else entity)
         batches = (batch for rows in partitions.values() for batch in _batches(rows))
         if table not in self._there and (first := next(batches, None)):
             await self._put_batch(table, first)  # alone, should the table have to be made for it
             self._there.add(table)
         await together(self._put_batch(table, batch) for batch in batches)
+
+    def _stored(self, table: str, entity: Entity) -> Entity:
+        row = orjson.loads(entity.body)
+        row.pop("V")
+        return Entity(entity.partition, entity.key, orjson.dumps(self._layout.store(table, row)))
 
     async def delete(self, table: str, keys: Iterable[tuple[str, str]]) -> None:
         """Removes rows that are there; others are fine."""
@@ -137,6 +145,8 @@ class BulkTables:
 
     async def _pages(self, table: str, text: str, select: Sequence[str]) -> AsyncIterator[list[dict[str, Any]]]:
         query = f"$filter={quote(text, safe='')}"
+        if self._layout.reshapes(table):
+            select = ()
         if select:
             query += f"&$select={','.join([*select, 'V'])}"
         following = ""
@@ -146,9 +156,8 @@ class BulkTables:
                 return  # the table is made by its first write
             _raise_refused(response)
             rows = orjson.loads(response.content)["value"]
-            for row in rows:
-                refuse_newer(row)
             page = rows if select else [join(row) for row in rows]  # what is selected by name is never split
+            page = [self._layout.load(table, row) for row in page]
             next_partition = response.headers.get("x-ms-continuation-NextPartitionKey")
             next_row = response.headers.get("x-ms-continuation-NextRowKey")
             del rows, response

@@ -10,7 +10,8 @@ import orjson
 from shared.domain.document import Document
 from shared.names import CONFIG
 from shared.storage import keys
-from shared.storage.tables import Delete, Insert, Operation, Put, Row, RowChanged, RowExists, Tables, Touch
+from shared.storage.layout import Row
+from shared.storage.tables import Delete, Insert, Operation, Put, RowChanged, RowExists, Tables, Touch
 
 _TOUCHES = 3
 

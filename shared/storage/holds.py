@@ -13,7 +13,8 @@ from shared.domain.removal import Cause, Held
 from shared.names import HOLDS
 from shared.storage import keys
 from shared.storage.bulk import BulkTables, Entity
-from shared.storage.tables import SCHEMA_VERSION, Put, Row, Tables
+from shared.storage.layout import CURRENT, Row
+from shared.storage.tables import Put, Tables
 
 ALL = "!all"  # sorts before every object id
 
@@ -38,7 +39,7 @@ class HoldStore:
 
     def _entity(self, row: dict[str, Any]) -> Row:
         return {
-            "PartitionKey": self._partition, "RowKey": row["ObjectId"], "V": SCHEMA_VERSION,
+            "PartitionKey": self._partition, "RowKey": row["ObjectId"], "V": CURRENT.writes,
             "Since@odata.type": "Edm.DateTime", **row,
         }  # fmt: skip
 

@@ -13,7 +13,7 @@ from shared.clock import iso
 from shared.names import CHANGES
 from shared.storage import keys
 from shared.storage.bulk import Entity
-from shared.storage.tables import SCHEMA_VERSION
+from shared.storage.layout import CURRENT
 from shared.storage.wide import LIMIT, split
 
 _OURS = frozenset(
@@ -79,7 +79,7 @@ def rows(author: Author, entry: Entry) -> tuple[Entity, Entity]:
     tail = f"{author.stream}|{entry.before & 0xFFFFFFFF:08x}{entry.after & 0xFFFFFFFF:08x}"
     run_key = author.run.partition("~")[2]
     body: dict[str, Any] = {
-        "V": SCHEMA_VERSION, "Kind": entry.kind, "At": iso(author.at), "At@odata.type": "Edm.DateTime",
+        "V": CURRENT.writes, "Kind": entry.kind, "At": iso(author.at), "At@odata.type": "Edm.DateTime",
         "Run": author.run, "Connector": author.connector, "Stream": author.stream, "RecordType": author.record_type,
         "Source": author.source, "ObjectId": entry.object_id, "Name": entry.name, "Reason": entry.reason,
         "Fields": orjson.dumps({name: list(pair) for name, pair in entry.fields.items()}).decode(),

@@ -16,8 +16,9 @@ from shared.clock import Clock, iso
 from shared.domain.state import Change
 from shared.errors import LeaseLost
 from shared.names import STATE
+from shared.storage.layout import Row
 from shared.storage.runs import CANCEL, LEASE_ROW, operation_of
-from shared.storage.tables import Insert, Operation, Put, Row, RowChanged, RowExists, Stamped, Tables
+from shared.storage.tables import Insert, Operation, Put, RowChanged, RowExists, Stamped, Tables
 
 TERM, RENEW_EVERY, MARGIN = 90.0, 15.0, 40.0
 _WATCH_EVERY = RENEW_EVERY

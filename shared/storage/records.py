@@ -18,7 +18,7 @@ from shared.domain.write import Act, Authorship, Head, Home, Intent, Known, Writ
 from shared.names import CHANGES, LOOKUP, OUT_OF_SCOPE, RECORDS, TOMBSTONES
 from shared.storage import journal, keys
 from shared.storage.bulk import BulkTables, Entity
-from shared.storage.tables import SCHEMA_VERSION
+from shared.storage.layout import CURRENT
 from shared.storage.wide import LIMIT, split
 from shared.tasks import together
 
@@ -53,7 +53,7 @@ def lookup_cards(
 
 def card_tail(source: str, object_id: str, card: dict[str, Any]) -> bytes:
     """What stands behind the keys of all look-up rows of one record."""
-    return kept_json({"V": SCHEMA_VERSION, "Source": source, "ObjectId": object_id, **card})[1:]
+    return kept_json({"V": CURRENT.writes, "Source": source, "ObjectId": object_id, **card})[1:]
 
 
 @dataclass
@@ -317,7 +317,7 @@ class RecordStore:
         first = before["FirstSeenAt"] if before else self._stamp
         # ids, marks, times and hex: nothing to escape
         system = (
-            f'{{"PartitionKey":"{partition}","RowKey":"{row}","V":{SCHEMA_VERSION},"Digest":"{write.digest:016x}",'
+            f'{{"PartitionKey":"{partition}","RowKey":"{row}","V":{CURRENT.writes},"Digest":"{write.digest:016x}",'
             f'"ChangedAt":"{changed}","ChangedAt@odata.type":"Edm.DateTime",'
             f'"FirstSeenAt":"{first}","FirstSeenAt@odata.type":"Edm.DateTime",'
             f'"ChangedBy":"{written_as}|{self.author.run}"'
@@ -333,7 +333,7 @@ class RecordStore:
         first = before["FirstSeenAt"] if before else self._stamp
         changed = self._stamp if write.changed else before["ChangedAt"] if before else first
         stub = {
-            "PartitionKey": partition, "RowKey": row, "V": SCHEMA_VERSION, "Digest": f"{write.digest:016x}",
+            "PartitionKey": partition, "RowKey": row, "V": CURRENT.writes, "Digest": f"{write.digest:016x}",
             "Reason": write.reason, "Since": self._stamp, "Since@odata.type": "Edm.DateTime",
             "ChangedAt": changed, "ChangedAt@odata.type": "Edm.DateTime",
             "FirstSeenAt": first, "FirstSeenAt@odata.type": "Edm.DateTime",
@@ -346,7 +346,7 @@ class RecordStore:
         partition = keys.tombstone_day(home.source, author.at)
         row = keys.record_row(write.object_id, home.connector, home.stream)
         stone = {
-            "PartitionKey": partition, "RowKey": row, "V": SCHEMA_VERSION, "Reason": write.reason,
+            "PartitionKey": partition, "RowKey": row, "V": CURRENT.writes, "Reason": write.reason,
             "At": self._stamp, "At@odata.type": "Edm.DateTime",
             "FirstSeenAt": stored["FirstSeenAt"], "FirstSeenAt@odata.type": "Edm.DateTime",
             "Run": author.run, "RecordType": home.record_type.name, "ObjectId": write.object_id, "Connector": home.connector,

@@ -43,7 +43,9 @@ def operation_of(change: Change) -> Operation:
         case SaveRun(run, etag):
             return Put(_run_row(run), etag)
         case SaveStream(track, name, state):
-            return Put({"PartitionKey": track, "RowKey": f"stream|{name}", "Body": state.model_dump_json(by_alias=True)})
+            return Put(
+                {"PartitionKey": track, "RowKey": f"stream|{name}", "Body": state.model_dump_json(by_alias=True)}
+            )
         case SaveReceipt(run, receipt):
             body = receipt.model_dump_json(by_alias=True)
             return Put({"PartitionKey": run.track, "RowKey": f"receipt|{_key(run.id)}", "Body": body})

@@ -7,7 +7,8 @@ from shared.domain.run import track_of
 from shared.domain.schedule_row import ScheduleRow
 from shared.names import SCHEDULE
 from shared.storage import keys
-from shared.storage.tables import Insert, Put, Row, RowChanged, RowExists, Tables
+from shared.storage.layout import Row
+from shared.storage.tables import Insert, Put, RowChanged, RowExists, Tables
 
 _COLUMNS = {
     field.name: field.name.title().replace("_", "")

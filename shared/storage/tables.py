@@ -1,13 +1,13 @@
 """Table Storage for everything but bulk writes: keyed reads, exact ranges, transactions with ETags.
 
-Every row carries V, the version of its layout; a row of a newer version is refused rather than misread. A query needs an
+Every row carries V, the version of its layout (see layout.py); one of an unknown version is refused rather than misread. A query needs an
 exact partition and a row range; the documented scans of one source go through scan(). A table is created when the
 service says that it is not there, and at no other time.
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,10 @@ from azure.core.exceptions import (
 from azure.data.tables import TableClient, TableServiceClient, TableTransactionError, UpdateMode
 
 from shared.errors import Unavailable
+from shared.storage.layout import CURRENT, Layout, Row
 from shared.storage.wide import join, split
 
-SCHEMA_VERSION = 1
 _TRIES = 4
-Row = dict[str, Any]
 
 
 class RowExists(Exception):
@@ -78,17 +77,6 @@ class Delete:
 Operation = Insert | Put | Touch | Delete
 
 
-def refuse_newer(row: Mapping[str, Any]) -> None:
-    """Raises Unavailable for a row that a newer Rollcall wrote."""
-    version = row.get("V", SCHEMA_VERSION)
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise Unavailable(
-            f"A stored row has schema version {version}; this version of Rollcall knows up to {SCHEMA_VERSION}.",
-            code="schema-too-new",
-            remedy="Deploy the Rollcall version that wrote it, or a later one.",
-        )
-
-
 @contextlib.contextmanager
 def storage_errors() -> Iterator[None]:
     """Turns an unreachable or refusing service into Unavailable, without quoting what was sent."""
@@ -125,8 +113,10 @@ def storage_errors() -> Iterator[None]:
 class Tables:
     """The tables of one storage account."""
 
-    def __init__(self, service: TableServiceClient, pause: Callable[[float], None] = time.sleep) -> None:
-        self._service, self._pause = service, pause
+    def __init__(
+        self, service: TableServiceClient, pause: Callable[[float], None] = time.sleep, layout: Layout = CURRENT
+    ) -> None:
+        self._service, self._pause, self._layout = service, pause, layout
         self._clients: dict[str, TableClient] = {}
 
     def close(self) -> None:
@@ -168,16 +158,17 @@ class Tables:
 
     def get(self, table: str, partition: str, key: str) -> Stamped | None:
         """One row, or None."""
+        found = self.raw(table, partition, key)
+        return Stamped(self._layout.load(table, found.row), found.etag) if found else None
 
-        def read() -> Stamped | None:
+    def raw(self, table: str, partition: str, key: str) -> Stamped | None:
+        """One row as it is stored, whatever its layout."""
+        with storage_errors():
             try:
                 entity = self._client(table).get_entity(partition, key)
             except ResourceNotFoundError:
                 return None
             return _stamped(entity)
-
-        with storage_errors():
-            return read()
 
     def query(
         self, table: str, partition: str, keys: tuple[str, str], *, limit: int | None = None, select: Sequence[str] = ()
@@ -209,6 +200,8 @@ class Tables:
         self, table: str, text: str, parameters: dict[str, str], limit: int | None, select: Sequence[str]
     ) -> list[Stamped]:
         rows: list[Stamped] = []
+        if self._layout.reshapes(table):
+            select = ()
         with storage_errors():
             try:
                 pages = self._client(table).query_entities(
@@ -218,7 +211,8 @@ class Tables:
                     select=[*select, "V"] if select else None,
                 )
                 for entity in pages:  # the iterator follows continuations, also behind empty pages
-                    rows.append(_stamped(entity))
+                    found = _stamped(entity)
+                    rows.append(Stamped(self._layout.load(table, found.row), found.etag))
                     if limit and len(rows) >= limit:
                         break
             except HttpResponseError as error:
@@ -228,7 +222,7 @@ class Tables:
 
     def insert(self, table: str, row: Row) -> str:
         """Writes a new row and gives its ETag. Raises RowExists."""
-        self_row = _versioned(row)
+        self_row = self._stored(table, row)
 
         def write() -> str:
             try:
@@ -240,7 +234,10 @@ class Tables:
 
     def put(self, table: str, row: Row, etag: str | None = None) -> str:
         """Replaces a row and gives its ETag. With `etag` only if unchanged: RowChanged."""
-        self_row = _versioned(row)
+        return self.put_raw(table, self._stored(table, row), etag)
+
+    def put_raw(self, table: str, self_row: Row, etag: str | None = None) -> str:
+        """The same with a row that says itself of which layout it is."""
 
         def write() -> str:
             client = self._client(table)
@@ -281,7 +278,7 @@ class Tables:
         """All or nothing, in one partition; the ETags, in order. Raises RowExists or RowChanged."""
         if len(operations) > 100:
             raise ValueError("a transaction holds at most 100 operations")
-        batch = [_sdk_operation(operation) for operation in operations]
+        batch = [self._sdk_operation(table, operation) for operation in operations]
 
         def write() -> list[str | None]:
             try:
@@ -297,38 +294,34 @@ class Tables:
 
         return self._creating(table, write)
 
+    def _stored(self, table: str, row: Row) -> Row:
+        return split(self._layout.store(table, row))
+
+    def _sdk_operation(self, table: str, operation: Operation) -> tuple[Any, ...]:
+        match operation:
+            case Insert(row):
+                return ("create", self._stored(table, row))
+            case Put(row, None):
+                return ("upsert", self._stored(table, row), {"mode": UpdateMode.REPLACE})
+            case Put(row, etag):
+                options = {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+                return ("update", self._stored(table, row), options)
+            case Touch(row, None):
+                return ("update", row, {"mode": UpdateMode.MERGE})
+            case Touch(row, etag):
+                options = {"mode": UpdateMode.MERGE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+                return ("update", row, options)
+            case Delete(partition, key, None):
+                return ("delete", {"PartitionKey": partition, "RowKey": key})
+            case Delete(partition, key, etag):
+                options = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+                return ("delete", {"PartitionKey": partition, "RowKey": key}, options)
+
 
 def _table_missing(error: HttpResponseError) -> bool:
     # azure-data-tables gives some errors undecoded: then the code stands in the body only, which str() shows.
     return "TableNotFound" in str(getattr(error, "error_code", "")) or "TableNotFound" in str(error)
 
 
-def _versioned(row: Row) -> Row:
-    return split({"V": SCHEMA_VERSION, **row})
-
-
 def _stamped(entity: Any) -> Stamped:
-    row = join(dict(entity))
-    refuse_newer(row)
-    return Stamped(row, str(entity.metadata.get("etag", "")))
-
-
-def _sdk_operation(operation: Operation) -> tuple[Any, ...]:
-    match operation:
-        case Insert(row):
-            return ("create", _versioned(row))
-        case Put(row, None):
-            return ("upsert", _versioned(row), {"mode": UpdateMode.REPLACE})
-        case Put(row, etag):
-            options = {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
-            return ("update", _versioned(row), options)
-        case Touch(row, None):
-            return ("update", row, {"mode": UpdateMode.MERGE})
-        case Touch(row, etag):
-            options = {"mode": UpdateMode.MERGE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
-            return ("update", row, options)
-        case Delete(partition, key, None):
-            return ("delete", {"PartitionKey": partition, "RowKey": key})
-        case Delete(partition, key, etag):
-            options = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
-            return ("delete", {"PartitionKey": partition, "RowKey": key}, options)
+    return Stamped(join(dict(entity)), str(entity.metadata.get("etag", "")))

@@ -72,9 +72,7 @@ async def _changed(client: GraphClient, link: str | None, permission: str) -> tu
     return True, (await _changed(client, None, permission))[1]
 
 
-async def _read(
-    client: GraphClient, names: list[str], stream: str, permission: str
-) -> tuple[IdSet, list[Problem]]:
+async def _read(client: GraphClient, names: list[str], stream: str, permission: str) -> tuple[IdSet, list[Problem]]:
     """A display name that several groups have excludes the members of all of them: leaving a service account in is the
     smaller harm only if somebody is told.
     """

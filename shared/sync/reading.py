@@ -42,9 +42,7 @@ class Reading:
         self.fresh = resumed is None
         self.checkpoint = resumed or plan.fresh
         self.seen, self.buffer = Seen(), WriteBuffer(control.clock, control.limits)
-        self.leavers = Leavers(
-            stream.record_type, source, store, held, plan, self.checkpoint, control.limits
-        )
+        self.leavers = Leavers(stream.record_type, source, store, held, plan, self.checkpoint, control.limits)
         self.counts = Counts(self.checkpoint.progress)
         self.unannounced: Checkpoint | None = None
         """A delta round's first checkpoint, which only its first batch of rows needs."""

@@ -273,7 +273,9 @@ class OneStream:
         if state.mapping and state.mapping != facts.marks:
             words.append("mapping")
             before, after = fingerprint(sorted(state.mapping.items())), fingerprint(sorted(facts.marks.items()))
-            names = sorted(n for n in state.mapping.keys() | facts.marks.keys() if state.mapping.get(n) != facts.marks.get(n))
+            names = sorted(
+                n for n in state.mapping.keys() | facts.marks.keys() if state.mapping.get(n) != facts.marks.get(n)
+            )
             fields |= {"mappingVersion": (before, after), "attributes": (None, names)}
         if fields:
             name = f"{stream.name}: {' and '.join(words)}"

@@ -62,7 +62,13 @@ class BenchGraph(GraphClient):
     """The token may be any text, so the roles that it would name are said here."""
 
     async def token(self) -> str:
-        claims = base64.urlsafe_b64encode(json.dumps({"roles": [permission.name for permission in USERS.permissions]}).encode()).decode().rstrip("=")
+        claims = (
+            base64.urlsafe_b64encode(
+                json.dumps({"roles": [permission.name for permission in USERS.permissions]}).encode()
+            )
+            .decode()
+            .rstrip("=")
+        )
         return f"x.{claims}.x"
 
 
@@ -142,7 +148,9 @@ def _registry(*, records_only: bool) -> Registry:
     record_type = replace(USERS.record_type, lookups=()) if records_only else USERS.record_type
     jobs = []
     for job in ENTRA_ID.jobs:
-        streams = (replace(s, record_type=record_type) if s.record_type is USERS.record_type else s for s in job.streams)
+        streams = (
+            replace(s, record_type=record_type) if s.record_type is USERS.record_type else s for s in job.streams
+        )
         jobs.append(replace(job, streams=tuple(streams)))
     return Registry((replace(ENTRA_ID, jobs=tuple(jobs)),))
 

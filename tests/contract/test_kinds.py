@@ -29,7 +29,9 @@ TEAM = RecordType(
     "team", "teams", "Team", (LookupRule("team", ("DisplayName",)),),
     card=(("DisplayName", "Title"), ("Mail", "Address")),
 )  # fmt: skip
-DOMAIN = RecordType("domain", "domains", "Domain", (LookupRule("domain", ("DisplayName",)),), card=(("DisplayName", "Name"),))
+DOMAIN = RecordType(
+    "domain", "domains", "Domain", (LookupRule("domain", ("DisplayName",)),), card=(("DisplayName", "Name"),)
+)
 
 TOY = Kind(
     name="toy",

@@ -149,7 +149,9 @@ def test_a_patch_changes_what_it_names_and_null_resets(stack: Stack) -> None:
     _, saved = stack.api("PATCH", path, change, {"If-Match": '"r1"'})
     assert saved["options"]["userThresholdDays"] == 0 and saved["options"]["deviceThresholdDays"] == 60
     assert saved["schedule"]["timeZone"] == "Asia/Tokyo" and saved["schedule"]["startTime"] == "02:00"
-    assert len(saved["jobs"][0]["nextDue"]) == 5 and all(moment.endswith("17:00:00Z") for moment in saved["jobs"][0]["nextDue"])
+    assert len(saved["jobs"][0]["nextDue"]) == 5 and all(
+        moment.endswith("17:00:00Z") for moment in saved["jobs"][0]["nextDue"]
+    )
     bad = stack.api("PATCH", path, {"schedule": {"timeZone": "Mars/Base", "startTime": "25:00"}}, {"If-Match": "*"})
     assert bad[0] == 422
     assert {error["field"] for error in bad[1]["errors"]} == {"schedule.timeZone", "schedule.startTime"}

@@ -227,9 +227,9 @@ def test_sign_ins_come_in_runs_of_their_own(own_stack: Stack) -> None:
     value = shown(tried["id"])
     assert value["value"] == tried["signInActivity"]["lastSignInDateTime"] and "attempt" in value["note"]
     assert (shown(never["id"])["value"], shown(never["id"])["missing"]) == (None, None)
-    assert [
-        r["id"] for r in own_stack.api("GET", f"connectors/{made['connector']}/runs?job=sign-ins")[1]["items"]
-    ] == [run["id"]]
+    assert [r["id"] for r in own_stack.api("GET", f"connectors/{made['connector']}/runs?job=sign-ins")[1]["items"]] == [
+        run["id"]
+    ]
     own_stack.admin("POST", f"/tenants/{own_stack.addresses['tenants']['global']}", {"do": "premium", "on": False})
     other = support.configure(own_stack, connector={"options": {"collectDevices": False}})
     support.run_and_wait(own_stack, other["connector"])

@@ -267,7 +267,9 @@ def test_one_stream_that_is_closed_to_us_quarantines_nothing() -> None:
             run = rig.run(connector)
             assert run.state == "failed"
             assert {stream.name: stream.phase for stream in run.streams} == {"users": "done", "devices": "failed"}
-        assert _row(rig, f"{connector}-directory").failures == 0 and not _row(rig, f"{connector}-directory").quarantined_at
+        assert (
+            _row(rig, f"{connector}-directory").failures == 0 and not _row(rig, f"{connector}-directory").quarantined_at
+        )
     finally:
         rig.close()
 

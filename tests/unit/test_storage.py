@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.errors import Refused, Unavailable
 from shared.storage import bulk
 from shared.storage.connection import from_connection_string
-from shared.storage.tables import refuse_newer
+from shared.storage.layout import CURRENT, Layout
 from shared.storage.wide import LIMIT, join, split
 
 
@@ -63,7 +63,11 @@ def test_an_entity_above_the_limit_is_refused_before_it_is_sent() -> None:
 
 
 def test_a_row_of_a_newer_version_is_refused() -> None:
-    refuse_newer({"V": 1})
+    assert CURRENT.load("Records", {"V": 1}) == {"V": 1}
+    for version in (2, "1", None):
+        with pytest.raises(Unavailable) as refused:
+            CURRENT.load("Records", {"V": version})
+        assert refused.value.code == "schema-too-new"
     with pytest.raises(Unavailable) as refused:
-        refuse_newer({"V": 2})
-    assert refused.value.code == "schema-too-new"
+        Layout(3, {2: {}, 3: {}}).load("Records", {"V": 1})
+    assert refused.value.code == "schema-too-old"
