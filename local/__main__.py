@@ -1,4 +1,9 @@
-"""`python -m local COMMAND`: set-up, the local stack, the demo, tests and checks. Needs Python 3.13 and nothing else."""
+"""`python3 -m local COMMAND`: set-up, the local stack, the demo, tests and checks.
+
+Any Python from 3.9 on starts it. It finds or fetches a Python 3.13 for .venv and goes on there.
+"""
+
+from __future__ import annotations
 
 import argparse
 import sys
@@ -8,7 +13,7 @@ from local import bootstrap
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("setup", help="install what is missing: packages, Node, the storage emulator")
     demo = commands.add_parser("demo", help="run the main job end to end (ONCE=1: then stop)")
@@ -45,26 +50,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse() -> argparse.Namespace:
+    """`test`, `check` and `bench` take any further argument; argparse alone would refuse options that come first."""
+    parser = _parser()
+    options, unknown = parser.parse_known_args()
+    if unknown and not hasattr(options, "rest"):
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    options.rest = unknown + getattr(options, "rest", [])
+    return options
+
+
 def main() -> int:
-    options = _parser().parse_args()
+    options = _parse()
     bootstrap.ensure()
     bootstrap.enter_venv()
-    match options.command:
-        case "setup":
-            print("setup: everything is there")
-            return 0
-        case "demo":
-            from local import demo
+    # Only from here on is this Python 3.13: what needs it is imported below.
+    if options.command == "setup":
+        print("setup: everything is there")
+        return 0
+    if options.command == "demo":
+        from local import demo
 
-            devices = options.people * 6 // 10 if options.devices is None else options.devices
-            return demo.from_environment(options.people, devices, options.port)
-        case "up" | "fault" | "tenant":
-            from local import control
+        devices = options.people * 6 // 10 if options.devices is None else options.devices
+        return demo.from_environment(options.people, devices, options.port)
+    if options.command in ("up", "fault", "tenant"):
+        from local import control
 
-            return control.run(options)
+        return control.run(options)
     from local import checks
 
-    return checks.run(options.command, getattr(options, "rest", []))
+    return checks.run(options.command, options.rest)
 
 
 if __name__ == "__main__":

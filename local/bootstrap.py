@@ -1,7 +1,10 @@
 """Set-up with the standard library alone: a virtual environment, the packages, a Node, the storage emulator.
 
-Each step leaves a mark with the hash of what it was made from, so that a second time costs nothing.
+Each step leaves a mark with the hash of what it was made from, so that a second time costs nothing. Any Python from 3.9 on
+can run this module; the virtual environment is made by a Python 3.13, which `pythons` finds.
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
@@ -9,8 +12,9 @@ import shutil
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
+
+from local import pythons
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -46,19 +50,35 @@ def _run(*command: str | Path, what: str) -> None:
 
 def ensure() -> None:
     """Makes whatever is missing."""
-    if sys.version_info[:2] != (3, 13):
-        sys.exit(f"Rollcall needs Python 3.13; this is {sys.version.split()[0]}. Start it with python3.13.")
+    if not _serves():
+        _environment()
     _packages()
     _azurite()
+
+
+def _entered() -> bool:
+    """Whether this process runs in the virtual environment, on the right Python."""
+    return Path(sys.prefix).resolve() == VENV.resolve() and sys.version_info[:2] == pythons.WANTED
+
+
+def _serves() -> bool:
+    """Whether the virtual environment is there and its Python runs: the one that it was made from may be gone."""
+    return _entered() or pythons.is_wanted(PYTHON)
+
+
+def _environment() -> None:
+    found = pythons.needed(os.environ, sys.executable)
+    if VENV.exists():
+        _say(f".venv holds no {pythons.NAME} that works and is made anew")
+    _run(found, "-I", "-m", "venv", "--clear", VENV, what=f"virtual environment in .venv, made by {found}")
 
 
 def _packages() -> None:
     wanted = ROOT / "local" / "requirements-dev.txt"
     if _made(VENV, wanted):
         return
-    if not PYTHON.exists():
-        venv.create(VENV, with_pip=True)
-        _say("virtual environment in .venv")
+    if not list(VENV.glob("lib/python*/site-packages/pip-*.dist-info")):  # its making was interrupted
+        _run(PYTHON, "-m", "ensurepip", "--upgrade", what="pip")
     _run(
         PYTHON,
         "-m",
@@ -113,5 +133,6 @@ def _azurite() -> None:
 
 def enter_venv() -> None:
     """Goes on in the virtual environment's Python."""
-    if Path(sys.prefix).resolve() != VENV.resolve():
+    if not _entered():
+        sys.stdout.flush()
         os.execv(PYTHON, [str(PYTHON), "-m", "local", *sys.argv[1:]])

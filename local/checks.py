@@ -71,7 +71,7 @@ def _in_step() -> bool:
         dev.write_text(DEV.read_text())
         compile_requirements(app, dev)
         same = app.read_text() == APP.read_text() and dev.read_text() == DEV.read_text()
-    print(f"== requirements: {'ok' if same else 'FAILED: run python3.13 -m local compile'}", flush=True)
+    print(f"== requirements: {'ok' if same else 'FAILED: run python3 -m local compile'}", flush=True)
     return same
 
 

@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         state = json.loads(STATE.read_text())
     except FileNotFoundError:
-        print("No stack is up. Start one with: python3.13 -m local up", file=sys.stderr)
+        print("No stack is up. Start one with: python3 -m local up", file=sys.stderr)
         return 1
     return fault(options, state) if options.command == "fault" else tenant(options, state)
 
