@@ -9,7 +9,7 @@ from typing import Any
 from local import person_text
 from local.stack import Options, Stack
 
-DIRECTORY_RUNS, SIGN_IN_RUNS = "task=directory", "task=sign-ins"
+DIRECTORY_RUNS, SIGN_IN_RUNS = "job=directory", "job=sign-ins"
 """Query options of a connector's runs: of people and devices, and of when people last signed in."""
 _BAR, _LINE = 32, 78
 _COUNTS = (("new", "new"), ("changed", "changed"), ("unchanged", "unchanged"), ("outOfScope", "out of scope"))
