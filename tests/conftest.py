@@ -3,11 +3,15 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from local.stack import Options, Stack
+
+if TYPE_CHECKING:
+    from tests.rig import Rig
 
 # How long an example takes says how busy the machine is, no more.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -69,3 +73,19 @@ def own_stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     started = Stack(Options(journal=journal(), **options)).start()
     yield started
     started.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_rig() -> "Iterator[Rig]":
+    from tests.rig import Rig
+
+    made = Rig(24, page_cap=8)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rig(shared_rig: "Rig") -> "Rig":
+    """A tenant in this process, as new for every test: 24 people, eight a page."""
+    shared_rig.reset()
+    return shared_rig

@@ -75,8 +75,8 @@ class Verdict:
     fresh: dict[str, Candidate]
     going: list[str]
     held: list[str]
-    waiting: frozenset[str]
-    renamed: frozenset[str]
+    waiting: AbstractSet[str]
+    renamed: AbstractSet[str]
 
 
 def is_new(object_id: str, cause: Cause, held: Mapping[str, Held]) -> bool:
@@ -113,7 +113,7 @@ def judge(
         renamed = set()
     may = lately + len(proved) <= limit
     waits = [key for key, c in fresh.items() if key in stored and (c.cause.unproved or not may)]
-    return Verdict(may, fresh, proved if may else [], waits, frozenset(waiting), frozenset(renamed))
+    return Verdict(may, fresh, proved if may else [], waits, waiting, renamed)
 
 
 def _proved(candidates: Mapping[str, Candidate], stored: Container[str]) -> list[str]:

@@ -4,22 +4,18 @@ Lists in id order are a documented scan of one source's partitions; lists by nam
 and single records read exact partitions and row ranges.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from shared.clock import parse_iso
 from shared.connectors.base import Stream
 from shared.connectors.registry import Registry
 from shared.domain.record_type import RecordType, Relation
 from shared.domain.records import Card, Found, Record, Related, Value, record_model
 from shared.domain.run import track_of
 from shared.errors import Invalid, NotFound
-from shared.mapping.attribute import Attribute, Type
 from shared.names import CHANGES, LOOKUP, OUT_OF_SCOPE, RECORDS
 from shared.records.cursors import decode, encode
+from shared.records.merging import added_values, merged, own_values, time_of
 from shared.storage import keys
 from shared.storage.config import ConfigStore
 from shared.storage.layout import Row
@@ -122,22 +118,30 @@ class Records:
         rows = self._rows(record_type, *parts) if parts else []
         if not parts or not rows:
             raise self._not_there(record_type, record_id, parts)
-        values: dict[str, Value] = {}
-        for stamped in rows:
-            _, connector, name = stamped.row["RowKey"].split("|")
-            for track, stream in self._described_by(record_type, connector, name):
-                found = (
-                    self._added(stream, track, connector, parts, stamped.row)
-                    if stream.leader
-                    else self._values(stream, track, connector, stamped.row)
-                )
-                values |= {key: value for key, value in found.items() if key not in values or values[key].missing}
+        values = merged(
+            found
+            for stamped in rows
+            for found in self._described(record_type, parts, stamped.row)
+        )  # fmt: skip
         related = {relation.name: self._related_by(relation, parts[0], values) for relation in record_type.relations}
         return record_model(record_type)(
             id=record_id, source_id=parts[0], object_id=parts[1], values=values, **related,
-            changed_at=max(_time(stamped.row["ChangedAt"]) for stamped in rows),
-            first_seen_at=min(_time(stamped.row["FirstSeenAt"]) for stamped in rows),
+            changed_at=max(time_of(stamped.row["ChangedAt"]) for stamped in rows),
+            first_seen_at=min(time_of(stamped.row["FirstSeenAt"]) for stamped in rows),
         )  # fmt: skip
+
+    def _described(self, record_type: RecordType, parts: tuple[str, str], row: Row) -> Iterator[dict[str, Value]]:
+        """What a row says, and what other streams of the same connector add to it."""
+        source, object_id = parts
+        _, connector, name = row["RowKey"].split("|")
+        for track, stream in self._described_by(record_type, connector, name):
+            state = self._runs.stream(track, stream.name)
+            if not stream.leader:
+                yield own_values(stream, state, connector, row)
+                continue
+            key = keys.record_row(object_id, connector, stream.name)
+            found = self._tables.get(RECORDS, keys.record_partition(source, stream.partition, object_id), key)
+            yield added_values(stream, state, connector, found.row if found else {}, row)
 
     def _described_by(self, record_type: RecordType, connector: str, name: str) -> list[tuple[str, Stream]]:
         """The stream that wrote a row, and those of the same kind that add to its records; each with its track."""
@@ -160,7 +164,7 @@ class Records:
                 row = last[0].row
                 what = "is gone" if row["Kind"] == "removed" else "left the collected scope"
                 return NotFound(
-                    f"The {noun} {row.get('Name') or record_id} {what} since {_time(row['At']):%Y-%m-%d %H:%M} UTC "
+                    f"The {noun} {row.get('Name') or record_id} {what} since {time_of(row['At']):%Y-%m-%d %H:%M} UTC "
                     f"({row.get('Reason')}).",
                     code="gone" if row["Kind"] == "removed" else "out-of-scope",
                     remedy="Its changes are still listed under /changes; tombstones are under /tombstones.",
@@ -170,7 +174,7 @@ class Records:
                 row = stubs[0].row
                 return NotFound(
                     f"The {noun} {record_id} is outside of the collected scope ({row['Reason']}), seen on "
-                    f"{_time(row['Since']):%Y-%m-%d %H:%M} UTC.",
+                    f"{time_of(row['Since']):%Y-%m-%d %H:%M} UTC.",
                     code="out-of-scope",
                     remedy="The source's domains and excluded groups, or the connector's thresholds, leave it out.",
                 )
@@ -198,63 +202,6 @@ class Records:
         card = record_type.card_of(rows[0].row)
         return Related(id=f"{source}~{object_id}", display_name=card.get("DisplayName"), mail=card.get("Mail"))
 
-    def _values(self, stream: Stream, track: str, connector: str, row: Row) -> dict[str, Value]:
-        """What the stream's own row says."""
-        state = self._runs.stream(track, stream.name)
-        changed = as_of = late = _time(row["ChangedAt"])
-        object_id = row["RowKey"].split("|", 1)[0]
-        if state.completed_at and not state.many_unseen and object_id not in state.unseen:
-            as_of = max(changed, parse_iso(state.completed_at))
-            late = max(changed, parse_iso(state.full_at)) if state.full_at else changed
-        values = {}
-        for attribute in stream.attributes:
-            missing = attribute.missing or state.missing.get(attribute.name)
-            if not missing and state.attributes and attribute.name not in state.attributes:
-                missing = "not-requested"  # mapped since the last complete read
-            values[attribute.name] = Value(
-                value=None if missing else _plain(row.get(attribute.column), attribute.type),
-                missing=missing,
-                note=attribute.note if missing else None,
-                attribute=attribute.source[0] if attribute.source else None,
-                connector_id=connector,
-                stream=stream.name,
-                as_of=None if missing else late if attribute.name in stream.not_in_delta else as_of,
-            )
-        return values
-
-    def _added(
-        self, stream: Stream, track: str, connector: str, parts: tuple[str, str], leader: Row
-    ) -> dict[str, Value]:
-        """What a stream adds to the leader's record: with its own times, and its own reasons where it has none."""
-        source, object_id = parts
-        state = self._runs.stream(track, stream.name)
-        key = keys.record_row(object_id, connector, stream.name)
-        found = self._tables.get(RECORDS, keys.record_partition(source, stream.partition, object_id), key)
-        row = found.row if found else {}
-        changed = _time(row["ChangedAt"]) if row else None
-        full = parse_iso(state.full_at) if state.full_at else None
-        newest = parse_iso(state.completed_at) if state.completed_at else None
-        # A read that began after we first saw the object and brought nothing: there is nothing to know of.
-        known = bool(row) or bool(full and full >= _time(leader["FirstSeenAt"]))
-        values = {}
-        for attribute in stream.attributes:
-            missing = None if row else state.missing.get(attribute.name) or (None if known else "not-requested")
-            times = [t for t in (changed, full if attribute.name in stream.not_in_delta else newest) if t]
-            values[attribute.name] = Value(
-                value=None if missing else _plain(row.get(attribute.column), attribute.type), missing=missing,
-                note=_note(attribute, stream, row, missing), attribute=attribute.source[0], connector_id=connector,
-                stream=stream.name, as_of=max(times) if times and not missing else None,
-            )  # fmt: skip
-        return values
-
-
-def _note(attribute: Attribute, stream: Stream, row: Row, missing: str | None) -> str | None:
-    if missing == "not-requested":
-        return stream.unread_note or None
-    if missing:
-        return "Microsoft Graph denied it; the next run asks again."
-    return next((text for column, value, text in attribute.remarks if row.get(column) == value), None)
-
 
 def _card(source: str, object_id: str, card: Mapping[str, Any]) -> Card:
     return Card(
@@ -267,15 +214,3 @@ def _begins(card: Card, folded: str) -> bool:
     """Whether any of the searched values begins with the text: keys hold the first 60 bytes only."""
     values = (card.display_name, card.sign_in_name, card.mail, card.employee_id)
     return any(value and keys.fold(value).startswith(folded) for value in values)
-
-
-def _plain(value: Any, kind: Type) -> Any:
-    if value is None:
-        return None
-    if kind is Type.JSON:
-        return orjson.loads(value)
-    return _time(value).isoformat().replace("+00:00", "Z") if kind is Type.TIME else value
-
-
-def _time(value: Any) -> datetime:
-    return value if isinstance(value, datetime) else parse_iso(str(value))
