@@ -30,6 +30,7 @@ def redact(text: str) -> str:
 
 def install() -> None:
     """Makes every log record of this process pass the redactor; a second time changes nothing."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses, those that need no token included
     make = logging.getLogRecordFactory()
     if getattr(make, "redacts", False):
         return

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from shared.graph.client import GraphClient
+from shared.graph.client import BOM, GraphClient
 
 MOST_AHEAD = 2  # pages that wait as bytes, about 1.5 MB each
 _LINK = re.compile(rb'"@odata\.nextLink"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -72,7 +72,7 @@ def following(page: bytes) -> str | None:
         link = orjson.loads(found.group(1))
     else:
         try:
-            body = orjson.loads(page)
+            body = orjson.loads(page.removeprefix(BOM))
         except orjson.JSONDecodeError:
             return None
         link = body.get("@odata.nextLink") if isinstance(body, dict) else None

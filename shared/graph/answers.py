@@ -35,6 +35,29 @@ class Missing(SourceProblem):
         super().__init__("Microsoft Graph has no such object.", code="graph-not-found", remedy="Check the id.")
 
 
+class NotSent(SourceProblem):
+    """A request that must not be repeated did certainly not leave."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"Microsoft Graph could not be reached ({why}); nothing was sent.",
+            code="graph-not-sent",
+            remedy="Nothing was changed. Check the function app's outbound network, then try again.",
+            transient=True,
+        )
+
+
+class OutcomeUnknown(SourceProblem):
+    """The answer to a request that must not be repeated was lost: it may have been carried out or not."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The answer of Microsoft Graph was lost ({why}).",
+            code="graph-outcome-unknown",
+            remedy="It may have been carried out: look at the object before you ask for it again.",
+        )
+
+
 @dataclass(frozen=True)
 class GraphError:
     """Graph's error body: the outer code, and the deepest inner one."""

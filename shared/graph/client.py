@@ -4,13 +4,9 @@ Parsing pages into the SDK's models costs 3-6 milliseconds a person, orjson on t
 the SDK's handler repeats POST and DELETE and gives up at a Retry-After of 180 seconds.
 """
 
-import functools
-import random
-import ssl
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -19,13 +15,13 @@ import orjson
 from shared.clock import Clock
 from shared.domain.run import Waits
 from shared.errors import SourceProblem
-from shared.graph.answers import Postponed, parse_error, refusal, sign_in_problem
+from shared.graph.answers import NotSent, OutcomeUnknown, Postponed, parse_error, refusal, sign_in_problem
+from shared.graph.connection import Line, connect
+from shared.graph.pacing import Pace
+from shared.graph.waiting import ATTEMPTS, LONGEST_WAIT, STILL_THROTTLED_WAIT, backoff, retry_after, throttled_wait
 from shared.tasks import RightOfWay
 
-_ATTEMPTS = 8
-_LONGEST_WAIT = 3600.0
-_NO_HEADER_WAIT = 5.0
-_STILL_THROTTLED_WAIT = 120.0
+BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +32,24 @@ class Answer:
     headers: dict[str, str]
     content: bytes
 
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether what was asked for may have been done or not: the service failed in the middle."""
+        return self.status >= 500 or self.status == 408
 
-class _Lost(Exception):
-    """No usable answer: the connection broke, or the body did not come whole."""
 
+class Lost(Exception):
+    """No usable answer: the connection broke, or the body did not come whole. `sent`: the request may have arrived."""
 
-@dataclass(eq=False)
-class _Line:
-    """Connections to Graph, and the SDK's adapter over them. `users`: requests under way."""
-
-    adapter: Any
-    http: Any
-    transports: list[Any]
-    users: int = 0
-
-    async def close(self) -> None:
-        await self.http.aclose()
-        for transport in self.transports:  # the one that msgraph-core puts around httpx's does not pass the closing on
-            await transport.aclose()
+    def __init__(self, why: str, *, sent: bool = True) -> None:
+        super().__init__(why)
+        self.sent = sent
 
 
 class GraphClient:
-    """`budget` gives the seconds that this slice still has; `waits` is counted up for the run's report."""
+    """`budget` gives the seconds that this slice still has; `waits` is counted up for the run's report; `pace`, where there
+    is one, is asked before each request.
+    """
 
     def __init__(
         self,
@@ -74,11 +66,11 @@ class GraphClient:
         self._make_credential, self._scope = make_credential, scope
         self._credential = make_credential()
         self._clock, self.waits = clock, waits
-        self.budget: Callable[[], float] = lambda: _LONGEST_WAIT
+        self.budget: Callable[[], float] = lambda: LONGEST_WAIT
+        self.pace: Pace | None = None
         self.way = RightOfWay()
         """Held while a request is being sent or an answer read, for others on this loop to look at."""
-        self._line: _Line | None = None
-        self.pace = None
+        self._line: Line | None = None
 
     async def token(self) -> str:
         """A token for Graph. Raises SourceProblem with the remedy for Entra's refusal."""
@@ -104,9 +96,45 @@ class GraphClient:
         """GET of a page that is parsed later: a whole JSON object, by the look of its end."""
         return await self._request("GET", url, permission, None, None, _whole)
 
+    async def get_answer(self, url: str, permission: str) -> Answer:
+        """GET of what may be a redirection: the answer as it is."""
+        return await self._request("GET", url, permission, None, None, lambda answer: answer, redirects=True)
+
     async def post_json(self, url: str, permission: str, body: Any) -> Any:
         """POST of a request that only reads ($batch); it is repeated like a GET."""
         return await self._request("POST", url, permission, None, body, _parsed)
+
+    async def send_once(self, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        """A request that must not be repeated: it leaves at most once, whatever comes back. Gives the answer, also a
+        refusal. Raises NotSent where it certainly did not leave, OutcomeUnknown where the answer was lost.
+        """
+        import httpx
+
+        url = self._absolute(url)
+        token = await self.token()
+        if self.pace:
+            await self.pace.turn()
+        line = self._line = self._line or self._connect()
+        self.waits.requests += 1
+        sent = {
+            "Authorization": f"Bearer {token}", "Accept": "application/json", "client-request-id": str(uuid.uuid4()),
+            **(headers or {}),
+        }  # fmt: skip
+        content = None if body is None else orjson.dumps(body)
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        line.users += 1
+        try:
+            # Past the SDK's adapter, which sends again where a token is challenged.
+            response = await line.http.request(method, url, headers=sent, content=content)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise NotSent(type(error).__name__) from error
+        except httpx.HTTPError as error:
+            raise OutcomeUnknown(type(error).__name__) from error
+        finally:
+            self.way.release()
+            await self._leave(line)
+        return Answer(response.status_code, dict(response.headers), response.content)
 
     async def _request[T](
         self,
@@ -116,19 +144,21 @@ class GraphClient:
         headers: dict[str, str] | None,
         body: Any,
         read: Callable[[Answer], T],
+        *,
+        redirects: bool = False,
     ) -> T:
         url = self._absolute(url)
         try:
             fresh_token = False
-            for attempt in range(_ATTEMPTS):
+            for attempt in range(ATTEMPTS):
                 if self.pace:
                     await self.pace.turn()
                 self.waits.requests += 1
                 try:
                     answer = await self._send(method, url, headers or {}, body)
-                    if answer.status < 300:
+                    if answer.status < 300 or (redirects and answer.status < 400):
                         return read(answer)
-                except _Lost as lost:
+                except Lost as lost:
                     await self._renew_connections()
                     await self._back_off(attempt, lost)
                     continue
@@ -136,13 +166,10 @@ class GraphClient:
                     fresh_token = True
                     await self._renew_token()
                 elif answer.status == 429:
-                    self.waits.throttled += 1
-                    if attempt == _ATTEMPTS - 1:  # throttling is no failure: the run goes on later
-                        await self._postpone(max(_STILL_THROTTLED_WAIT, _retry_after(answer, self._clock) or 0.0))
                     await self._throttled(answer, attempt)
                 elif answer.status >= 500 and answer.status != 501:
                     await self._renew_connections()  # Microsoft: retry over a new connection, perhaps to another host
-                    if (wait := _retry_after(answer, self._clock)) is not None:
+                    if (wait := retry_after(answer.headers, self._clock)) is not None:
                         await self._wait(wait, retry=True)
                     else:
                         await self._back_off(attempt, None, answer.status)
@@ -175,7 +202,7 @@ class GraphClient:
         self.way.claim()
         line = self._line = self._line or self._connect()
         request = RequestInformation()
-        request.http_method = Method.GET if method == "GET" else Method.POST
+        request.http_method = Method[method]
         request.url = url
         request.headers.add("client-request-id", str(uuid.uuid4()))
         for name, value in {"Accept": "application/json", **headers}.items():
@@ -188,55 +215,24 @@ class GraphClient:
         try:
             response = await line.adapter.send_primitive_async(request, "bytes", {})
         except httpx.HTTPError as error:
-            raise _Lost(type(error).__name__) from error
+            raise Lost(type(error).__name__) from error
         except AzureError as error:
             problem = sign_in_problem(error)
             if problem.transient:
-                raise _Lost("sign-in") from error
+                raise Lost("sign-in", sent=False) from error
             raise problem from error
         finally:
-            line.users -= 1
-            if line is not self._line and not line.users:
-                await line.close()
+            await self._leave(line)
         return Answer(response.status_code, dict(response.headers), response.content)
 
-    def _connect(self) -> _Line:
-        """Builds HTTP client and adapter: every middleware of the SDK but its retry and redirect handlers."""
-        import httpx
-        from kiota_authentication_azure.azure_identity_authentication_provider import (
-            AzureIdentityAuthenticationProvider,
-        )
-        from kiota_http.middleware.options import RedirectHandlerOption, RetryHandlerOption
-        from msgraph.graph_request_adapter import GraphRequestAdapter
-        from msgraph_core.graph_client_factory import GraphClientFactory
+    def _connect(self) -> Line:
+        return connect(self.base_url, self._credential, self._scope, self.way)
 
-        plain = httpx.AsyncClient(
-            timeout=httpx.Timeout(100.0, connect=15.0), verify=_trust(), event_hooks={"request": [self._follow]}
-        )
-        own = [transport for transport in (plain._transport, *plain._mounts.values()) if transport]  # noqa: SLF001 - no other way
-        http = GraphClientFactory.create_with_default_middleware(
-            client=plain,
-            options={
-                RetryHandlerOption.get_key(): RetryHandlerOption(max_retries=0, should_retry=False),
-                RedirectHandlerOption.get_key(): RedirectHandlerOption(should_redirect=False),
-            },
-        )
-        provider = AzureIdentityAuthenticationProvider(
-            self._credential, scopes=[self._scope], allowed_hosts=[urlsplit(self.base_url).hostname or ""]
-        )
-        adapter = GraphRequestAdapter(provider, client=http)
-        adapter.base_url = self.base_url
-        return _Line(adapter, http, own)
-
-    async def _follow(self, request: Any) -> None:
-        request.extensions["trace"] = self._trace
-
-    async def _trace(self, event: str, _info: Any) -> None:
-        """The line's own events: between the last byte sent and the first of the answer nobody has to stand back."""
-        if event.endswith("send_request_body.complete"):
-            self.way.release()
-        elif event.endswith("receive_response_headers.complete"):
-            self.way.claim()
+    async def _leave(self, line: Line) -> None:
+        """A request is over; connections that were renewed meanwhile close behind their last one."""
+        line.users -= 1
+        if line is not self._line and not line.users:
+            await line.close()
 
     async def _renew_connections(self) -> None:
         """The next request goes over new ones; the old ones close behind their last request."""
@@ -251,15 +247,21 @@ class GraphClient:
         self._credential = self._make_credential()
 
     async def _throttled(self, answer: Answer, attempt: int) -> None:
-        wait = _retry_after(answer, self._clock)
-        if wait is None:
-            wait = min(120.0, _NO_HEADER_WAIT * 2**attempt) * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter
+        """Throttling is no failure: after the last attempt the run goes on later."""
+        self.waits.throttled += 1
+        asked = retry_after(answer.headers, self._clock)
+        last = attempt == ATTEMPTS - 1
+        wait = max(STILL_THROTTLED_WAIT, asked or 0.0) if last else throttled_wait(attempt) if asked is None else asked
+        if self.pace:
+            await self.pace.throttled(wait)
+        if last:
+            await self._postpone(wait)
         await self._wait(wait, retry=False)
 
     async def _back_off(self, attempt: int, cause: Exception | None, status: int | None = None) -> None:
-        if attempt == _ATTEMPTS - 1:
+        if attempt == ATTEMPTS - 1:
             raise _unavailable(f"answered {status}" if status else "broke the connection") from cause
-        await self._wait(min(60.0, 0.5 * 2**attempt) * (0.5 + random.random()), retry=True)  # noqa: S311 - jitter
+        await self._wait(backoff(attempt), retry=True)
 
     async def wait_throttled(self, seconds: float) -> None:
         """Waits as Graph asked for inside an answer (the parts of a batch are throttled one by one)."""
@@ -268,7 +270,7 @@ class GraphClient:
 
     async def _wait(self, seconds: float, *, retry: bool) -> None:
         """Waits within the slice, or postpones the run."""
-        seconds = min(seconds, _LONGEST_WAIT)
+        seconds = min(seconds, LONGEST_WAIT)
         if seconds > self.budget():
             await self._postpone(seconds)
         if retry:
@@ -281,7 +283,7 @@ class GraphClient:
 
     async def _postpone(self, seconds: float) -> NoReturn:
         """The run waits outside of a worker, and its report says so."""
-        seconds = min(seconds, _LONGEST_WAIT)
+        seconds = min(seconds, LONGEST_WAIT)
         self.waits.throttle_seconds = round(self.waits.throttle_seconds + seconds, 3)
         raise Postponed(seconds)
 
@@ -290,45 +292,22 @@ class GraphClient:
         await self._credential.close()
 
 
-@functools.cache
-def _trust() -> ssl.SSLContext:
-    """Whom to trust, read once: it takes 50 milliseconds, and connections are renewed after each 503."""
-    import httpx
-
-    return httpx.create_ssl_context()
-
-
 def _parsed(answer: Answer) -> Any:
     try:
-        return orjson.loads(answer.content)
+        return orjson.loads(answer.content.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
-        raise _Lost("incomplete body") from error
+        raise Lost("incomplete body") from error
 
 
 def _whole(answer: Answer) -> bytes:
     if not answer.content.rstrip().endswith(b"}"):
-        raise _Lost("incomplete body")
-    return answer.content
-
-
-def _retry_after(answer: Answer, clock: Clock) -> float | None:
-    """Seconds; the header may hold seconds, a date, or be missing or unreadable (None)."""
-    text = answer.headers.get("retry-after")
-    if not text:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - clock.now()).total_seconds())
-    except (ValueError, TypeError):
-        return None
+        raise Lost("incomplete body")
+    return answer.content.removeprefix(BOM)
 
 
 def _unavailable(what: str) -> SourceProblem:
     return SourceProblem(
-        f"Microsoft Graph {what} {_ATTEMPTS} times in a row.",
+        f"Microsoft Graph {what} {ATTEMPTS} times in a row.",
         code="graph-unavailable",
         remedy="Nothing was lost and nobody was removed; the next run tries again by itself.",
         transient=True,

@@ -1,41 +1,34 @@
-"""Slow services of Graph: one row for each tenant, app and service says who uses it and what was asked lately."""
+"""Slow services of Graph: one row for each tenant, application and service."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import orjson
 
+from shared.domain.pacing import Slot
 from shared.names import STATE
 from shared.storage.tables import Insert, Put, RowChanged, RowExists, Tables
 
 _PARTITION = "slots"
 
 
-@dataclass(frozen=True)
-class Slot:
-    """`holder`: the run that uses it or empty; `recent`: when the last requests left, seconds since 1970."""
-
-    key: str
-    holder: str
-    recent: tuple[float, ...]
-    etag: str = ""
-
-
 class Slots:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def get(self, tenant: str, app: str, service: str) -> Slot:
-        key = f"{tenant}|{app}|{service}"
+    def get(self, tenant: str, application: str, service: str) -> Slot:
+        """As it is stored, or a new one."""
+        key = f"{tenant}|{application}|{service}"
         found = self._tables.get(STATE, _PARTITION, key)
         if found is None:
-            return Slot(key, "", ())
-        return Slot(key, found.row["Holder"], tuple(orjson.loads(found.row["Recent"])), found.etag)
+            return Slot(key)
+        row = found.row
+        return Slot(key, row["Holder"], tuple(orjson.loads(row["Recent"])), float(row["NotBefore"]), found.etag)
 
     def save(self, slot: Slot) -> Slot | None:
         """None where somebody else changed it."""
         row = {
             "PartitionKey": _PARTITION, "RowKey": slot.key, "Holder": slot.holder,
-            "Recent": orjson.dumps(slot.recent).decode(),
+            "Recent": orjson.dumps(slot.recent).decode(), "NotBefore": slot.not_before,
         }  # fmt: skip
         try:
             (etag,) = self._tables.transaction(STATE, [Put(row, slot.etag) if slot.etag else Insert(row)])

@@ -22,8 +22,9 @@ from shared.graph.answers import (
     refusal,
     sign_in_problem,
 )  # fmt: skip
-from shared.graph.client import Answer, GraphClient, _retry_after
+from shared.graph.client import GraphClient
 from shared.graph.credentials import SignIn, token_roles
+from shared.graph.waiting import retry_after
 
 
 class StoppedClock(Clock):
@@ -39,13 +40,13 @@ class StoppedClock(Clock):
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("0", 0.0), ("-3", 0.0), (None, None), ("", None), ("soon", None),
+    [("7", 7.0), (" 1.5 ", 1.5), ("0", 0.0), ("-3", 0.0), ("inf", None), ("nan", None), ("9" * 400, None), (None, None), ("", None), ("soon", None),
      (format_datetime(datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC), usegmt=True), 30.0),
      (format_datetime(datetime(2026, 11, 21, 11, 0, tzinfo=UTC), usegmt=True), 0.0)],
 )  # fmt: skip
 def test_retry_after_may_be_seconds_a_date_or_nothing(header: str | None, seconds: float | None) -> None:
     headers = {} if header is None else {"retry-after": header}
-    assert _retry_after(Answer(429, headers, b""), StoppedClock()) == seconds
+    assert retry_after(headers, StoppedClock()) == seconds
 
 
 @given(st.binary(max_size=200))
