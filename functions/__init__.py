@@ -1,20 +1,29 @@
-"""Triggers only: unpack, call shared, answer. One module a family."""
+"""Triggers only: unpack, call shared, answer. One module a family; each has a group of routes, or makes one."""
 
 import azure.functions as func
 
 from functions import changes, configuration, forecast, meta, records, removals, runs
 from functions.sync import blueprint as sync_blueprint
-from shared import api, redact, wiring
+from shared import redact, wiring
+from shared.api import RouteTable
+from shared.api.blueprint import blueprint
 from shared.connectors import REGISTRY
 from shared.connectors.registry import Registry
 
 redact.install()
-HTTP_MODULES = (changes, meta, removals, runs)  # importing them fills the route table
+
+
+def route_table(registry: Registry = REGISTRY) -> RouteTable:
+    """Every route of the app, for these kinds of connectors."""
+    table = RouteTable(
+        configuration.routes(registry), configuration.other_routes, forecast.routes(registry), runs.routes,
+        records.routes(registry), changes.routes, removals.routes,
+    )  # fmt: skip
+    table.include(meta.routes(table).entries)
+    return table
 
 
 def blueprints(registry: Registry = REGISTRY) -> tuple[func.Blueprint, ...]:
-    """Every function of the app, for these kinds of connectors."""
+    """Every function of the app."""
     wiring.use(registry)
-    for module in (configuration, forecast, records):
-        module.register(registry)
-    return api.blueprint(), sync_blueprint
+    return blueprint(route_table(registry)), sync_blueprint

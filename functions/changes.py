@@ -1,24 +1,17 @@
-"""The change journal: what differed, when, and which run saw it."""
+"""The change journal by time: what differed, when, and which run saw it."""
 
 from datetime import UTC
 
 from functions.models import ChangesQuery
-from shared.api import Call, Reply, route
+from shared.api import Call, Reply, Routes
 from shared.domain.records import Change
-from shared.principal import Role
+from shared.names import Role
 from shared.wiring import app
 
+routes = Routes(tag="Changes", role=Role.READ)
 
-@route(
-    "GET",
-    "changes",
-    role=Role.READ,
-    summary="List changes since a time, oldest first",
-    tag="Changes",
-    query=ChangesQuery,
-    returns=Change,
-    returns_list=True,
-)
+
+@routes.get("changes", "List changes since a time, oldest first", query=ChangesQuery, returns=Change, returns_list=True)
 def list_changes(call: Call) -> Reply:
     """By source and hour; within an hour in no particular order."""
     query: ChangesQuery = call.query

@@ -1,19 +1,29 @@
-"""The configuration API: the same six operations for each of the six kinds."""
-
-from collections.abc import Callable
+"""The configuration API: the same six operations for each of the six kinds of objects."""
 
 from functions.models import DeleteConnectorQuery, PageQuery
-from shared.api import PREFIX, Call, Reply, Route, add_route, route
+from shared.api import Call, Reply, Routes
+from shared.api.surfaces import PREFIX
 from shared.configuration.kinds import ConfigKind, config_kinds
 from shared.connectors.registry import Registry
 from shared.domain.base import Model, is_id
 from shared.domain.configuration import PermissionNeeded
 from shared.domain.run import Run
 from shared.errors import NotFound, foreign_cursor
-from shared.principal import Role
+from shared.names import Role
 from shared.wiring import app
 
-Handler = Callable[[Call], Reply]
+other_routes = Routes(tag="Connectors", role=Role.READ)
+"""What only some kinds have."""
+
+
+def routes(registry: Registry) -> Routes:
+    """The routes of every kind of configuration."""
+    group = Routes(tag="Configuration", role=Role.CONFIGURE)
+    for kind in config_kinds(registry).values():
+        _add_reading(group, kind)
+        _add_writing(group, kind)
+        _add_deleting(group, kind)
+    return group
 
 
 def _etag(model: Model) -> dict[str, str]:
@@ -28,7 +38,20 @@ def object_id(noun: str, call: Call) -> str:
     return given
 
 
-def _handlers(kind: ConfigKind) -> dict[str, Handler]:
+def _names(kind: ConfigKind) -> tuple[str, str, str, str]:
+    """One and many as functions are named, the object with its article, and the tag."""
+    many = kind.path.replace("-", "_")
+    noun = f"{'an' if kind.noun[0] in 'aeiou' else 'a'} {kind.noun}"
+    return many.removesuffix("s"), many, noun, f"{kind.noun.capitalize()}s"
+
+
+def _add_reading(group: Routes, kind: ConfigKind) -> None:
+    one, many, noun, tag = _names(kind)
+
+    @group.get(
+        kind.path, f"List {many.replace('_', ' ')}",
+        name=f"list_{many}", tag=tag, role=Role.READ, query=PageQuery, returns=kind.out, returns_list=True,
+    )  # fmt: skip
     def read_list(call: Call) -> Reply:
         query: PageQuery = call.query
         if query.after and not is_id(query.after):
@@ -38,120 +61,70 @@ def _handlers(kind: ConfigKind) -> dict[str, Handler]:
         items = items[: query.limit]
         return Reply({"items": items, "next": items[-1].id if more else None})  # type: ignore[attr-defined]
 
+    @group.get(
+        f"{kind.path}/{{id}}", f"Read {noun}", name=f"read_{one}", tag=tag, role=Role.READ, returns=kind.out
+    )  # fmt: skip
+    def read(call: Call) -> Reply:
+        found = app().configuration.get(kind, object_id(kind.noun, call))
+        return Reply(found, headers=_etag(found))
+
+
+def _add_writing(group: Routes, kind: ConfigKind) -> None:
+    one, _, noun, tag = _names(kind)
+    item = f"{kind.path}/{{id}}"
+
+    @group.post(
+        kind.path, f"Create {noun}", name=f"create_{one}", tag=tag, body=kind.model, returns=kind.out, status=201
+    )  # fmt: skip
     def create(call: Call) -> Reply:
         made = app().configuration.create(kind, call.body)
         location = f"/{PREFIX}/{kind.path}/{made.id}"  # type: ignore[attr-defined]
         return Reply(made, 201, {"Location": location, **_etag(made)})
 
-    def read(call: Call) -> Reply:
-        found = app().configuration.get(kind, object_id(kind.noun, call))
-        return Reply(found, headers=_etag(found))
-
+    @group.put(
+        item, f"Replace {noun}",
+        name=f"replace_{one}", tag=tag, body=kind.model, returns=kind.out, needs_if_match=True,
+    )  # fmt: skip
     def replace(call: Call) -> Reply:
-        saved = app().configuration.replace(kind, object_id(kind.noun, call), call.body, call.revision())
+        saved = app().configuration.replace(kind, object_id(kind.noun, call), call.body, call.revisions())
         return Reply(saved, headers=_etag(saved))
 
+    @group.patch(
+        item, f"Change fields of {noun}",
+        name=f"patch_{one}", tag=tag, body=kind.model, merge_patch=True, returns=kind.out, needs_if_match=True,
+    )  # fmt: skip
     def patch(call: Call) -> Reply:
-        saved = app().configuration.patch(kind, object_id(kind.noun, call), call.body, call.revision())
+        saved = app().configuration.patch(kind, object_id(kind.noun, call), call.body, call.revisions())
         return Reply(saved, headers=_etag(saved))
 
+
+def _add_deleting(group: Routes, kind: ConfigKind) -> None:
+    one, _, noun, tag = _names(kind)
+    with_records = kind.key == "connector"
+
+    @group.delete(
+        f"{kind.path}/{{id}}", f"Delete {noun}",
+        name=f"delete_{one}", tag=tag, status=204, needs_if_match=True,
+        query=DeleteConnectorQuery if with_records else None,
+        also=((202, Run, "The run that removes its records first"),) if with_records else (),
+    )  # fmt: skip
     def delete(call: Call) -> Reply:
         if call.query and call.query.records:
             return _delete_with_records(object_id(kind.noun, call), call)
-        app().configuration.delete(kind, object_id(kind.noun, call), call.revision())
+        app().configuration.delete(kind, object_id(kind.noun, call), call.revisions())
         return Reply(status=204)
-
-    return {"list": read_list, "create": create, "read": read, "replace": replace, "patch": patch, "delete": delete}
 
 
 def _delete_with_records(connector: str, call: Call) -> Reply:
     """Answers with the run that removes them; the connector shows `deleting` until its end."""
-    document = app().configuration.mark_deleting(connector, call.revision())
+    document = app().configuration.mark_deleting(connector, call.revisions())
     run = app().dispatch.delete_records(document, call.principal.name)
     return Reply(run.shown() if run else None, 202, {"Location": f"/{PREFIX}/runs/{run.id}"} if run else {})
 
 
-def _register(kind: ConfigKind) -> None:
-    handlers = _handlers(kind)
-    one = kind.path.replace("-", "_").removesuffix("s")
-    many = kind.path.replace("-", "_")
-    tag = kind.noun.capitalize() + "s"
-    noun = f"{'an' if kind.noun[0] in 'aeiou' else 'a'} {kind.noun}"
-
-    def add(name: str, method: str, path: str, operation: str, summary: str, **options: object) -> None:
-        role = Role.READ if method == "GET" else Role.CONFIGURE
-        add_route(Route(name, method, path, handlers[operation], role, summary, tag, **options))  # type: ignore[arg-type]
-
-    item = f"{kind.path}/{{id}}"
-    add(
-        f"list_{many}",
-        "GET",
-        kind.path,
-        "list",
-        f"List {many.replace('_', ' ')}",
-        query=PageQuery,
-        returns=kind.out,
-        returns_list=True,
-    )
-    add(
-        f"create_{one}",
-        "POST",
-        kind.path,
-        "create",
-        f"Create {noun}",
-        body=kind.model,
-        returns=kind.out,
-        status=201,
-    )
-    add(f"read_{one}", "GET", item, "read", f"Read {noun}", returns=kind.out)
-    add(
-        f"replace_{one}",
-        "PUT",
-        item,
-        "replace",
-        f"Replace {noun}",
-        body=kind.model,
-        returns=kind.out,
-        needs_if_match=True,
-    )
-    add(
-        f"patch_{one}",
-        "PATCH",
-        item,
-        "patch",
-        f"Change fields of {noun}",
-        body=kind.model,
-        merge_patch=True,
-        returns=kind.out,
-        needs_if_match=True,
-    )
-    query = DeleteConnectorQuery if kind.key == "connector" else None
-    also = ((202, Run, "The run that removes its records first"),) if kind.key == "connector" else ()
-    add(
-        f"delete_{one}",
-        "DELETE",
-        item,
-        "delete",
-        f"Delete {noun}",
-        status=204,
-        needs_if_match=True,
-        query=query,
-        also=also,
-    )
-
-
-def register(registry: Registry) -> None:
-    """Adds the routes of every kind of configuration."""
-    for kind in config_kinds(registry).values():
-        _register(kind)
-
-
-@route(
-    "GET",
+@other_routes.get(
     "connectors/{id}/permissions",
-    role=Role.READ,
-    summary="List the application permissions that a connector needs as it is configured",
-    tag="Connectors",
+    "List the application permissions that a connector needs as it is configured",
     query=PageQuery,
     returns=PermissionNeeded,
     returns_list=True,
@@ -165,11 +138,9 @@ def list_connector_permissions(call: Call) -> Reply:
     return Reply({"items": needed[start:end], "next": str(end) if end < len(needed) else None})
 
 
-@route(
-    "GET",
+@other_routes.get(
     "credentials/{id}/certificate",
-    role=Role.READ,
-    summary="Download a credential's public certificate",
+    "Download a credential's public certificate",
     tag="Credentials",
     content_type="application/x-pem-file",
 )

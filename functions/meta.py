@@ -1,14 +1,13 @@
 """Health, and the API's own description."""
 
 from shared import settings as app_settings
-from shared.api import Call, Reply, route
+from shared.api import Call, Reply, Routes, RouteTable
 from shared.domain.health import Health
 from shared.errors import Unavailable
-from shared.principal import Role
+from shared.names import Role
 from shared.wiring import app
 
 
-@route("GET", "health", role=None, summary="Whether the app can work", tag="Meta", returns=Health)
 def health(call: Call) -> Reply:
     """Open to everybody, so it says no more than ok or the code of what is wrong."""
     settings = app_settings.load()
@@ -23,16 +22,22 @@ def health(call: Call) -> Reply:
     return Reply(Health(status="ok" if healthy else "degraded", checks=checks), 200 if healthy else 503)
 
 
-@route("GET", "openapi.json", role=Role.READ, summary="This API as OpenAPI 3.1", tag="Meta")
-def read_openapi(call: Call) -> Reply:
-    from shared.openapi import document
+def routes(table: RouteTable) -> Routes:
+    """What describes the app, its table of routes included."""
+    group = Routes(tag="Meta", role=Role.READ)
+    group.add("GET", "health", "Whether the app can work", health, role=None, returns=Health)
 
-    return Reply(document())
+    @group.get("openapi.json", "This API as OpenAPI 3.1")
+    def read_openapi(call: Call) -> Reply:
+        from shared.api.openapi import document
 
+        return Reply(document(table))
 
-@route("GET", "docs", role=Role.READ, summary="This API as a page", tag="Meta", content_type="text/html")
-def read_docs(call: Call) -> Reply:
-    from shared.docs_page import page
+    @group.get("docs", "This API as a page", content_type="text/html")
+    def read_docs(call: Call) -> Reply:
+        from shared.api.docs_page import page
 
-    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
-    return Reply(page(), headers=headers, content_type="text/html")
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
+        return Reply(page(table), headers=headers, content_type="text/html")
+
+    return group

@@ -1,23 +1,17 @@
 """Removals that wait for a person, and what is kept of objects that are gone."""
 
 from functions.models import Decision, PageQuery, TombstonesQuery
-from shared.api import PREFIX, Call, Reply, route
+from shared.api import Call, Reply, Routes
+from shared.api.surfaces import PREFIX
 from shared.domain.records import Hold, HoldItem, Tombstone
 from shared.domain.run import Run
-from shared.principal import Role
+from shared.names import Role
 from shared.wiring import app
 
+routes = Routes(tag="Removals", role=Role.READ)
 
-@route(
-    "GET",
-    "holds",
-    role=Role.READ,
-    summary="List removals that wait for a person",
-    tag="Removals",
-    query=PageQuery,
-    returns=Hold,
-    returns_list=True,
-)
+
+@routes.get("holds", "List removals that wait for a person", query=PageQuery, returns=Hold, returns_list=True)
 def list_holds(call: Call) -> Reply:
     """One for each stream, explained by cause."""
     query: PageQuery = call.query
@@ -26,20 +20,13 @@ def list_holds(call: Call) -> Reply:
     return Reply({"items": page, "next": page[-1].id if len(found) > query.limit else None})
 
 
-@route("GET", "holds/{id}", role=Role.READ, summary="Read what waits in one stream", tag="Removals", returns=Hold)
+@routes.get("holds/{id}", "Read what waits in one stream", returns=Hold)
 def read_hold(call: Call) -> Reply:
     return Reply(app().removals.hold(call.path["id"]))
 
 
-@route(
-    "GET",
-    "holds/{id}/items",
-    role=Role.READ,
-    summary="List the objects whose removal waits",
-    tag="Removals",
-    query=PageQuery,
-    returns=HoldItem,
-    returns_list=True,
+@routes.get(
+    "holds/{id}/items", "List the objects whose removal waits", query=PageQuery, returns=HoldItem, returns_list=True
 )
 def list_hold_items(call: Call) -> Reply:
     query: PageQuery = call.query
@@ -47,12 +34,10 @@ def list_hold_items(call: Call) -> Reply:
     return Reply({"items": items, "next": following})
 
 
-@route(
-    "POST",
+@routes.post(
     "holds/{id}/confirm",
+    "Confirm held removals: a run asks for each once more, then removes it",
     role=Role.OPERATE,
-    summary="Confirm held removals: a run asks for each once more, then removes it",
-    tag="Removals",
     body=Decision,
     returns=Run,
     status=202,
@@ -63,12 +48,10 @@ def confirm_hold(call: Call) -> Reply:
     return Reply(run.shown(), 202, {"Location": f"/{PREFIX}/runs/{run.id}"})
 
 
-@route(
-    "POST",
+@routes.post(
     "holds/{id}/reject",
+    "Reject held removals: the records are kept until the objects are there again",
     role=Role.OPERATE,
-    summary="Reject held removals: the records are kept until the objects are there again",
-    tag="Removals",
     body=Decision,
     returns=Hold,
 )
@@ -77,12 +60,9 @@ def reject_hold(call: Call) -> Reply:
     return Reply(app().removals.hold(call.path["id"]))
 
 
-@route(
-    "GET",
+@routes.get(
     "tombstones",
-    role=Role.READ,
-    summary="List objects that are gone, with date and reason",
-    tag="Removals",
+    "List objects that are gone, with date and reason",
     query=TombstonesQuery,
     returns=Tombstone,
     returns_list=True,

@@ -1,14 +1,17 @@
 """Runs: start one now, follow it, cancel it."""
 
 from functions.models import PageQuery, RunNowQuery, RunsQuery
-from shared.api import PREFIX, Call, Reply, route
+from shared.api import Call, Reply, Routes
+from shared.api.surfaces import PREFIX
 from shared.domain.base import is_id
 from shared.domain.document import Document
 from shared.domain.receipt import Receipt
-from shared.domain.run import DELETE, INSTALLATION, PURGE, Run, split_run_id, track_of
+from shared.domain.run import DELETE, INSTALLATION, PURGE, Run, RunRow, split_run_id, track_of
 from shared.errors import NotFound, foreign_cursor
-from shared.principal import Role
+from shared.names import Role
 from shared.wiring import app
+
+routes = Routes(tag="Runs", role=Role.READ)
 
 
 def _connector(call: Call) -> Document:
@@ -19,12 +22,17 @@ def _connector(call: Call) -> Document:
     return found
 
 
-@route(
-    "POST",
+def _run(call: Call) -> RunRow:
+    run = app().runs.get(call.path["id"])
+    if run is None:
+        raise NotFound(f"There is no run with the id {call.path['id']}.")
+    return run
+
+
+@routes.post(
     "connectors/{id}/runs",
+    "Run a connector now",
     role=Role.OPERATE,
-    summary="Run a connector now",
-    tag="Runs",
     query=RunNowQuery,
     returns=Run,
     status=202,
@@ -37,12 +45,9 @@ def run_connector(call: Call) -> Reply:
     return Reply(run.shown(), 202 if new else 200, {"Location": f"/{PREFIX}/runs/{run.id}"})
 
 
-@route(
-    "GET",
+@routes.get(
     "connectors/{id}/runs",
-    role=Role.READ,
-    summary="List the runs of a connector, newest first",
-    tag="Runs",
+    "List the runs of a connector, newest first",
     query=RunsQuery,
     returns=Run,
     returns_list=True,
@@ -62,12 +67,9 @@ def _page(track: str, query: PageQuery) -> Reply:
     return Reply({"items": [run.shown() for run in runs], "next": runs[-1].id if more else None})
 
 
-@route(
-    "GET",
+@routes.get(
     "purges",
-    role=Role.READ,
-    summary="List the daily runs that remove what is older than it is kept, newest first",
-    tag="Runs",
+    "List the daily runs that remove what is older than it is kept, newest first",
     query=PageQuery,
     returns=Run,
     returns_list=True,
@@ -76,41 +78,31 @@ def list_purges(call: Call) -> Reply:
     return _page(track_of(INSTALLATION, PURGE), call.query)
 
 
-@route("GET", "runs/{id}", role=Role.READ, summary="Read a run, also while it goes on", tag="Runs", returns=Run)
+@routes.get("runs/{id}", "Read a run, also while it goes on", returns=Run)
 def read_run(call: Call) -> Reply:
-    run = app().runs.get(call.path["id"])
-    if run is None:
-        raise NotFound(f"There is no run with the id {call.path['id']}.")
-    return Reply(run.shown())
+    return Reply(_run(call).shown())
 
 
-@route(
-    "GET",
+@routes.get(
     "runs/{id}/receipt",
-    role=Role.READ,
-    summary="Read what a run can prove: counts, permissions, subscriptions, what is missing and why",
-    tag="Runs",
+    "Read what a run can prove: counts, permissions, subscriptions, what is missing and why",
     returns=Receipt,
 )
 def read_receipt(call: Call) -> Reply:
-    run = app().runs.get(call.path["id"])
-    if run is None:
-        raise NotFound(f"There is no run with the id {call.path['id']}.")
+    run = _run(call)
     receipt = app().runs.receipt(run)
     if receipt is None:
         raise NotFound(
-            f"The run {call.path['id']} has no receipt.",
+            f"The run {run.id} has no receipt.",
             remedy="A run has one from the end of its first stream, or of itself, on; runs that remove rows have none.",
         )
     return Reply(receipt)
 
 
-@route(
-    "POST",
+@routes.post(
     "runs/{id}/cancel",
+    "Cancel a run; it stops within a page or two seconds",
     role=Role.OPERATE,
-    summary="Cancel a run; it stops within a page or two seconds",
-    tag="Runs",
     returns=Run,
     status=202,
 )

@@ -6,11 +6,11 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 import orjson
 
 from shared.errors import Forbidden, Unauthenticated, Unavailable
+from shared.names import Role
 from shared.settings import Settings, is_loopback
 
 HEADER = "x-ms-client-principal"
@@ -18,15 +18,6 @@ _MOST_HEADER = 64 * 1024
 _ROLE_CLAIMS = ("roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role")
 _OBJECT_CLAIMS = ("oid", "http://schemas.microsoft.com/identity/claims/objectidentifier")
 _NAME_CLAIMS = ("preferred_username", "name", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name")
-
-
-class Role(StrEnum):
-    """App roles of the enterprise application. None of them includes another."""
-
-    READ = "Rollcall.Read"
-    OPERATE = "Rollcall.Operate"
-    CONFIGURE = "Rollcall.Configure"
-    ACT = "Rollcall.Act"
 
 
 @dataclass(frozen=True)
@@ -37,6 +28,9 @@ class Principal:
     name: str
     roles: frozenset[str]
     application: bool = False
+
+
+ANYBODY = Principal("anonymous", "anonymous", frozenset())
 
 
 def identify(settings: Settings, headers: Mapping[str, str], url: str) -> Principal:

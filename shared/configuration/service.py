@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 
 from shared.clock import Clock, iso
@@ -76,10 +77,10 @@ class Configuration:
         self._in_step(kind, document)
         return self._out(kind, self._document(kind, object_id))
 
-    def replace(self, kind: ConfigKind, object_id: str, model: Model, revision: int | None) -> Model:
-        """`revision`: the one that the caller read; None overwrites whatever is there."""
+    def replace(self, kind: ConfigKind, object_id: str, model: Model, revisions: frozenset[int] | None) -> Model:
+        """`revisions`: those that the caller may have read; None overwrites whatever is there."""
         before = self._document(kind, object_id)
-        self._check_revision(before, revision)
+        self._check_revision(before, revisions)
         _refuse_deleting(before)
         if object_id == CLOUD_SERVER_ID and getattr(model, "name", "") != before.name:
             raise _built_in()
@@ -96,24 +97,26 @@ class Configuration:
             self._retire(object_id, old)
         return self._out(kind, self._document(kind, object_id))
 
-    def patch(self, kind: ConfigKind, object_id: str, change: dict[str, Any], revision: int | None) -> Model:
+    def patch(
+        self, kind: ConfigKind, object_id: str, change: dict[str, Any], revisions: frozenset[int] | None
+    ) -> Model:
         """Merges the change (RFC 7396) into the object and replaces it."""
         before, model = self.proposed(kind, object_id, change)
-        return self.replace(kind, object_id, model, before.revision if revision is None else revision)
+        return self.replace(kind, object_id, model, revisions or frozenset((before.revision,)))
 
     def proposed(self, kind: ConfigKind, object_id: str, change: dict[str, Any]) -> tuple[Document, Model]:
         """The object as it is, and as the change would make it. Raises NotFound, Invalid."""
         before = self._document(kind, object_id)
         merged = merge(before.body, change)
         try:
-            model = kind.model.model_validate(merged)
+            model = kind.model.model_validate_json(orjson.dumps(merged), strict=True)
         except ValidationError as error:
             raise Invalid(f"The {kind.noun} would not be valid.", fields=field_errors(error)) from error
         return before, model
 
-    def delete(self, kind: ConfigKind, object_id: str, revision: int | None) -> None:
+    def delete(self, kind: ConfigKind, object_id: str, revisions: frozenset[int] | None) -> None:
         before = self._document(kind, object_id)
-        self._check_revision(before, revision)
+        self._check_revision(before, revisions)
         if object_id == CLOUD_SERVER_ID:
             raise _built_in()
         _refuse_deleting(before)
@@ -134,11 +137,11 @@ class Configuration:
             with contextlib.suppress(Unavailable):  # unused from here on; the vault's own expiry and a retry clean up
                 self._vault.delete(secrets.secret_name(object_id))
 
-    def mark_deleting(self, object_id: str, revision: int | None) -> Document:
+    def mark_deleting(self, object_id: str, revisions: frozenset[int] | None) -> Document:
         """Takes a connector out of use; its records are removed by a run, and with the last one it goes itself."""
         kind = self.kinds["connector"]
         before = self._document(kind, object_id)
-        self._check_revision(before, revision)
+        self._check_revision(before, revisions)
         if before.deleting:
             return before
         system, body = {**before.system, "deleting": True}, {**before.body, "active": False}
@@ -266,9 +269,10 @@ class Configuration:
                 if user_kind == "connector":
                     self._halt(user, "crawl switched off at the source")
 
-    def _check_revision(self, before: Document, revision: int | None) -> None:
-        if revision is not None and revision != before.revision:
-            raise Changed(f"You read revision {revision}; it is at revision {before.revision} now.")
+    def _check_revision(self, before: Document, revisions: frozenset[int] | None) -> None:
+        if revisions is not None and before.revision not in revisions:
+            read = " or ".join(map(str, sorted(revisions)))
+            raise Changed(f"You read revision {read}; it is at revision {before.revision} now.")
 
     def _ensure_cloud_server(self, kind: ConfigKind) -> None:
         if kind.key != "connectorServer" or self._store.get(kind.key, CLOUD_SERVER_ID):

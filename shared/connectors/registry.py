@@ -5,6 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import Field, ValidationInfo, WrapValidator, create_model
 
 from shared.connectors.base import Job, Kind, Stream
@@ -60,7 +61,9 @@ class Registry:
         kind = self.kinds.get(info.data.get("kind", ""))
         if kind is None:
             kind = next(iter(self.kinds.values()))  # the kind itself is refused already
-        return value if isinstance(value, kind.options) else kind.options.model_validate(value)
+        if isinstance(value, kind.options):
+            return value
+        return kind.options.model_validate_json(orjson.dumps(value), strict=info.mode == "json")
 
     def connector(self, document: Document) -> ConnectorIn:
         """The connector that a stored document configures."""

@@ -4,19 +4,21 @@ import ast
 import base64
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import azure.functions as func
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from functions import blueprints
-from shared import api
-from shared.openapi import document
-from shared.principal import Role
+from functions import route_table
+from shared.api import Reply, Route
+from shared.api.blueprint import endpoint
+from shared.api.openapi import document
+from shared.names import Role
 
 ROOT = Path(__file__).resolve().parents[2]
-blueprints()  # fills the route table
+TABLE = route_table()
 ROLES = [role.value for role in Role]
 
 
@@ -32,25 +34,17 @@ def _principal(roles: list[str], *, application: bool) -> str:
     return base64.b64encode(json.dumps(body).encode()).decode()
 
 
-def _request(route: api.Route, headers: dict[str, str], url: str = "https://rollcall.example") -> func.HttpRequest:
+def _request(route: Route, headers: dict[str, str], url: str = "https://rollcall.example") -> func.HttpRequest:
     path = route.path.replace("{id}", "0")
     return func.HttpRequest(
         method=route.method, url=f"{url}/api/v1/{path}", headers=headers, params={}, route_params={"id": "0"}, body=b""
     )
 
 
-def _reached(route: api.Route, headers: dict[str, str], url: str = "https://rollcall.example") -> str:
+def _reached(route: Route, headers: dict[str, str], url: str = "https://rollcall.example") -> str:
     """`handler` when the request got as far as the handler, else the code of the refusal."""
-    plain = api.Route(
-        **{
-            **route.__dict__,
-            "handler": lambda _call: api.Reply({"reached": True}),
-            "query": None,
-            "body": None,
-            "status": 200,
-        }
-    )
-    response = api.respond(lambda: api.handle(plain, _request(route, headers, url)))
+    plain = replace(route, handler=lambda _call: Reply({"reached": True}), query=None, body=None, status=200)
+    response = endpoint(plain)(_request(route, headers, url))
     body = json.loads(response.get_body())
     return "handler" if body.get("reached") else body["code"]
 
@@ -64,10 +58,10 @@ def azure(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize("application", [False, True], ids=["person", "application"])
-@pytest.mark.parametrize("name", sorted(api.ROUTES))
+@pytest.mark.parametrize("name", sorted(TABLE.routes))
 def test_each_route_takes_its_own_role_and_no_other(azure: pytest.MonkeyPatch, name: str, application: bool) -> None:
     azure.setenv("WEBSITE_AUTH_ENABLED", "True")
-    route = api.ROUTES[name]
+    route = TABLE[name]
     for role in ROLES:
         headers = {"X-MS-CLIENT-PRINCIPAL": _principal([role], application=application)}
         allowed = route.role is None or route.role.value == role
@@ -78,9 +72,9 @@ def test_each_route_takes_its_own_role_and_no_other(azure: pytest.MonkeyPatch, n
     assert _reached(route, {}) == ("handler" if route.role is None else "not-signed-in")
 
 
-@pytest.mark.parametrize("name", sorted(api.ROUTES))
+@pytest.mark.parametrize("name", sorted(TABLE.routes))
 def test_without_platform_authentication_only_health_answers(azure: pytest.MonkeyPatch, name: str) -> None:
-    route = api.ROUTES[name]
+    route = TABLE[name]
     forged = {"X-MS-CLIENT-PRINCIPAL": _principal(ROLES, application=False)}
     assert _reached(route, forged) == ("handler" if route.role is None else "authentication-off")
     azure.setenv("ROLLCALL_DEVELOPMENT_PRINCIPAL", ",".join(ROLES))
@@ -93,10 +87,10 @@ def test_the_development_principal_is_for_this_machine_only(monkeypatch: pytest.
     for name in ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "WEBSITE_AUTH_ENABLED", "ROLLCALL_CLOUD_ENDPOINTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ROLLCALL_DEVELOPMENT_PRINCIPAL", "Rollcall.Read")
-    route = api.ROUTES["list_people"]
+    route = TABLE["list_people"]
     assert _reached(route, {}, "http://127.0.0.1:7071") == "handler"
     assert _reached(route, {}, "https://rollcall.example") == "authentication-off"
-    assert _reached(api.ROUTES["create_organization"], {}, "http://127.0.0.1:7071") == "role-missing"
+    assert _reached(TABLE["create_organization"], {}, "http://127.0.0.1:7071") == "role-missing"
 
 
 @pytest.mark.parametrize(
@@ -118,14 +112,14 @@ def test_a_principal_header_that_the_platform_did_not_write_is_refused(
     azure: pytest.MonkeyPatch, text: str, code: str
 ) -> None:
     azure.setenv("WEBSITE_AUTH_ENABLED", "True")
-    assert _reached(api.ROUTES["list_people"], {"X-MS-CLIENT-PRINCIPAL": text}) == code
+    assert _reached(TABLE["list_people"], {"X-MS-CLIENT-PRINCIPAL": text}) == code
 
 
 def test_the_description_is_valid_openapi_3_1_and_names_every_route() -> None:
-    described = document()
+    described = document(TABLE)
     assert list(OpenAPIV31SpecValidator(described).iter_errors()) == []
     operations = {op["operationId"] for path in described["paths"].values() for op in path.values()}
-    assert operations == set(api.ROUTES)
+    assert operations == set(TABLE.routes)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +132,7 @@ def test_the_description_is_valid_openapi_3_1_and_names_every_route() -> None:
     ],
 )
 def test_the_description_has_every_good_answer(method: str, path: str, answers: dict[str, str | None]) -> None:
-    found = document()["paths"][f"/api/v1/{path}"][method]["responses"]
+    found = document(TABLE)["paths"][f"/api/v1/{path}"][method]["responses"]
     for status, model in answers.items():
         schema = found[status].get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
         assert schema.rpartition("/")[2] == (model or "")
@@ -148,7 +142,7 @@ def test_the_description_has_every_good_answer(method: str, path: str, answers: 
 def test_every_field_of_every_model_says_what_it_means() -> None:
     silent = [
         f"{name}.{field}"
-        for name, schema in document()["components"]["schemas"].items()
+        for name, schema in document(TABLE)["components"]["schemas"].items()
         if name not in ("Problem", "Card", "Related", "Record")
         for field, value in schema.get("properties", {}).items()
         if not value.get("description") and "$ref" not in value
@@ -157,7 +151,7 @@ def test_every_field_of_every_model_says_what_it_means() -> None:
 
 
 def test_secrets_are_write_only() -> None:
-    schemas = document()["components"]["schemas"]
+    schemas = document(TABLE)["components"]["schemas"]
     for field in ("clientSecret", "certificate"):
         assert any(option.get("writeOnly") for option in schemas["CredentialIn"]["properties"][field]["anyOf"])
     assert "clientSecret" not in schemas["CredentialOut"]["properties"]

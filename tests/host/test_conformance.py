@@ -8,12 +8,11 @@ from typing import Any
 
 import azure.functions as func
 
-from functions import blueprints
+from functions import route_table
 from local.bootstrap import ROOT
 from local.processes import clean_environment
-from shared import api
 
-blueprints()  # fills the route table
+TABLE = route_table()
 
 # No storage, no vault, no authentication: what is shown is that each function is indexed, takes its trigger's data and
 # ends the way it should when everything it needs is missing.
@@ -67,12 +66,12 @@ def _conform() -> dict[str, list[Any]]:
 def test_every_function_is_indexed_and_invoked_by_microsofts_worker_library() -> None:
     found = _conform()
     http = {name: entry for name, entry in found.items() if entry[0] == "httptrigger"}
-    assert set(http) == {*api.ROUTES, "no_such_address"}
+    assert set(http) == {*TABLE.routes, "no_such_address"}
     for name, (_, route, result) in http.items():
         expected = [503, None] if name == "health" else [503, "authentication-off"]
         assert result == expected, (name, result)
-        if name in api.ROUTES:
-            assert route == f"api/v1/{api.ROUTES[name].path}"
+        if name in TABLE.routes:
+            assert route == f"api/v1/{TABLE[name].path}"
     others = {name: entry for name, entry in found.items() if name not in http}
     assert set(others) == {"tick", "run_slice", "run_failed"}
     for name, (_, _, result) in others.items():

@@ -48,7 +48,7 @@ def test_bad_requests_are_told_apart(stack: Stack) -> None:
     _problem(_raw(stack, "GET", "organizations/../../etc"), 404, "not-found")
     wrong = _raw(stack, "DELETE", "organizations")
     _problem(wrong, 405, "method-not-allowed")
-    assert wrong[2]["allow"] == "GET, POST"
+    assert wrong[2]["allow"] == "GET, HEAD, POST"
     _problem(_raw(stack, "GET", "organizations?colour=red"), 422, "invalid-fields")
     _problem(_raw(stack, "GET", "organizations?limit=0"), 422, "invalid-fields")
 

@@ -1,12 +1,13 @@
 """OpenAPI 3.1, derived from the route table and its models."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
-from shared.api import PREFIX, ROUTES, Route
+from shared.api.routes import Route, RouteTable
+from shared.api.surfaces import JSON
 
 _REF = "#/components/schemas/{model}"
 _PROBLEM = {
@@ -33,9 +34,9 @@ _PROBLEM = {
 }
 
 
-def _schemas() -> tuple[dict[Any, Any], dict[str, Any]]:
+def _schemas(routes: list[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
     wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {}
-    for route in ROUTES.values():
+    for route in routes:
         for model in (route.query, route.body):
             if model is not None:
                 wanted[model, "validation"] = None
@@ -46,13 +47,14 @@ def _schemas() -> tuple[dict[Any, Any], dict[str, Any]]:
     return refs, definitions.get("$defs", {})
 
 
-@cache
-def document() -> dict[str, Any]:
-    """The whole description; made once a process."""
-    refs, schemas = _schemas()
+@lru_cache(4)
+def document(table: RouteTable) -> dict[str, Any]:
+    """The whole description of the JSON surface; made once a table."""
+    routes = table.on(JSON)
+    refs, schemas = _schemas(routes)
     paths: dict[str, Any] = {}
-    for route in ROUTES.values():
-        paths.setdefault(f"/{PREFIX}/{route.path}", {})[route.method.lower()] = _operation(route, refs, schemas)
+    for route in routes:
+        paths.setdefault(f"/{route.address}", {})[route.method.lower()] = _operation(route, refs, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -103,9 +105,9 @@ def _operation(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> d
 
 
 def _parameters(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:
-    parameters: list[dict[str, Any]] = []
-    if "{id}" in route.path:
-        parameters.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string"}})
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in route.parameters
+    ]
     if route.needs_if_match:
         text = "The ETag that was read, or * to overwrite whatever is there."
         parameters.append(

@@ -1,11 +1,12 @@
 """The API's description as one readable page: no scripts, nothing from another host."""
 
 import json
-from functools import cache
+from functools import lru_cache
 from html import escape
 from typing import Any
 
-from shared.openapi import document
+from shared.api.openapi import document
+from shared.api.routes import RouteTable
 
 _STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}
@@ -16,10 +17,10 @@ details{margin:.4rem 0;border:1px solid #8884;border-radius:6px;padding:.4rem .8
 """
 
 
-@cache
-def page() -> str:
-    """HTML, made once a process."""
-    described = document()
+@lru_cache(4)
+def page(table: RouteTable) -> str:
+    """HTML, made once a table."""
+    described = document(table)
     tags: dict[str, list[str]] = {}
     for path, operations in described["paths"].items():
         for method, operation in operations.items():

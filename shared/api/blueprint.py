@@ -1,0 +1,99 @@
+"""Every route as an HTTP function of its own, and one a surface that answers for addresses and methods that are not there."""
+
+from collections.abc import Callable
+from urllib.parse import unquote
+
+import azure.functions as func
+
+from shared import settings as app_settings
+from shared.api.answering import Reply, respond, without_body
+from shared.api.bodies import read_form, read_json, read_query, validate_form
+from shared.api.calls import Call
+from shared.api.csrf import FIELD
+from shared.api.routes import Route, RouteTable
+from shared.api.surfaces import PREFIX, Surface
+from shared.errors import MethodNotAllowed, NotFound
+from shared.principal import ANYBODY, Principal, identify, require
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+Endpoint = Callable[[func.HttpRequest], func.HttpResponse]
+
+
+def blueprint(table: RouteTable) -> func.Blueprint:
+    made = func.Blueprint()
+    for route in table:
+        methods = ["GET", "HEAD"] if route.method == "GET" else [route.method]
+        _register(made, route.name, route.address, methods, endpoint(route))
+    for surface in table.surfaces():
+        name = "no_such_address" if surface.prefix == PREFIX else "no_such_page"
+        _register(made, name, f"{surface.catch_all}/{{*path}}", _METHODS, _explaining(table, surface))
+    return made
+
+
+def _register(made: func.Blueprint, name: str, path: str, methods: list[str], called: Endpoint) -> None:
+    called.__name__ = name
+    routed = made.route(route=path, methods=methods, auth_level=func.AuthLevel.ANONYMOUS)(called)
+    made.function_name(name)(routed)
+
+
+def endpoint(route: Route) -> Endpoint:
+    """The function that answers for a route."""
+
+    def answer(req: func.HttpRequest) -> func.HttpResponse:
+        response = respond(lambda: handle(route, req), route.surface.show_problem, route.surface.headers)
+        return without_body(response) if req.method == "HEAD" else response
+
+    return answer
+
+
+def handle(route: Route, req: func.HttpRequest) -> Reply:
+    """Principal, role, query, body, handler: in this order, so that nobody learns more than they may."""
+    settings, surface = app_settings.load(), route.surface
+    headers = {name.lower(): value for name, value in req.headers.items()}
+    principal = ANYBODY
+    if route.role is not None:
+        principal = identify(settings, headers, req.url)
+        require(principal, route.role)
+    query = read_query(route.query, dict(req.params))
+    call = Call(
+        principal=principal,
+        path={name: unquote(str(value)) for name, value in req.route_params.items()},
+        query=query,
+        body=_body(route, principal, headers, req),
+        headers=headers,
+        base_url=req.url.partition(f"/{surface.prefix}")[0],
+        csrf=surface.csrf.make(principal) if surface.csrf else "",
+    )
+    return route.handler(call)
+
+
+def _body(route: Route, principal: Principal, headers: dict[str, str], req: func.HttpRequest) -> object:
+    surface = route.surface
+    if not surface.forms:
+        if route.body is None:
+            return None
+        return read_json(route.body, headers, req.get_body(), merge_patch=route.merge_patch)
+    if route.method == "GET":
+        return None
+    fields = read_form(headers, req.get_body())
+    token = fields.pop(FIELD, "")
+    if surface.csrf:
+        surface.csrf.check(principal, token if isinstance(token, str) else "", headers, req.url)
+    return validate_form(route.body, fields) if route.body else None
+
+
+def _explaining(table: RouteTable, surface: Surface) -> Endpoint:
+    def explain(req: func.HttpRequest) -> Reply:
+        headers = {name.lower(): value for name, value in req.headers.items()}
+        identify(app_settings.load(), headers, req.url)
+        path = unquote(req.url.partition("?")[0].partition(f"/{surface.catch_all}/")[2])
+        methods = table.allowed_methods(f"{surface.catch_all}/{path}")
+        if methods:
+            raise MethodNotAllowed(f"This address takes {', '.join(methods)}.", headers={"Allow": ", ".join(methods)})
+        raise NotFound("There is nothing at this address.", remedy=f"See /{PREFIX}/docs for what there is.")
+
+    def answer(req: func.HttpRequest) -> func.HttpResponse:
+        response = respond(lambda: explain(req), surface.show_problem, surface.headers)
+        return without_body(response) if req.method == "HEAD" else response
+
+    return answer
