@@ -46,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text).add_argument("rest", nargs=argparse.REMAINDER)
     bench = commands.add_parser("bench", help="measure against a bare reference and the loop of the SDKs: ratios")
     bench.add_argument("rest", nargs=argparse.REMAINDER)
+    facts = commands.add_parser("graph-facts", help="make the file of facts about Microsoft Graph from its description")
+    facts.add_argument("folder", type=Path)
     commands.add_parser("compile", help="write both requirements files from pyproject.toml")
     return parser
 
@@ -77,6 +79,10 @@ def main() -> int:
         from local import control
 
         return control.run(options)
+    if options.command == "graph-facts":
+        from local.cloud.graph import make_facts
+
+        return make_facts.run(options.folder)
     from local import checks
 
     return checks.run(options.command, options.rest)

@@ -10,7 +10,6 @@ from local.bootstrap import PYTHON, ROOT, VENV
 
 DEV = ROOT / "local" / "requirements-dev.txt"
 APP = ROOT / "requirements.txt"
-REQUESTS = ROOT / "tests" / "contract" / "test_graph_requests.py"
 _UV = [str(VENV / "bin" / "uv"), "pip", "compile", "--quiet", "--python-version", "3.13", "--no-header", "--no-annotate",
        "--no-emit-index-url", "--no-emit-find-links"]  # fmt: skip
 
@@ -45,12 +44,9 @@ def run(command: str, rest: list[str]) -> int:
 
 
 def _tests(name: str, options: list[str]) -> bool:
-    """The tests in three processes (they wait a third of their time), then a look at every request that they made to the simulated Graph."""
-    pytest = [str(PYTHON), "-m", "pytest", "-q"]
-    good = _step(
-        name, *pytest, "-n", "3", "--dist", "load", "--maxschedchunk", "1", "--ignore", str(REQUESTS), *options
-    )
-    return _step("requests to Graph", *pytest, "-s", str(REQUESTS), "--keep-journals") and good
+    """The tests in three processes: they wait a third of their time."""
+    pytest = [str(PYTHON), "-m", "pytest", "-q", "-n", "3", "--dist", "load", "--maxschedchunk", "1"]
+    return _step(name, *pytest, *options)
 
 
 def compile_requirements(app: Path, dev: Path) -> None:

@@ -36,7 +36,6 @@ class Options:
     persist: Path | None = None
     plain: bool = False
     port: int = 0
-    journal: Path | None = None
     settings: dict[str, str] = field(default_factory=dict)
     app: Path = bootstrap.ROOT
     folder: Path | None = None
@@ -123,7 +122,6 @@ class Stack:
         ]  # fmt: skip
         command += ["--storage-ports", *map(str, PLAIN_PORTS)] if options.plain else []
         command += ["--persist"] if options.persist else []
-        command += ["--journal", str(options.journal)] if options.journal else []
         child = self._child("cloud", command, clean_environment())
         self.addresses = json.loads(child.wait_for(lambda text: text.endswith("}\n")).strip().splitlines()[-1])
 
@@ -167,6 +165,10 @@ class Stack:
     def kill_host(self) -> None:
         """Kill -9: what a crash of the worker looks like."""
         self._children.pop("host").stop(kill=True)
+
+    def runs(self, name: str) -> bool:
+        """Whether azurite, cloud or host is up."""
+        return name in self._children and self._children[name].process.poll() is None
 
     def stop_child(self, name: str) -> None:
         self._children.pop(name).stop()

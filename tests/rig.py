@@ -45,7 +45,6 @@ from shared.sync.limits import Limits
 from shared.sync.runner import run_slice
 from shared.wiring import App
 from tests.bench.run_once import StaticToken, connection_string
-from tests.conftest import journal
 from tests.stored import Rows, Stored
 
 TENANT = "7e4a0000-0000-4000-8000-000000000001"
@@ -140,7 +139,7 @@ class Rig:
         self.directory = Directory(*self._tenant)
         self.graph = Graph(self.directory, page_cap)
         self.graph.limit_sign_ins = False
-        self.web = GraphWeb({TENANT: self.graph}, {"global": AUDIENCE}, self.faults, journal())
+        self.web = GraphWeb({TENANT: self.graph}, {"global": AUDIENCE}, self.faults)
         self.web.now = lambda: self.clock.now().timestamp()
         self.slice_seconds = 480.0
         self.roles = list(ROLES)
@@ -205,6 +204,7 @@ class Rig:
             for runner in self._runners:
                 await runner.cleanup()
 
+        undescribed = self.web.undescribed
         asyncio.run_coroutine_threadsafe(stop(), self._loop).result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -217,6 +217,7 @@ class Rig:
         self._runner.close()
         self._stack.stop()
         self.collect()
+        assert undescribed == [], "requests that Microsoft does not describe"
 
     @staticmethod
     def collect() -> None:

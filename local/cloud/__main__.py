@@ -118,7 +118,7 @@ async def serve(options: argparse.Namespace) -> None:
     home = tenant_id(CLOUD_NAMES[0])
     entra.home_tenant = vault.tenant = home
     ports = Ports(folder)
-    face = GraphWeb(graphs, resources, faults, options.journal)
+    face = GraphWeb(graphs, resources, faults)
     addresses: dict[str, Any] = {
         "clouds": {},
         "tenants": {cloud: tenant_id(cloud) for cloud in CLOUD_NAMES},
@@ -165,7 +165,6 @@ def main() -> int:
     parser.add_argument("--page-cap", type=int, default=999, help="pages hold at most so many objects")
     parser.add_argument("--secret", required=True, help="the client secret of the registered app")
     parser.add_argument("--persist", action="store_true")
-    parser.add_argument("--journal", type=Path, help="a file that gets every request to Graph")
     parser.add_argument("--storage", nargs=3, default=[], help="addresses of the emulator: blob, queue, table")
     parser.add_argument("--storage-ports", nargs=3, type=int, default=[0, 0, 0])
     parser.add_argument("--admin-port", type=int, default=0)

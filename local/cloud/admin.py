@@ -93,6 +93,7 @@ class Admin:
         return web.json_response(
             {
                 "graph": self._web.requests,
+                "undescribed": self._web.undescribed,
                 "storage": {name: dict(proxy.count) for name, proxy in self._proxies.items()},
                 "filters": dict(self._proxies["table"].filters) if "table" in self._proxies else {},
             }

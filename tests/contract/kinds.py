@@ -17,7 +17,7 @@ from local.bootstrap import ROOT
 from local.stack import Options, Stack
 from shared.connectors.base import DirectoryList, Job, Kind, Stream
 from tests import support
-from tests.conftest import journal
+from tests.conftest import stopped
 from tests.rig import Rig
 
 _APP = """
@@ -59,7 +59,7 @@ def served(subjects: list[Subject], module: str, name: str, folder: Path) -> Ite
     """The local stack, whose function app has the subjects' kinds."""
     (folder / "function_app.py").write_text(_APP.format(module=module, name=name))
     (folder / "host.json").write_text((ROOT / "host.json").read_text())
-    stack = Stack(Options(people=120, devices=60, journal=journal(), app=folder)).start()
+    stack = Stack(Options(people=120, devices=60, app=folder)).start()
     roles = sorted({role for subject in subjects for role in subject.roles})
     app = {
         "client_id": stack.addresses["clientId"], "tenant_id": stack.addresses["tenants"]["global"], "roles": roles,
@@ -67,7 +67,7 @@ def served(subjects: list[Subject], module: str, name: str, folder: Path) -> Ite
     }  # fmt: skip
     stack.admin("POST", "/apps", app)
     yield stack
-    stack.stop()
+    stopped(stack)
 
 
 def _configure(stack: Stack, subject: Subject, **connector: Any) -> dict[str, str]:

@@ -8,7 +8,6 @@ import pytest
 
 from local.stack import Options, Stack
 from tests import expected, support
-from tests.conftest import journal
 
 SMALL, LARGE = 160, 10_000
 QUICK_GRAPH = ("429-date", "503", "reset", "truncate", "expired-page-token", "empty-page", "twice", "foreign-link")
@@ -18,7 +17,7 @@ FATAL = {"foreign-link": "graph-foreign-link"}
 
 
 def _stack(people: int, page_cap: int = 999) -> Iterator[Stack]:
-    started = Stack(Options(people=people, devices=people // 10, page_cap=page_cap, journal=journal())).start()
+    started = Stack(Options(people=people, devices=people // 10, page_cap=page_cap)).start()
     yield started
     started.stop()
 

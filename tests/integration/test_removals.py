@@ -10,7 +10,6 @@ import pytest
 
 from local.stack import Options, Stack
 from tests import expected, support
-from tests.conftest import journal
 
 ANY = {"If-Match": "*"}
 PEOPLE = int(os.environ.get("ROLLCALL_TEST_PEOPLE", "3000"))  # 600 of 3,000 are above the limit of 500
@@ -19,7 +18,7 @@ LONG = max(1200, PEOPLE // 10)  # seconds: the emulator slows down as its tables
 
 @pytest.fixture(scope="module")
 def crowd() -> Iterator[Stack]:
-    started = Stack(Options(people=PEOPLE, devices=0, journal=journal())).start()
+    started = Stack(Options(people=PEOPLE, devices=0)).start()
     yield started
     started.stop()
 

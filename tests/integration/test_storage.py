@@ -17,7 +17,6 @@ from local.cloud import certificates
 from local.processes import clean_environment
 from local.stack import Options, Stack
 from tests import expected, support
-from tests.conftest import journal
 
 
 @pytest.mark.parametrize("own_stack", [{"people": 120, "devices": 40, "plain": True}], indirect=True)
@@ -86,7 +85,7 @@ def test_every_row_has_its_schema_version_and_a_newer_one_is_refused(own_stack: 
 
 def test_a_vault_out_of_reach_keeps_a_credential_from_being_half_saved() -> None:
     settings = {"ROLLCALL_VAULT_URI": "https://127.0.0.1:1"}
-    stack = Stack(Options(people=10, devices=0, settings=settings, journal=journal())).start()
+    stack = Stack(Options(people=10, devices=0, settings=settings)).start()
     try:
         body = {"name": "x", "clientId": stack.addresses["clientId"], "clientSecret": "s3cret-value"}
         status, problem = stack.api("POST", "credentials", body)

@@ -23,14 +23,13 @@ from azure.keyvault.secrets import SecretClient
 from local.stack import Options, Stack
 from shared.configuration.secrets import make_certificate
 from tests import support
-from tests.conftest import journal
 
 SCOPE = "https://graph.microsoft.com/.default"
 
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Stack]:
-    started = Stack(Options(people=1500, devices=600, journal=journal())).start(host=False)
+    started = Stack(Options(people=1500, devices=600)).start(host=False)
     yield started
     started.stop()
 
@@ -289,7 +288,7 @@ def test_the_vault_does_what_the_real_client_expects(cloud: Stack) -> None:
 
 def test_a_folder_that_persists_keeps_tenant_secrets_and_tables(tmp_path: Any) -> None:
     def start() -> Stack:
-        return Stack(Options(people=30, devices=5, persist=tmp_path / "kept", journal=journal())).start()
+        return Stack(Options(people=30, devices=5, persist=tmp_path / "kept")).start()
 
     stack = start()
     ids = support.configure(stack)

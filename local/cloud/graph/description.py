@@ -1,58 +1,20 @@
-"""What Microsoft Graph v1.0 has of the parts that we speak to: properties, query options, permissions.
-
-Facts from Microsoft's own metadata of v1.0; a test holds every entry against that description where it is at hand.
+"""What the simulated Graph answers for each collection. Properties are Microsoft's own (facts.json); a test holds options and
+permissions against them.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
+
+from local.cloud.graph.facts import facts
 
 USER_DEFAULT = (
     "businessPhones displayName givenName id jobTitle mail mobilePhone officeLocation preferredLanguage surname "
     "userPrincipalName"
 ).split()
-USER = frozenset(
-    (
-        "id deletedDateTime accountEnabled ageGroup assignedLicenses assignedPlans authorizationInfo businessPhones city "
-        "companyName consentProvidedForMinor country createdDateTime creationType customSecurityAttributes department "
-        "displayName employeeHireDate employeeId employeeLeaveDateTime employeeOrgData employeeType externalUserState "
-        "externalUserStateChangeDateTime faxNumber givenName identities imAddresses isManagementRestricted "
-        "isResourceAccount jobTitle lastPasswordChangeDateTime legalAgeGroupClassification licenseAssignmentStates mail "
-        "mailNickname mobilePhone officeLocation onPremisesDistinguishedName onPremisesDomainName "
-        "onPremisesExtensionAttributes onPremisesImmutableId onPremisesLastSyncDateTime onPremisesProvisioningErrors "
-        "onPremisesSamAccountName onPremisesSecurityIdentifier onPremisesSyncEnabled onPremisesUserPrincipalName "
-        "otherMails passwordPolicies passwordProfile postalCode preferredDataLocation preferredLanguage provisionedPlans "
-        "proxyAddresses securityIdentifier serviceProvisioningErrors showInAddressList signInActivity "
-        "signInSessionsValidFromDateTime state streetAddress surname usageLocation userPrincipalName userType"
-    ).split()
-)
 # Exists, but a collection answers 501 for it: it lives outside the directory.
 USER_SINGLE_ONLY = frozenset(
     "aboutMe birthday hireDate interests mySite pastProjects preferredName responsibilities schools skills mailboxSettings".split()
 )
-DEVICE = frozenset(
-    (
-        "id deletedDateTime accountEnabled alternativeSecurityIds approximateLastSignInDateTime "
-        "complianceExpirationDateTime deviceCategory deviceId deviceMetadata deviceOwnership deviceVersion displayName "
-        "enrollmentProfileName enrollmentType isCompliant isManaged isManagementRestricted isRooted managementType "
-        "manufacturer mdmAppId model onPremisesLastSyncDateTime onPremisesSecurityIdentifier onPremisesSyncEnabled "
-        "operatingSystem operatingSystemVersion physicalIds profileType registrationDateTime systemLabels trustType"
-    ).split()
-)
-GROUP = frozenset(
-    (
-        "id deletedDateTime classification createdDateTime description displayName groupTypes isAssignableToRole mail "
-        "mailEnabled mailNickname membershipRule onPremisesSyncEnabled securityEnabled securityIdentifier visibility"
-    ).split()
-)
-ORGANIZATION = frozenset(
-    "id displayName verifiedDomains onPremisesSyncEnabled onPremisesLastSyncDateTime tenantType countryLetterCode createdDateTime".split()
-)
-SKU = frozenset(
-    "id accountId accountName appliesTo capabilityStatus consumedUnits prepaidUnits servicePlans skuId skuPartNumber subscriptionIds".split()
-)
-DOMAIN = frozenset(
-    "id authenticationType isAdminManaged isDefault isInitial isRoot isVerified supportedServices passwordValidityPeriodInDays passwordNotificationWindowInDays".split()
-)
-
 USER_READ = frozenset("User.Read.All User.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split())
 DEVICE_READ = frozenset("Device.Read.All Device.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split())
 GROUP_READ = frozenset(
@@ -85,15 +47,26 @@ class Collection:
 
 
 _LIST = frozenset("$select $filter $expand $count $orderby $search $top $skiptoken".split())
+
+
+def _collection(
+    path: str, permissions: frozenset[str], options: frozenset[str], default: list[str] | None = None, **more: Any
+) -> Collection:
+    properties = facts().selectable(f"/{path}")
+    return Collection(properties, permissions, options, tuple(default or sorted(properties)), **more)
+
+
 COLLECTIONS: dict[str, Collection] = {
-    "users": Collection(
-        USER, USER_READ, _LIST, tuple(USER_DEFAULT), frozenset({"manager"}), USER_SINGLE_ONLY,
+    "users": _collection(
+        "users", USER_READ, _LIST, USER_DEFAULT, expand=frozenset({"manager"}), single_only=USER_SINGLE_ONLY,
         no_delta=frozenset({"signInActivity"}), delta_links=frozenset({"manager"}),
     ),
-    "devices": Collection(DEVICE, DEVICE_READ, _LIST, tuple(sorted(DEVICE)), frozenset({"registeredOwners", "registeredUsers"})),
-    "groups": Collection(GROUP, GROUP_READ, _LIST, tuple(sorted(GROUP)), frozenset({"members"}), delta_links=frozenset({"members"})),
-    "organization": Collection(ORGANIZATION, ORGANIZATION_READ, frozenset({"$select"}), tuple(sorted(ORGANIZATION))),
-    "subscribedSkus": Collection(SKU, SKU_READ, frozenset({"$select"}), tuple(sorted(SKU))),
-    "domains": Collection(DOMAIN, DOMAIN_READ, frozenset({"$select", "$top"}), tuple(sorted(DOMAIN))),
+    "devices": _collection("devices", DEVICE_READ, _LIST, expand=frozenset({"registeredOwners", "registeredUsers"})),
+    "groups": _collection(
+        "groups", GROUP_READ, _LIST, expand=frozenset({"members"}), delta_links=frozenset({"members"})
+    ),
+    "organization": _collection("organization", ORGANIZATION_READ, frozenset({"$select"})),
+    "subscribedSkus": _collection("subscribedSkus", SKU_READ, frozenset({"$select"})),
+    "domains": _collection("domains", DOMAIN_READ, frozenset({"$select", "$top"})),
 }  # fmt: skip
 DELTA_OPTIONS = frozenset("$select $filter $deltatoken $skiptoken".split())

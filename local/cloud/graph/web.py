@@ -1,11 +1,9 @@
-"""Graph over HTTP: tokens, faults, and a journal of what was asked."""
+"""Graph over HTTP: tokens, faults, and no request of the app that Microsoft does not describe."""
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,6 +11,7 @@ from aiohttp import web
 
 from local.cloud import tokens
 from local.cloud.faults import Fault, Faults
+from local.cloud.graph.facts import VERSION, facts
 from local.cloud.graph.server import Graph, GraphReply, GraphRequest
 from local.cloud.storage_proxy import reset
 
@@ -20,11 +19,11 @@ from local.cloud.storage_proxy import reset
 class GraphWeb:
     """`resources` maps a cloud to Graph's audience there; `graphs` a tenant id to its Graph."""
 
-    def __init__(
-        self, graphs: dict[str, Graph], resources: dict[str, str], faults: Faults, journal: Path | None
-    ) -> None:
-        self._graphs, self._resources, self._faults, self._journal = graphs, resources, faults, journal
+    def __init__(self, graphs: dict[str, Graph], resources: dict[str, str], faults: Faults) -> None:
+        self._graphs, self._resources, self._faults = graphs, resources, faults
         self.requests = 0
+        self.undescribed: list[str] = []
+        """Requests of the app that Microsoft does not describe, with what is wrong. Each was refused."""
         self.slow_seconds = 0.0
         self.gate: asyncio.Event | None = None
         """Requests that come while it is there wait for it; `held` counts them."""
@@ -35,9 +34,11 @@ class GraphWeb:
     def handler(self, cloud: str) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = await request.read()
-            response = await self._handle(request, cloud, body)
-            self._note(request, body, response.status)
-            return response
+            # The app marks each of its requests; whoever does not is a test that asks for something odd on purpose.
+            if "client-request-id" in request.headers and (problems := _problems(request, body)):
+                self.undescribed += problems
+                return _send(Graph.refuse(400, "NotInMicrosoftsDescription", "; ".join(problems)))
+            return await self._handle(request, cloud, body)
 
         return handle
 
@@ -131,24 +132,30 @@ class GraphWeb:
             body["@odata.nextLink"] = body["@odata.nextLink"].replace(request.host, "graph.attacker.example")
         return GraphReply(reply.status, body, reply.content_type)
 
-    def _note(self, request: web.Request, body: bytes, status: int) -> None:
-        if self._journal is None:
-            return
-        headers = {
-            str(name): value
-            for name, value in request.headers.items()
-            if name.lower() in ("consistencylevel", "prefer", "content-type")
-        }
-        entry: dict[str, Any] = {"method": request.method, "url": request.raw_path, "headers": headers}
-        # The app marks each of its requests; whoever does not is a test that asks for something odd on purpose.
-        entry |= {"app": "client-request-id" in request.headers, "status": status}
-        if body:
-            try:
-                entry["body"] = json.loads(body)
-            except ValueError:
-                entry["body"] = None
-        with self._journal.open("ab") as file:
-            file.write(orjson.dumps(entry) + b"\n")
+
+def _problems(request: web.Request, body: bytes) -> list[str]:
+    """What Microsoft's description does not have of a request, and of those inside a batch."""
+    url, headers = request.raw_path, request.headers
+    found = facts().problems(request.method, url, headers, body=bool(body))
+    if url == f"{VERSION}/$batch" and not found:
+        found = _batch_problems(body)
+    return [f"{request.method} {url}: {problem}" for problem in found]
+
+
+def _batch_problems(body: bytes) -> list[str]:
+    try:
+        items = orjson.loads(body)["requests"]
+        ids = [item["id"] for item in items]
+        asked = [(item["method"], item["url"], item.get("headers") or {}, "body" in item) for item in items]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        return [f"the batch can't be read: {error!r}"]
+    if not 1 <= len(ids) <= 20 or len(set(ids)) < len(ids):
+        return ["a batch holds 1 to 20 requests with ids of their own"]
+    return [
+        f"{method} {url}: {problem}"
+        for method, url, headers, has_body in asked
+        for problem in facts().problems(method, f"{VERSION}{url}", headers, body=has_body)
+    ]
 
 
 def _spoiled_parts(kind: str, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:

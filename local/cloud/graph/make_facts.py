@@ -1,0 +1,112 @@
+"""`python -m local graph-facts FOLDER`: makes facts.json from a folder with Microsoft's description of Graph v1.0.
+
+The folder holds `openapi/graph-v1.0.trimmed.json` (OpenAPI, with the application permissions of each operation under
+`x-permissions`) and `permissions.json`. Only what Rollcall asks or simulates is taken, in a format of its own: one operation
+a line, lists of names once.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("facts.json")
+_WANTED = re.compile(
+    r"/(users|devices|groups|domains|subscribedSkus|organization|directory/subscriptions|applications)"
+    r"(/\{[^}]+\}|/\$count|/delta(\(\))?)?"
+    r"|/users/\{[^}]+\}/(manager|memberOf|transitiveMemberOf|registeredDevices|ownedDevices|licenseDetails)"
+    r"|/devices/\{[^}]+\}/registered(Owners|Users)"
+    r"|/groups/\{[^}]+\}/(members|transitiveMembers)(/(microsoft\.)?graph\.user)?"
+    r"|/directory/deletedItems/(\{[^}]+\}|(microsoft\.)?graph\.user)"
+    r"|/domains/\{[^}]+\}/rootDomain"
+    r"|/auditLogs/(signIns|directoryAudits|provisioning)|/identityProtection/(riskyUsers|riskDetections)"
+    r"|/admin/reportSettings|/reports/.*|/\$batch"
+)
+_EXPANDED = re.compile(r"^\^\(\\\*\|([\w|]+)\)")
+
+
+def make(folder: Path) -> str:
+    """The file's text."""
+    description = json.loads((folder / "openapi" / "graph-v1.0.trimmed.json").read_text())
+    permissions = json.loads((folder / "permissions.json").read_text())["permissions"]
+    sets: dict[tuple[str, ...], str] = {}
+    operations: dict[str, dict[str, Any]] = {}
+    for path, item in description["paths"].items():
+        if not _WANTED.fullmatch(path):
+            continue
+        template = re.sub(r"\{[^}]*\}", "{}", path)
+        values = [p["schema"]["enum"] for p in item.get("parameters", []) if "enum" in p["schema"]]
+        for method in ("get", "post", "patch"):
+            if method in item:
+                made = _operation(item[method], sets)
+                if values:
+                    made["values"] = values[0]
+                operations[f"{method.upper()} {template}"] = made
+    used = {name for made in operations.values() for name in made["permissions"]}
+    known = sorted(name for name, facts in permissions.items() if facts["application"] and name in used)
+    lines = [
+        '{"about": "Facts about Microsoft Graph v1.0: operations, options, names to select or expand, permissions.",',
+        f'"permissions": {_text(known)},',
+        '"sets": {',
+        ",\n".join(f"{_text(name)}: {_text(list(names))}" for names, name in sets.items()),
+        "},",
+        '"operations": {',
+        ",\n".join(f"{_text(key)}: {_text(made)}" for key, made in sorted(operations.items())),
+        "}}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _operation(described: dict[str, Any], sets: dict[tuple[str, ...], str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    headers, required = [], []
+    for parameter in described.get("parameters", []):
+        if parameter["in"] == "header":
+            headers.append(parameter["name"])
+            continue
+        options[parameter["name"]] = _option(parameter["schema"], sets)
+        if parameter.get("required"):
+            required.append(parameter["name"])
+    made: dict[str, Any] = {"options": options, "permissions": _permissions(described)}
+    if headers:
+        made["headers"] = headers
+    if required:
+        made["required"] = required
+    if "requestBody" in described:
+        made["body"] = True
+    return made
+
+
+def _option(schema: dict[str, Any], sets: dict[tuple[str, ...], str]) -> Any:
+    """What an option takes: names of a set, a number up to a limit, true or false, a text of some form, or any text."""
+    if schema["type"] == "array":
+        names = schema["items"].get("enum")
+        return {"names": _set(names, sets)} if names else {"names": ""}
+    if schema["type"] == "integer":
+        return {"least": schema["minimum"], "most": schema.get("maximum")}
+    if schema["type"] == "boolean":
+        return {"values": ["true", "false"]}
+    if "enum" in schema:
+        return {"values": schema["enum"]}
+    if found := _EXPANDED.match(schema.get("pattern", "")):
+        return {"expands": _set(found.group(1).split("|"), sets)}
+    return {"form": schema["pattern"]} if "pattern" in schema else {}
+
+
+def _set(names: list[str], sets: dict[tuple[str, ...], str]) -> str:
+    return sets.setdefault(tuple(sorted(names)), f"s{len(sets) + 1}")
+
+
+def _permissions(described: dict[str, Any]) -> list[str]:
+    found = described.get("x-permissions", {}).get("application", {}).get("all", [])
+    return sorted(found)
+
+
+def run(folder: Path) -> int:
+    FILE.write_text(make(folder))
+    print(f"{FILE.name}: {FILE.stat().st_size // 1024} KB")
+    return 0
