@@ -25,7 +25,7 @@ def lines(person: Person) -> Iterator[str]:
     """The record, group by group. Empty values of the directory are shown as `none`, unknown ones come last."""
     yield _value(person, "displayName") or "(without a name)"
     unknown = []
-    for group, rows in _GROUPS.items():
+    for group, rows in GROUPS.items():
         yield f"  {group}"
         for label, attribute, show in rows:
             reason = person["values"][attribute]["missing"]
@@ -100,7 +100,7 @@ def _address(person: Person, _attribute: str) -> str:
     return ", ".join(filter(None, (street, place, state, country)))
 
 
-_GROUPS: dict[str, tuple[tuple[str, str, Callable[[Person, str], str]], ...]] = {
+GROUPS: dict[str, tuple[tuple[str, str, Callable[[Person, str], str]], ...]] = {
     "Name and addresses": (
         ("First name", "givenName", _text),
         ("Last name", "surname", _text),

@@ -3,6 +3,7 @@
 import json
 import re
 
+from local import person_text
 from local.__main__ import _parser
 from local.bootstrap import ROOT
 from shared.settings import SETTINGS
@@ -16,9 +17,9 @@ def test_the_table_of_settings_is_the_settings() -> None:
 
 
 def test_every_command_that_is_shown_exists() -> None:
-    commands = set(re.findall(r"python3\.13 -m local ([a-z-]+)", README + (ROOT / "CONTRIBUTING.md").read_text()))
+    commands = set(re.findall(r"python3 -m local ([a-z-]+)", README + (ROOT / "CONTRIBUTING.md").read_text()))
     choices = next(action.choices for action in _parser()._actions if action.choices)
-    assert commands <= set(choices)
+    assert commands and commands <= set(choices)
     targets = set(re.findall(r"(?:^|`)(?:ONCE=1 )?make (\w+)", README, re.MULTILINE))
     makefile = (ROOT / "Makefile").read_text()
     assert all(re.search(rf"^[\w ]*\b{target}\b[\w ]*:", makefile, re.MULTILINE) for target in targets)
@@ -40,11 +41,16 @@ def test_the_transcript_is_what_the_demo_prints() -> None:
     for phrase in (
         "Starting the local stack with",
         "Configuring, through the HTTP API:",
-        "Waiting for the timer to start the run ...",
-        "Three people, as stored:",
+        "Waiting for the timer to start ...",
+        "Reading people and devices",
+        "Waiting for the sign-in activity run (10 requests a minute at most) ...",
+        "People, as stored:",
         "Next due (UTC): ",
     ):
         assert phrase in source and phrase in transcript.group(1)
+    for group, rows in person_text.GROUPS.items():
+        for shown in (f"    {group}", *(f"      {label:<26}" for label, *_ in rows)):
+            assert any(line.startswith(shown) for line in transcript.group(1).splitlines()), shown
 
 
 def test_no_file_names_a_registry_or_this_machine() -> None:
