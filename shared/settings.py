@@ -11,18 +11,18 @@ from shared.errors import Unavailable
 
 STORAGE = "RollcallStorage"
 SETTINGS: dict[str, str] = {
-    STORAGE: "Connection of tables and queues: a connection string, or empty with the two below.",
-    f"{STORAGE}__tableServiceUri": "Table endpoint; the function app's identity signs in.",
-    f"{STORAGE}__queueServiceUri": "Queue endpoint; the function app's identity signs in.",
-    "ROLLCALL_VAULT_URI": "The Key Vault that holds every secret.",
-    "ROLLCALL_TICK": "NCRONTAB of the timer that looks for due connectors. In Azure 0 */5 * * * *.",
-    "ROLLCALL_SLICE_SECONDS": "Time budget of one invocation of a run. Default 480.",
-    "ROLLCALL_KEEP_RUNS_DAYS": "Runs and their receipts are kept so long. Default 90.",
-    "ROLLCALL_KEEP_TOMBSTONES_DAYS": "So are the tombstones of objects that are gone. Default 365.",
-    "ROLLCALL_KEEP_HOLDS_DAYS": "And removals that nobody decided about; the next full read then looks again. Default 90.",
-    "ROLLCALL_KEEP_JOURNAL_DAYS": "And the journal of changes, by whole months. Default 400.",
-    "ROLLCALL_CLOUD_ENDPOINTS": "Loopback addresses in place of Microsoft's, for the local stack only.",
-    "ROLLCALL_DEVELOPMENT_PRINCIPAL": "App roles of whoever calls from this machine; ignored in Azure.",
+    STORAGE: "Connection of tables and queues: a connection string. Leave it out to sign in with the function app's identity.",
+    f"{STORAGE}__tableServiceUri": "Table endpoint, where there is no connection string. The function app's identity signs in.",
+    f"{STORAGE}__queueServiceUri": "Queue endpoint, where there is no connection string. The function app's identity signs in.",
+    "ROLLCALL_VAULT_URI": "Address of the Key Vault that holds every secret, such as https://NAME.vault.azure.net.",
+    "ROLLCALL_TICK": "Schedule (NCRONTAB) of the timer that looks for due connectors. In Azure: 0 */5 * * * *.",
+    "ROLLCALL_SLICE_SECONDS": "Seconds that one invocation works on a run before the next one goes on. Default 480.",
+    "ROLLCALL_KEEP_RUNS_DAYS": "Days for which runs and their receipts are kept. Default 90.",
+    "ROLLCALL_KEEP_TOMBSTONES_DAYS": "Days for which tombstones of objects that are gone are kept. Default 365.",
+    "ROLLCALL_KEEP_HOLDS_DAYS": "Days for which held removals wait for a decision. The next full read then looks again. Default 90.",
+    "ROLLCALL_KEEP_JOURNAL_DAYS": "Days for which the journal of changes is kept, rounded up to whole months. Default 400.",
+    "ROLLCALL_CLOUD_ENDPOINTS": "Loopback addresses that stand in for Microsoft's. For the local stack only.",
+    "ROLLCALL_DEVELOPMENT_PRINCIPAL": "App roles of callers on this machine. Ignored in Azure.",
 }
 
 # Set by the platform on every App Service or Functions instance (also Flex), never by the local stack or Core Tools.

@@ -1,7 +1,12 @@
 """What the README says is so."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 from local import person_text
 from local.__main__ import _parser
@@ -53,19 +58,33 @@ def test_the_transcript_is_what_the_demo_prints() -> None:
             assert any(line.startswith(shown) for line in transcript.group(1).splitlines()), shown
 
 
-def test_no_file_names_a_registry_or_this_machine() -> None:
-    import subprocess
+def _told(*command: str) -> str:
+    """What a command of this machine prints; nothing where there is no such command."""
+    if shutil.which(command[0]) is None:
+        return ""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
 
-    files = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    forbidden = re.compile(r"pypi\.org|pythonhosted|registry\.npmjs|deb\.debian\.org|/root/|/work/")
-    named = [
-        f
-        for f in files
-        if f != "tests/contract/test_docs.py" and forbidden.search((ROOT / f).read_text(errors="replace"))
-    ]
-    assert named == []
+
+def _registries() -> set[str]:
+    """Hosts that this machine takes packages from, as it is configured."""
+    told = _told(sys.executable, "-m", "pip", "config", "list") + _told("npm", "config", "get", "registry")
+    index = re.search(r"default\s+(https?://\S+)", _told(sys.executable, "-m", "pip", "download", "--help"))
+    told += index.group(1) if index else ""
+    told += " ".join(value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "NPM_CONFIG_")))
+    sources = [*Path("/etc/apt").glob("sources.list"), *Path("/etc/apt").glob("sources.list.d/*")]
+    told += " ".join(source.read_text() for source in sources)
+    return {host for host in re.findall(r"https?://([^/\s'\"]+)", told) if "." in host}
+
+
+def test_no_file_names_a_registry_or_this_machine() -> None:
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    folders = {f"{folder}/" for folder in (ROOT.parent, Path.home()) if len(folder.parts) > 1}
+    words = [re.escape(word) for word in sorted(_registries() | folders)]
+    assert words, "this machine has a home"
+    # A word in the middle of a longer path is another path's.
+    forbidden = re.compile(rf"(?<![\w.-])(?:{'|'.join(words)})")
+    named = {f: found.group() for f in files if (found := forbidden.search((ROOT / f).read_text(errors="replace")))}
+    assert named == {}
 
 
 def test_the_deployed_app_holds_what_it_needs_and_no_more() -> None:

@@ -154,7 +154,7 @@ def test_a_file_has_a_name_of_any_letters_and_runs_no_formula(table: RouteTable)
         "attachment; filename=\"Zo_ _all_.csv\"; filename*=UTF-8''Zo%C3%AB%20%22all%22.csv"
     )
     assert body == "\ufeffName\r\n'=cmd()\r\n"
-    rows = [["a,b", 'say "x"'], ["-1", -1], ["line\nbreak", None]]
+    rows: list[list[Any]] = [["a,b", 'say "x"'], ["-1", -1], ["line\nbreak", None]]
     text = csv_bytes(["One", "Two"], rows).decode("utf-8-sig")
     assert list(csv.reader(io.StringIO(text, newline=""))) == [
         ["One", "Two"], ["a,b", 'say "x"'], ["'-1", "-1"], ["line\nbreak", ""],
@@ -215,8 +215,8 @@ def _token(table: RouteTable, who: str = "ada") -> str:
 
 def _send(table: RouteTable, fields: dict[str, Any], *, who: str = "ada", **headers: str) -> tuple[int, str]:
     form = urlencode(fields).encode()
-    kept = {"Content_Type": "application/x-www-form-urlencoded", **headers}
-    status, body, answer = _ask(table, "send_thing", who=who, body=form, **kept)
+    kept: dict[str, Any] = {"Content_Type": "application/x-www-form-urlencoded", **headers}
+    status, body, answer = _ask(table, "send_thing", who=who, body=form, params=None, **kept)
     return status, answer.get("location", body)
 
 
