@@ -268,6 +268,7 @@ class Rig:
 
     def configure(self, name: str = "a", **connector: Any) -> str:
         """A source and its connector, as the API would store them; gives the connector's id."""
+        self.app().gate.check()
         config, now = self.app().config, iso(self.clock.now())
         source = {
             "name": name, "sourceGroupId": "0", "tenantId": TENANT, "cloud": "global", "credentialId": name,

@@ -97,11 +97,15 @@ def test_a_connector_that_is_made_during_a_tick_keeps_its_schedule(rig: Rig) -> 
     assert document
     config.delete(document)
     asked: list[str] = []
+    made: set[str] = set()
 
     def make_it(request: str) -> None:
         """Between the tick's two reads: the second one sees it, and must not take it for left over."""
+        if "Key=" in request:
+            return  # the layout's row
         asked.append(request)
-        if len(asked) == 2:
+        if len(asked) == 2 and late not in made:
+            made.add(late)
             rig.beside().config.create(document)
             rig.beside().timetable.put(document)
 
