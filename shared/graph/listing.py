@@ -37,11 +37,11 @@ class Listing:
 
     @property
     def _plain(self) -> list[str]:
-        return [name for name in self.select if name not in self.expand]
+        return [name for name in self.select if name not in self.expand and name != "id"]  # the id is always asked for
 
     @property
     def first(self) -> str:
-        query = f"$select=id,{','.join(self._plain)}"
+        query = f"$select={','.join(['id', *self._plain])}"
         if self.page_size:
             query += f"&$top={self.page_size}"
         if self.expand:
@@ -54,11 +54,11 @@ class Listing:
 
     @property
     def delta(self) -> str:
-        return f"{self.path}/delta?$select=id,{','.join([*self._plain, *self.delta_links])}"
+        return f"{self.path}/delta?$select={','.join(['id', *self._plain, *self.delta_links])}"
 
     def one(self, object_id: str) -> str:
         """A single object, with everything that the listing asks for."""
-        query = f"$select=id,{','.join(self._plain)}"
+        query = f"$select={','.join(['id', *self._plain])}"
         if self.expand:
             query += "&$expand=" + ",".join(f"{name}($select=id)" for name in self.expand)
         return f"{self.path}/{object_id}?{query}"
