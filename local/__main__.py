@@ -41,7 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     tenant.add_argument("--salt", type=int, default=0)
     for name, text in (
         ("test", "run the tests"),
-        ("check", "lint, types, architecture, requirements and all tests"),
+        ("check", "lint, types, architecture, requirements and all tests, with samples of the long matrices"),
+        ("prove", "the same with every case of every matrix, 100,000 people, and the figures: some hours"),
     ):
         commands.add_parser(name, help=text).add_argument("rest", nargs=argparse.REMAINDER)
     bench = commands.add_parser("bench", help="measure against a bare reference and the loop of the SDKs: ratios")

@@ -1,5 +1,6 @@
-"""`test`, `check`, `bench` and `compile`: each prints what it runs; the first failure ends it."""
+"""`test`, `check`, `prove`, `bench` and `compile`: each prints what it runs; the first failure ends it."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,17 +15,17 @@ _UV = [str(VENV / "bin" / "uv"), "pip", "compile", "--quiet", "--python-version"
        "--no-emit-index-url", "--no-emit-find-links"]  # fmt: skip
 
 
-def _step(name: str, *command: str) -> bool:
+def _step(name: str, *command: str, environment: dict[str, str] | None = None) -> bool:
     print(f"== {name}", flush=True)
     began = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, check=False)
+    done = subprocess.run(command, cwd=ROOT, check=False, env=environment)
     print(f"== {name}: {'ok' if done.returncode == 0 else 'FAILED'} ({time.monotonic() - began:.0f} s)", flush=True)
     return done.returncode == 0
 
 
 def run(command: str, rest: list[str]) -> int:
     if command == "test":
-        return 0 if _tests("tests", rest or ["-m", "not slow"]) else 1
+        return 0 if _tests("tests", rest or ["-m", "not slow and not prove"]) else 1
     if command == "bench":
         return subprocess.run([str(PYTHON), "-m", "tests.bench", *rest], cwd=ROOT, check=False).returncode
     if command == "compile":
@@ -39,8 +40,18 @@ def run(command: str, rest: list[str]) -> int:
     )
     good = [_step(*step) for step in steps] == [True] * len(steps)  # all of them run, so that all failures show
     good = _in_step() and good
-    good = _tests("all tests", rest or ["-m", "not quick"]) and good
-    return 0 if good else 1
+    if command == "check":
+        return 0 if _tests("tests", rest or ["-m", "not prove"]) and good else 1
+    return 0 if _proofs() and good else 1
+
+
+def _proofs() -> bool:
+    """Every test with its whole matrix, then what only a large tenant shows, then the figures."""
+    many = {**os.environ, "ROLLCALL_TEST_PEOPLE": "100000"}
+    good = _tests("all tests", ["-m", "not quick"])
+    hundred = [str(PYTHON), "-m", "pytest", "-q", "tests/integration/test_removals.py", "-k", "hundred"]
+    good = _step("100,000 people", *hundred, environment=many) and good
+    return _step("bench", str(PYTHON), "-m", "tests.bench") and good
 
 
 def _tests(name: str, options: list[str]) -> bool:

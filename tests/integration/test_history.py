@@ -280,6 +280,6 @@ def test_random_histories_end_as_the_tenant(say: Callable[[str], None]) -> None:
     say(f"random histories: {_drive(3, 12)}")
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_many_random_histories_end_as_the_tenant(say: Callable[[str], None]) -> None:
     say(f"random histories: {_drive(8, 20)}")

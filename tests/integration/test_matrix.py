@@ -27,7 +27,7 @@ from tests.worker import Remote
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
 PEOPLE = {"collectDevices": False, "collectSignIns": False}  # the tick starts nothing else meanwhile
-EVERY_QUICK = 15  # `make test` takes one cut in so many, `make check` all
+EVERY_QUICK = 15  # `make test` takes one cut in so many, `make prove` all
 Say = Callable[[str], None]
 _RUN = re.compile(r"~?(\d{13})[0-9a-f]{8}")
 _SKIPPED = ("lease", "run|", "cancel|", "slots")
@@ -179,11 +179,11 @@ def _stream_body(body: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.quick
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_run_that_is_cut_at_any_write_ends_as_an_undisturbed_one(name: str, say: Say) -> None:
-    """A subset: one cut in fifteen, in both forms. All of them: the slow test below."""
+    """A subset: one cut in fifteen, in both forms. All of them: `make prove`."""
     _matrix(name, EVERY_QUICK, say)
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_run_that_is_cut_at_every_write_ends_as_an_undisturbed_one(name: str, say: Say) -> None:
     _matrix(name, 1, say)
@@ -250,11 +250,11 @@ def _right(rig: Rig) -> None:
 
 @pytest.mark.quick
 def test_a_worker_that_is_killed_for_good_leaves_a_run_that_ends_as_an_undisturbed_one(say: Say) -> None:
-    """Three of the kills; all twenty: the slow test below."""
+    """Three of the kills; all twenty: `make prove`."""
     _kills(3, say)
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_twenty_workers_that_are_killed_for_good_leave_runs_that_end_as_an_undisturbed_one(say: Say) -> None:
     _kills(20, say)
 
@@ -298,11 +298,11 @@ GRAPH = [kind for kind in GRAPH_FAULTS if kind != "slow"]
 @pytest.mark.quick
 @pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
 def test_each_fault_of_the_cloud_at_some_requests_changes_nothing(full: bool, say: Say) -> None:
-    """One case in eleven; all of them: the slow test below."""
+    """One case in eleven; all of them: `make prove`."""
     _faults(11, say, full=full)
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
 def test_each_fault_of_the_cloud_at_every_request_changes_nothing(full: bool, say: Say) -> None:
     _faults(1, say, full=full)
@@ -341,11 +341,11 @@ APART = 5  # storage faults lie so many requests apart: in so many runs every re
 @pytest.mark.quick
 @pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
 def test_each_fault_of_storage_at_some_requests_changes_nothing(full: bool, say: Say) -> None:
-    """One run of five for each fault; all of them: the slow test below."""
+    """One run of five for each fault; all of them: `make prove`."""
     _storage_faults([3], say, full=full)
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
 def test_each_fault_of_storage_at_every_request_changes_nothing(full: bool, say: Say) -> None:
     _storage_faults(list(range(APART)), say, full=full)
