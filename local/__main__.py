@@ -6,6 +6,7 @@ Any Python from 3.9 on starts it. It finds or fetches a Python 3.13 for .venv an
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -48,7 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure against a bare reference and the loop of the SDKs: ratios")
     bench.add_argument("rest", nargs=argparse.REMAINDER)
     facts = commands.add_parser("graph-facts", help="make the file of facts about Microsoft Graph from its description")
-    facts.add_argument("folder", type=Path)
+    told = os.environ.get("ROLLCALL_GRAPH_REFERENCE")
+    facts.add_argument(
+        "folder", type=Path, nargs=None if told is None else "?", default=told, help="default: ROLLCALL_GRAPH_REFERENCE"
+    )
     commands.add_parser("compile", help="write both requirements files from pyproject.toml")
     return parser
 

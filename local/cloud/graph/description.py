@@ -11,10 +11,6 @@ USER_DEFAULT = (
     "businessPhones displayName givenName id jobTitle mail mobilePhone officeLocation preferredLanguage surname "
     "userPrincipalName"
 ).split()
-# Exists, but a collection answers 501 for it: it lives outside the directory.
-USER_SINGLE_ONLY = frozenset(
-    "aboutMe birthday hireDate interests mySite pastProjects preferredName responsibilities schools skills mailboxSettings".split()
-)
 USER_READ = frozenset("User.Read.All User.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split())
 DEVICE_READ = frozenset("Device.Read.All Device.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split())
 GROUP_READ = frozenset(
@@ -52,14 +48,19 @@ _LIST = frozenset("$select $filter $expand $count $orderby $search $top $skiptok
 def _collection(
     path: str, permissions: frozenset[str], options: frozenset[str], default: list[str] | None = None, **more: Any
 ) -> Collection:
+    """A collection with Microsoft's properties. What only a single object has lives outside the directory: a list answers 501
+    for it.
+    """
     properties = facts().selectable(f"/{path}")
+    more["single_only"] = facts().selectable(f"/{path}/1") - properties
+    if facts().operation("GET", f"/{path}/delta"):
+        more["no_delta"] = properties - facts().selectable(f"/{path}/delta")
     return Collection(properties, permissions, options, tuple(default or sorted(properties)), **more)
 
 
 COLLECTIONS: dict[str, Collection] = {
     "users": _collection(
-        "users", USER_READ, _LIST, USER_DEFAULT, expand=frozenset({"manager"}), single_only=USER_SINGLE_ONLY,
-        no_delta=frozenset({"signInActivity"}), delta_links=frozenset({"manager"}),
+        "users", USER_READ, _LIST, USER_DEFAULT, expand=frozenset({"manager"}), delta_links=frozenset({"manager"}),
     ),
     "devices": _collection("devices", DEVICE_READ, _LIST, expand=frozenset({"registeredOwners", "registeredUsers"})),
     "groups": _collection(

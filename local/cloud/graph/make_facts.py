@@ -1,4 +1,4 @@
-"""`python -m local graph-facts FOLDER`: makes facts.json from a folder with Microsoft's description of Graph v1.0.
+"""`python3 -m local graph-facts FOLDER`: makes facts.json from a folder with Microsoft's description of Graph v1.0.
 
 The folder holds `openapi/graph-v1.0.trimmed.json` (OpenAPI, with the application permissions of each operation under
 `x-permissions`) and `permissions.json`. Only what Rollcall asks or simulates is taken, in a format of its own: one operation
@@ -35,12 +35,12 @@ def make(folder: Path) -> str:
         if not _WANTED.fullmatch(path):
             continue
         template = re.sub(r"\{[^}]*\}", "{}", path)
-        values = [p["schema"]["enum"] for p in item.get("parameters", []) if "enum" in p["schema"]]
+        arguments = [rule for p in item.get("parameters", []) if (rule := _argument(p["schema"]))]
         for method in ("get", "post", "patch"):
             if method in item:
-                made = _operation(item[method], sets)
-                if values:
-                    made["values"] = values[0]
+                made = _operation(template, item[method], sets)
+                if arguments:
+                    made["argument"] = arguments[-1]
                 operations[f"{method.upper()} {template}"] = made
     used = {name for made in operations.values() for name in made["permissions"]}
     known = sorted(name for name, facts in permissions.items() if facts["application"] and name in used)
@@ -61,14 +61,25 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _operation(described: dict[str, Any], sets: dict[tuple[str, ...], str]) -> dict[str, Any]:
+def _argument(schema: dict[str, Any]) -> dict[str, Any]:
+    """What stands in an address in place of a name: one of some values, a day, or any id."""
+    if "enum" in schema:
+        return {"values": schema["enum"]}
+    if schema.get("format") == "date":
+        return {"form": "date"}
+    if "pattern" in schema:
+        raise ValueError(f"a form that the checker does not know: {schema['pattern']}")
+    return {}
+
+
+def _operation(template: str, described: dict[str, Any], sets: dict[tuple[str, ...], str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     headers, required = [], []
     for parameter in described.get("parameters", []):
         if parameter["in"] == "header":
             headers.append(parameter["name"])
             continue
-        options[parameter["name"]] = _option(parameter["schema"], sets)
+        options[parameter["name"]] = _option(f"{template} {parameter['name']}", parameter["schema"], sets)
         if parameter.get("required"):
             required.append(parameter["name"])
     made: dict[str, Any] = {"options": options, "permissions": _permissions(described)}
@@ -81,24 +92,30 @@ def _operation(described: dict[str, Any], sets: dict[tuple[str, ...], str]) -> d
     return made
 
 
-def _option(schema: dict[str, Any], sets: dict[tuple[str, ...], str]) -> Any:
-    """What an option takes: names of a set, a number up to a limit, true or false, a text of some form, or any text."""
+def _option(place: str, schema: dict[str, Any], sets: dict[tuple[str, ...], str]) -> dict[str, Any]:
+    """What an option takes: names of a set, a number up to a limit, one of some values, a text of some form, or any text."""
+    pattern = schema.get("pattern", "")
     if schema["type"] == "array":
         names = schema["items"].get("enum")
-        return {"names": _set(names, sets)} if names else {"names": ""}
+        return {"names": _set(place, names, sets) if names else ""}
     if schema["type"] == "integer":
         return {"least": schema["minimum"], "most": schema.get("maximum")}
     if schema["type"] == "boolean":
         return {"values": ["true", "false"]}
     if "enum" in schema:
         return {"values": schema["enum"]}
-    if found := _EXPANDED.match(schema.get("pattern", "")):
-        return {"expands": _set(found.group(1).split("|"), sets)}
-    return {"form": schema["pattern"]} if "pattern" in schema else {}
+    if found := _EXPANDED.match(pattern):
+        return {"names": _set(place, found.group(1).split("|"), sets)}
+    if "id eq" in pattern:
+        return {"form": "ids"}
+    if pattern:
+        raise ValueError(f"a form that the checker does not know: {pattern}")
+    return {}
 
 
-def _set(names: list[str], sets: dict[tuple[str, ...], str]) -> str:
-    return sets.setdefault(tuple(sorted(names)), f"s{len(sets) + 1}")
+def _set(place: str, names: list[str], sets: dict[tuple[str, ...], str]) -> str:
+    """Equal sets are kept once, under the place where they come first."""
+    return sets.setdefault(tuple(sorted(names)), place)
 
 
 def _permissions(described: dict[str, Any]) -> list[str]:
