@@ -1,4 +1,4 @@
-"""Graph over HTTP: tokens, faults, and no request of the app that Microsoft does not describe."""
+"""Graph over HTTP: tokens, faults, and no good answer to a request that Microsoft does not describe."""
 
 import asyncio
 import time
@@ -11,16 +11,21 @@ from aiohttp import web
 
 from local.cloud import tokens
 from local.cloud.faults import Fault, Faults
-from local.cloud.graph.facts import VERSION, facts
+from local.cloud.graph.facts import Facts, facts
 from local.cloud.graph.server import Graph, GraphReply, GraphRequest
 from local.cloud.storage_proxy import reset
 
 
 class GraphWeb:
-    """`resources` maps a cloud to Graph's audience there; `graphs` a tenant id to its Graph."""
+    """`resources` maps a cloud to Graph's audience there; `graphs` a tenant id to its Graph. `known`: what Microsoft
+    describes, facts.json by default.
+    """
 
-    def __init__(self, graphs: dict[str, Graph], resources: dict[str, str], faults: Faults) -> None:
+    def __init__(
+        self, graphs: dict[str, Graph], resources: dict[str, str], faults: Faults, known: Facts | None = None
+    ) -> None:
         self._graphs, self._resources, self._faults = graphs, resources, faults
+        self._known = known or facts()
         self.requests = 0
         self.undescribed: list[str] = []
         """Requests of the app that Microsoft does not describe, with what is wrong. Each was refused."""
@@ -34,15 +39,17 @@ class GraphWeb:
     def handler(self, cloud: str) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = await request.read()
-            # The app marks each of its requests; whoever does not is a test that asks for something odd on purpose.
-            if "client-request-id" in request.headers and (problems := _problems(request, body)):
-                self.undescribed += problems
-                return _send(Graph.refuse(400, "NotInMicrosoftsDescription", "; ".join(problems)))
-            return await self._handle(request, cloud, body)
+            problems = self._known.problems_with(request.method, request.raw_path, request.headers, body)
+            # The app marks each of its requests; whoever does not is a test that asks for something odd on purpose, and
+            # is refused in Graph's own words where the simulated Graph has them.
+            if problems and "client-request-id" in request.headers:
+                self.undescribed += [f"{request.method} {request.raw_path}: {problem}" for problem in problems]
+                return _send(_undescribed(problems))
+            return await self._handle(request, cloud, body, problems)
 
         return handle
 
-    async def _handle(self, request: web.Request, cloud: str, body: bytes) -> web.StreamResponse:
+    async def _handle(self, request: web.Request, cloud: str, body: bytes, problems: list[str]) -> web.StreamResponse:
         self.requests += 1
         fault = self._faults.hit("graph", f"{request.method} {request.raw_path}")
         if self.slow_seconds:
@@ -70,6 +77,8 @@ class GraphWeb:
             base=f"{request.scheme}://{request.host}/v1.0",
         )
         reply = graph.answer(asked)
+        if problems and reply.status < 400:
+            reply = _undescribed(problems)
         if fault and reply.status == 200 and isinstance(reply.body, dict):
             reply = self._bend(fault, reply, asked, request, graph)
         response = _send(reply)
@@ -133,29 +142,8 @@ class GraphWeb:
         return GraphReply(reply.status, body, reply.content_type)
 
 
-def _problems(request: web.Request, body: bytes) -> list[str]:
-    """What Microsoft's description does not have of a request, and of those inside a batch."""
-    url, headers = request.raw_path, request.headers
-    found = facts().problems(request.method, url, headers, body=bool(body))
-    if url == f"{VERSION}/$batch" and not found:
-        found = _batch_problems(body)
-    return [f"{request.method} {url}: {problem}" for problem in found]
-
-
-def _batch_problems(body: bytes) -> list[str]:
-    try:
-        items = orjson.loads(body)["requests"]
-        ids = [item["id"] for item in items]
-        asked = [(item["method"], item["url"], item.get("headers") or {}, "body" in item) for item in items]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        return [f"the batch can't be read: {error!r}"]
-    if not 1 <= len(ids) <= 20 or len(set(ids)) < len(ids):
-        return ["a batch holds 1 to 20 requests with ids of their own"]
-    return [
-        f"{method} {url}: {problem}"
-        for method, url, headers, has_body in asked
-        for problem in facts().problems(method, f"{VERSION}{url}", headers, body=has_body)
-    ]
+def _undescribed(problems: list[str]) -> GraphReply:
+    return Graph.refuse(400, "NotInMicrosoftsDescription", "; ".join(problems))
 
 
 def _spoiled_parts(kind: str, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
