@@ -35,7 +35,7 @@ class Answer:
     @property
     def outcome_unknown(self) -> bool:
         """Whether what was asked for may have been done or not: the service failed in the middle."""
-        return self.status >= 500 or self.status == 408
+        return self.status >= 500 or self.status in (408, 499)
 
 
 class Lost(Exception):
@@ -105,8 +105,9 @@ class GraphClient:
         return await self._request("POST", url, permission, None, body, _parsed)
 
     async def send_once(self, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """A request that must not be repeated: it leaves at most once, whatever comes back. Gives the answer, also a
-        refusal. Raises NotSent where it certainly did not leave, OutcomeUnknown where the answer was lost.
+        """A request that must not be repeated: it leaves at most once, whatever comes back. `body`: JSON data, or bytes of the
+        type that `headers` name. Gives the answer, also a refusal. Raises NotSent where it certainly did not leave,
+        OutcomeUnknown where the answer was lost.
         """
         import httpx
 
@@ -114,26 +115,31 @@ class GraphClient:
         token = await self.token()
         if self.pace:
             await self.pace.turn()
-        line = self._line = self._line or self._connect()
         self.waits.requests += 1
         sent = {
             "Authorization": f"Bearer {token}", "Accept": "application/json", "client-request-id": str(uuid.uuid4()),
-            **(headers or {}),
+            **({} if body is None else {"Content-Type": "application/json"}), **(headers or {}),
         }  # fmt: skip
-        content = None if body is None else orjson.dumps(body)
-        if content is not None:
-            sent["Content-Type"] = "application/json"
-        line.users += 1
+        content = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
+        # A connection of its own: a kept one that Graph closes just now would make the outcome unknown.
+        line = self._connect()
         try:
             # Past the SDK's adapter, which sends again where a token is challenged.
             response = await line.http.request(method, url, headers=sent, content=content)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotSent(type(error).__name__) from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:
             raise OutcomeUnknown(type(error).__name__) from error
         finally:
             self.way.release()
-            await self._leave(line)
+            await line.close()
+        if response.status_code == 401:
+            await self._renew_token()
+        if response.status_code == 429:
+            self.waits.throttled += 1
+            if self.pace:
+                asked = retry_after({"retry-after": response.headers.get("retry-after", "")}, self._clock)
+                await self.pace.throttled(throttled_wait(0) if asked is None else asked)
         return Answer(response.status_code, dict(response.headers), response.content)
 
     async def _request[T](

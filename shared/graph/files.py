@@ -24,11 +24,27 @@ async def download(client: GraphClient, url: str, permission: str) -> AsyncItera
     if answer.status < 300:
         yield answer.content  # some clouds give the file at once
         return
-    target = urljoin(client.base_url, answer.headers.get("location", ""))
-    if urlsplit(target).scheme != "https" and not is_loopback(target):
-        raise _broken("named no address that can be trusted")
-    async for chunk in _stream(target):
+    async for chunk in _stream(target(client.base_url, answer.headers.get("location", ""))):
         yield chunk
+
+
+def target(base_url: str, location: str) -> str:
+    """Where a redirection leads. Raises SourceProblem unless it is https without a name and password in it. Only a Graph on
+    this machine may name an address on this machine.
+    """
+    try:
+        address = urljoin(base_url, location)
+        parts = urlsplit(address)
+        safe = bool(location and parts.hostname) and parts.username is None and parts.port != 0
+    except ValueError:
+        raise _broken("named no address that can be read") from None
+    if is_loopback(base_url) and is_loopback(address):
+        safe = safe and parts.scheme in ("http", "https")
+    else:
+        safe = safe and parts.scheme == "https" and not is_loopback(address)
+    if not safe:
+        raise _broken("named no address that can be trusted")
+    return address
 
 
 async def _stream(target: str) -> AsyncIterator[bytes]:

@@ -58,15 +58,19 @@ class Pace:
         await self._save(replace(self._slot, recent=recent, not_before=0.0))
 
     def _wait(self, slot: Slot, now: float) -> float:
-        asked = min(slot.not_before - now, _LONGEST_WAIT)
+        asked = slot.not_before - now
+        if asked > _LONGEST_WAIT:
+            asked = 0.0  # written by a clock that was ahead
         recent = self._recent(slot, now)
         if len(recent) < self._pacing.requests:
             return asked
         return max(asked, recent[-self._pacing.requests] + self._pacing.window_seconds - now + _AFTER)
 
     def _recent(self, slot: Slot, now: float) -> list[float]:
-        """Requests of this window; one of a time to come (a clock was set back) counts as made now."""
-        return sorted(min(at, now) for at in slot.recent if now - at < self._pacing.window_seconds)
+        """Requests of this window, or of as much time to come: a clock was set back a little. What lies further ahead was
+        written by a clock that was wrong.
+        """
+        return sorted(at for at in slot.recent if abs(now - at) < self._pacing.window_seconds)
 
     async def throttled(self, seconds: float) -> None:
         """Graph asked for a wait: whoever comes next keeps it too."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import SourceProblem
-from shared.graph.files import download_lines, lines
+from shared.graph.files import download_lines, lines, target
 from tests.served import run, served
 
 CSV = '\ufeffReport Refresh Date,User Principal Name\r\n2026-11-24,"Ann, Zoë"\r\n2026-11-24,王'
@@ -100,9 +100,13 @@ def test_a_transfer_that_ends_too_early_is_no_whole_file() -> None:
     run(go)
 
 
-def test_an_address_without_tls_is_not_followed() -> None:
+@pytest.mark.parametrize(
+    "address",
+    ["http://reports.example/file", "https://ann:word@127.0.0.1:1/file", "ftp://127.0.0.1/file", "https:///file", ""],
+)
+def test_an_address_that_can_not_be_trusted_is_not_followed(address: str) -> None:
     async def answer(_request: web.Request) -> web.StreamResponse:
-        return web.Response(status=302, headers={"Location": "http://reports.example/file"})
+        return web.Response(status=302, headers={"Location": address} if address else {})
 
     async def go() -> None:
         async with served(answer) as client:
@@ -111,6 +115,19 @@ def test_an_address_without_tls_is_not_followed() -> None:
             assert "no address that can be trusted" in broken.value.detail
 
     run(go)
+
+
+def test_graph_may_not_lead_into_this_machine() -> None:
+    """Only a simulated Graph, which is on this machine itself, may name an address here without TLS."""
+    with pytest.raises(SourceProblem):
+        target("https://graph.microsoft.com/v1.0", "http://127.0.0.1:8080/file")
+    for odd in ("https://[x/f", "https://a:9999999/f"):
+        with pytest.raises(SourceProblem, match="can be read"):
+            target("https://graph.microsoft.com/v1.0", odd)
+    assert target("http://127.0.0.1:1/v1.0", "http://127.0.0.1:8080/file") == "http://127.0.0.1:8080/file"
+    assert (
+        target("https://graph.microsoft.com/v1.0", "https://reports.example/f?s=1") == "https://reports.example/f?s=1"
+    )
 
 
 @given(
