@@ -9,7 +9,7 @@ from shared import settings as app_settings
 from shared.api.answering import Reply, respond, without_body
 from shared.api.bodies import read_form, read_json, read_query, validate_form
 from shared.api.calls import Call
-from shared.api.csrf import FIELD
+from shared.api.csrf import FIELD, require_own_site
 from shared.api.routes import Route, RouteTable
 from shared.api.surfaces import PREFIX, Surface
 from shared.errors import MethodNotAllowed, NotFound
@@ -47,13 +47,14 @@ def endpoint(route: Route) -> Endpoint:
 
 
 def handle(route: Route, req: func.HttpRequest) -> Reply:
-    """Principal, role, query, body, handler: in this order, so that nobody learns more than they may."""
+    """Principal, role, site, query, body, handler: in this order, so that nobody learns more than they may."""
     settings, surface = app_settings.load(), route.surface
     headers = {name.lower(): value for name, value in req.headers.items()}
     principal = ANYBODY
     if route.role is not None:
         principal = identify(settings, headers, req.url)
         require(principal, route.role)
+    require_own_site(route.method, headers, req.url)
     query = read_query(route.query, dict(req.params))
     call = Call(
         principal=principal,
@@ -78,7 +79,7 @@ def _body(route: Route, principal: Principal, headers: dict[str, str], req: func
     fields = read_form(headers, req.get_body())
     token = fields.pop(FIELD, "")
     if surface.csrf:
-        surface.csrf.check(principal, token if isinstance(token, str) else "", headers, req.url)
+        surface.csrf.check(principal, token if isinstance(token, str) else "")
     return validate_form(route.body, fields) if route.body else None
 
 

@@ -1,10 +1,12 @@
-"""Tokens that show that a form came from a page of ours: bound to the person who got the page, good for some hours, kept
-nowhere.
+"""Protection against cross-site request forgery: a browser sends the session cookie with requests that other sites cause.
+
+Every changing request is refused when the browser says that another site caused it. Forms also carry a token, bound to the
+person who got the page, valid for some hours and stored nowhere.
 """
 
 import base64
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from shared.clock import Clock
@@ -13,7 +15,27 @@ from shared.principal import Principal
 
 FIELD = "csrf"
 LIFETIME_SECONDS = 8 * 3600
-_FOREIGN = ("cross-site", "same-site")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_OTHER_SITES = ("cross-site", "same-site")
+
+
+def require_own_site(method: str, headers: Mapping[str, str], url: str) -> None:
+    """Raises Forbidden for a changing request that another site caused in somebody's browser.
+
+    `Sec-Fetch-Site` decides where it is sent: no script can set it, and a reverse proxy, which changes the host, leaves it
+    alone. Without it, `Origin` must be the host of `url`. Neither header: not a browser. `Authorization`: a browser adds a
+    bearer token only on behalf of a site that CORS allows, so no cookie is being abused.
+    """
+    if method in _SAFE_METHODS or "authorization" in headers:
+        return
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    other = site in _OTHER_SITES if site else bool(origin) and urlsplit(origin)[1] != urlsplit(url)[1]
+    if other:
+        raise Forbidden(
+            "The request was caused by another site, so it was not carried out.",
+            code="cross-site",
+            remedy="Call the API from the app's own address, or with a bearer token in the Authorization header.",
+        )
 
 
 class CsrfTokens:
@@ -26,11 +48,8 @@ class CsrfTokens:
         """A token for the forms of a page that this principal gets."""
         return self._signed(principal, int(self._clock.now().timestamp()))
 
-    def check(self, principal: Principal, token: str, headers: dict[str, str], url: str) -> None:
-        """Raises Forbidden unless the form is one that this principal got from here lately."""
-        origin = headers.get("origin")
-        if headers.get("sec-fetch-site") in _FOREIGN or (origin and urlsplit(origin)[1] != urlsplit(url)[1]):
-            raise _refused("The form was sent from another site.")
+    def check(self, principal: Principal, token: str) -> None:
+        """Raises Forbidden unless this principal got the token within its lifetime."""
         made_at, _, _ = token.partition(".")
         if not (made_at.isascii() and made_at.isdecimal() and len(made_at) <= 12):
             raise _refused("The form carries no token of this page.")
