@@ -1,4 +1,4 @@
-"""Triggers only: unpack, call shared, answer. One module a family; each has a group of routes, or makes one."""
+"""Triggers only: unpack, call shared, answer. One module per family; each has a group of routes, or makes one."""
 
 import azure.functions as func
 

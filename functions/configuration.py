@@ -31,7 +31,7 @@ def _etag(model: Model) -> dict[str, str]:
 
 
 def object_id(noun: str, call: Call) -> str:
-    """The id in the address. Raises NotFound for what can be none."""
+    """The id in the address. Raises NotFound if it cannot be an id."""
     given = call.path["id"]
     if not is_id(given):
         raise NotFound(f"There is no {noun} with this id.")
@@ -39,7 +39,7 @@ def object_id(noun: str, call: Call) -> str:
 
 
 def _names(kind: ConfigKind) -> tuple[str, str, str, str]:
-    """One and many as functions are named, the object with its article, and the tag."""
+    """Singular and plural for the functions' names, the noun with its article, and the tag."""
     many = kind.path.replace("-", "_")
     noun = f"{'an' if kind.noun[0] in 'aeiou' else 'a'} {kind.noun}"
     return many.removesuffix("s"), many, noun, f"{kind.noun.capitalize()}s"

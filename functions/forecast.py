@@ -1,4 +1,4 @@
-"""What a changed scope would do, asked before it is saved."""
+"""What a changed scope would do, before it is saved."""
 
 from functions.configuration import object_id
 from shared.api import Call, Reply, Routes
@@ -10,7 +10,7 @@ from shared.wiring import app
 
 
 def routes(registry: Registry) -> Routes:
-    """Of connectors, which have thresholds in days, and of sources, which have domains."""
+    """Routes for connectors, which have thresholds in days, and for sources, which have domains."""
     group = Routes(tag="Forecasts", role=Role.CONFIGURE)
     kinds = config_kinds(registry)
     for key in ("connector", "source"):

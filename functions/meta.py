@@ -9,7 +9,7 @@ from shared.wiring import app
 
 
 def health(call: Call) -> Reply:
-    """Open to everybody, so it says no more than ok or the code of what is wrong."""
+    """Open to everybody, so it says only ok or the code of the problem."""
     settings = app_settings.load()
     checks = {"authentication": "ok", "storage": "ok", "vault": "ok" if settings.vault_uri else "vault-not-configured"}
     if not settings.platform_auth and not settings.development_roles:

@@ -21,8 +21,8 @@ class ChangesQuery(PageQuery):
     """The journal by time."""
 
     since: datetime
-    """Changes seen by runs that began at this time or later, UTC. A run writes its changes while it goes on: whoever asks
-    again and again does so with the begin of the last run that had ended."""
+    """Changes seen by runs that began at this time or later, UTC. A run writes its changes until it ends, so a client
+    that polls should pass the start time of the last run that had ended."""
     source: Id | None = None
     """Only of this source."""
 
@@ -40,30 +40,30 @@ class RunNowQuery(Model):
     """What to run."""
 
     job: str | None = None
-    """A job of the connector's kind; empty: its first, which reads the directory."""
+    """The job to run, one of the connector's kind. Empty: the first one, which reads the directory."""
     full: bool = False
-    """Read everything, also where asking for the changes would do."""
+    """Read everything, even where a delta round would be enough."""
 
 
 class RunsQuery(PageQuery):
     """Runs of a connector."""
 
     job: str | None = None
-    """Those of one job, or delete; empty: of the connector's first job."""
+    """Only runs of this job, or delete for deletion runs. Empty: runs of the connector's first job."""
 
 
 class DeleteConnectorQuery(Model):
-    """What goes with a connector."""
+    """Options for deleting a connector."""
 
     records: bool = False
-    """Remove everything it collected too, in a run of its own."""
+    """Also remove every record that it collected, in a run of its own."""
 
 
 class Decision(Model):
-    """What a person decided about held removals."""
+    """A person's decision about held removals."""
 
     ids: Annotated[list[Annotated[str, StringConstraints(max_length=200)]], Field(max_length=1000)] = []
-    """Only these, by record id; empty: all that wait."""
+    """Record ids to decide about. Empty: all that wait."""
 
 
 class RecordsQuery(PageQuery):

@@ -36,7 +36,7 @@ def list_hold_items(call: Call) -> Reply:
 
 @routes.post(
     "holds/{id}/confirm",
-    "Confirm held removals: a run asks for each once more, then removes it",
+    "Confirm held removals: a run asks Microsoft Graph for each object again, then removes it",
     role=Role.OPERATE,
     body=Decision,
     returns=Run,
@@ -50,7 +50,7 @@ def confirm_hold(call: Call) -> Reply:
 
 @routes.post(
     "holds/{id}/reject",
-    "Reject held removals: the records are kept until the objects are there again",
+    "Reject held removals: the records are kept until the objects are seen again",
     role=Role.OPERATE,
     body=Decision,
     returns=Hold,

@@ -39,7 +39,9 @@ def _run(call: Call) -> RunRow:
     also=((200, Run, "The run that is going on"),),
 )
 def run_connector(call: Call) -> Reply:
-    """During a run the answer is that run, with status 200; a full read asked for during a delta round follows it."""
+    """If a run is in progress, the answer is that run, with status 200. A full read that is requested during a delta
+    round starts after it.
+    """
     query: RunNowQuery = call.query
     run, new = app().dispatch.run_now(_connector(call).id, call.principal.name, job=query.job, full=query.full)
     return Reply(run.shown(), 202 if new else 200, {"Location": f"/{PREFIX}/runs/{run.id}"})
@@ -69,7 +71,7 @@ def _page(track: str, query: PageQuery) -> Reply:
 
 @routes.get(
     "purges",
-    "List the daily runs that remove what is older than it is kept, newest first",
+    "List the daily runs that remove data past its retention time, newest first",
     query=PageQuery,
     returns=Run,
     returns_list=True,
@@ -78,7 +80,7 @@ def list_purges(call: Call) -> Reply:
     return _page(track_of(INSTALLATION, PURGE), call.query)
 
 
-@routes.get("runs/{id}", "Read a run, also while it goes on", returns=Run)
+@routes.get("runs/{id}", "Read a run, also while it is in progress", returns=Run)
 def read_run(call: Call) -> Reply:
     return Reply(_run(call).shown())
 
@@ -94,7 +96,7 @@ def read_receipt(call: Call) -> Reply:
     if receipt is None:
         raise NotFound(
             f"The run {run.id} has no receipt.",
-            remedy="A run has one from the end of its first stream, or of itself, on; runs that remove rows have none.",
+            remedy="A receipt exists once the run's first stream, or the run itself, has ended. Runs that remove rows have none.",
         )
     return Reply(receipt)
 

@@ -14,7 +14,7 @@ _log = logging.getLogger("rollcall.sync")
 @blueprint.function_name("tick")
 @blueprint.timer_trigger(arg_name="timer", schedule="%ROLLCALL_TICK%", use_monitor=False)
 def tick(timer: func.TimerRequest) -> None:
-    """Starts what is due and mends what is half started."""
+    """Starts due runs, and repairs runs that were only half started."""
     from shared.wiring import app
 
     for run in app().tick.run():

@@ -64,7 +64,7 @@ class Invalid(RollcallError):
     status = 422
     code = "invalid-fields"
     title = "Some fields are not valid"
-    remedy = "Mend the fields listed under errors and send the request again; nothing was saved."
+    remedy = "Correct the fields listed under errors and send the request again; nothing was saved."
 
 
 class Unauthenticated(RollcallError):
@@ -165,6 +165,8 @@ class Refused(Exception):
 
 
 def foreign_cursor() -> Invalid:
-    """A list was asked to go on after something that is no `next` of ours."""
+    """A list was asked to go on after something that is not a `next` value."""
     fields = (FieldError("after", "foreign", "is no cursor of this list"),)
-    return Invalid("The cursor is none of ours.", remedy="Start the list again without after.", fields=fields)
+    return Invalid(
+        "The cursor was not issued by this API.", remedy="Start the list again without after.", fields=fields
+    )

@@ -16,7 +16,7 @@ SETTINGS: dict[str, str] = {
     f"{STORAGE}__queueServiceUri": "Queue endpoint, where there is no connection string. The function app's identity signs in.",
     "ROLLCALL_VAULT_URI": "Address of the Key Vault that holds every secret, such as https://NAME.vault.azure.net.",
     "ROLLCALL_TICK": "Schedule (NCRONTAB) of the timer that looks for due connectors. In Azure: 0 */5 * * * *.",
-    "ROLLCALL_SLICE_SECONDS": "Seconds that one invocation works on a run before the next one goes on. Default 480.",
+    "ROLLCALL_SLICE_SECONDS": "Seconds that one invocation works on a run before the next invocation takes over. Default 480.",
     "ROLLCALL_KEEP_RUNS_DAYS": "Days for which runs and their receipts are kept. Default 90.",
     "ROLLCALL_KEEP_TOMBSTONES_DAYS": "Days for which tombstones of objects that are gone are kept. Default 365.",
     "ROLLCALL_KEEP_HOLDS_DAYS": "Days for which held removals wait for a decision. The next full read then looks again. Default 90.",

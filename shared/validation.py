@@ -1,4 +1,6 @@
-"""pydantic's errors as ours: every bad field at once, by its JSON path, never with the value that was sent."""
+"""Turns pydantic's errors into field errors: every bad field at once, by its JSON path, never with the value that was
+sent.
+"""
 
 from pydantic import ValidationError
 

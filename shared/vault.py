@@ -1,4 +1,4 @@
-"""The only room that speaks to Key Vault. Secrets go in and are used; nothing here returns one to the API."""
+"""The only module that speaks to Key Vault. Secrets go in and are used; nothing here returns one to the API."""
 
 import contextlib
 from collections.abc import Iterator

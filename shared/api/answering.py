@@ -32,15 +32,15 @@ class Reply:
 
     @classmethod
     def file(cls, content: bytes, name: str, content_type: str) -> "Reply":
-        """A file to keep. The name may hold any character (RFC 6266)."""
+        """A file to download. The name may hold any character (RFC 6266)."""
         plain = re.sub(r"[^A-Za-z0-9._ -]", "_", name)
         disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
         return cls(content, headers={"Content-Disposition": disposition}, content_type=content_type)
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A table as CSV (RFC 4180), with a byte-order mark so that Excel takes it for UTF-8. A text that a spreadsheet would
-    run as a formula gets an apostrophe before it.
+    """A table as CSV (RFC 4180), with a byte-order mark so that Excel reads it as UTF-8. An apostrophe is put before
+    text that a spreadsheet would run as a formula.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
@@ -53,7 +53,7 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 def respond(
     work: Callable[[], Reply], show: Callable[[RollcallError, str], func.HttpResponse], headers: dict[str, str]
 ) -> func.HttpResponse:
-    """Runs the work; `show` makes the answer of an error. Unknown errors are logged and shown without their text."""
+    """Runs the work; `show` turns an error into an answer. Unknown errors are logged, and their text is not shown."""
     request_id = uuid.uuid4().hex
     try:
         return _response(work(), headers, request_id)
@@ -63,7 +63,7 @@ def respond(
         return show(error, request_id)
     except Exception:  # noqa: BLE001 - the edge: whatever it was, the caller gets an answer and the log the rest
         _log.exception("request %s failed", request_id)
-        return show(RollcallError("The request met a defect in Rollcall."), request_id)
+        return show(RollcallError("The request failed because of a defect in Rollcall."), request_id)
 
 
 def without_body(response: func.HttpResponse) -> func.HttpResponse:

@@ -1,4 +1,4 @@
-"""Every route as an HTTP function of its own, and one a surface that answers for addresses and methods that are not there."""
+"""Every route as its own HTTP function, and one function per surface for unknown addresses and methods."""
 
 from collections.abc import Callable
 from urllib.parse import unquote

@@ -32,8 +32,8 @@ def read_query(model: type[BaseModel] | None, given: dict[str, str]) -> Any:
 
 
 def read_json(model: type[BaseModel], headers: dict[str, str], raw: bytes, *, merge_patch: bool) -> Any:
-    """An instance of the model, or the object itself for a merge patch. Types are taken as JSON has them: "false" is no
-    boolean and "24" no number.
+    """An instance of the model, or the object itself for a merge patch. Types are those of JSON: "false" is not a
+    boolean and "24" is not a number.
     """
     allowed = ("application/json", "application/merge-patch+json") if merge_patch else ("application/json",)
     raw = _checked(headers, raw, allowed).removeprefix(_BOM)
@@ -73,7 +73,7 @@ def read_form(headers: dict[str, str], raw: bytes) -> dict[str, Any]:
 
 
 def validate_form(model: type[BaseModel], fields: dict[str, Any]) -> Any:
-    """Everything in a form is text: types are taken from it."""
+    """Everything in a form is text, so values are converted to the model's types."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:

@@ -26,8 +26,8 @@ class Call:
     csrf: str = ""
 
     def revisions(self) -> frozenset[int] | None:
-        """The revisions that If-Match names, any of which will do; None for *. Raises MissingPrecondition, or Changed where
-        none of the tags can be a version of ours: weak ones never match (RFC 9110, 13.1.1).
+        """The revisions that If-Match names, any of which may match; None for *. Raises MissingPrecondition, or
+        Changed if no tag can match: weak tags never do (RFC 9110, 13.1.1).
         """
         text = self.headers.get("if-match", "").strip()
         if not text:

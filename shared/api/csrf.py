@@ -52,7 +52,7 @@ class CsrfTokens:
         """Raises Forbidden unless this principal got the token within its lifetime."""
         made_at, _, _ = token.partition(".")
         if not (made_at.isascii() and made_at.isdecimal() and len(made_at) <= 12):
-            raise _refused("The form carries no token of this page.")
+            raise _refused("The form carries no valid token.")
         if not hmac.compare_digest(token.encode(), self._signed(principal, int(made_at)).encode()):
             raise _refused("The form's token belongs to somebody else, or was changed.")
         age = self._clock.now().timestamp() - int(made_at)

@@ -49,7 +49,7 @@ def _schemas(routes: list[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
 
 @lru_cache(4)
 def document(table: RouteTable) -> dict[str, Any]:
-    """The whole description of the JSON surface; made once a table."""
+    """The whole description of the JSON surface; made once per table."""
     routes = table.on(JSON)
     refs, schemas = _schemas(routes)
     paths: dict[str, Any] = {}
@@ -140,7 +140,10 @@ def _success(route: Route, refs: dict[Any, Any]) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "object"} if route.content_type == "application/json" else {"type": "string"}
     elif route.returns_list:
         items = {"type": "array", "items": refs[route.returns, "serialization"]}
-        following = {"type": ["string", "null"], "description": "Send it as `after` for the next page; null: the last."}
+        following = {
+            "type": ["string", "null"],
+            "description": "Pass it as `after` to get the next page. null: this is the last page.",
+        }
         schema = {"type": "object", "required": ["items", "next"], "properties": {"items": items, "next": following}}
     else:
         schema = refs[route.returns, "serialization"]

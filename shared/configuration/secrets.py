@@ -16,7 +16,7 @@ def secret_name(credential: str) -> str:
 
 
 class Pin(Model):
-    """What the row remembers of a secret: its version and the public facts. `pem` is the public certificate."""
+    """What the row keeps about a secret: its version and the public facts. `pem` is the public certificate."""
 
     version: str
     certificate: CertificateOut | None = None

@@ -1,7 +1,7 @@
 """List, create, read, replace, patch and delete for every kind of configuration.
 
-Order of a change: validate everything, write the secret as a new version, then the row that pins it, then put the
-schedule in step. A row that could not be written leaves a disabled, unpinned version behind and nothing else.
+Order of a change: validate everything, write the secret as a new version, then the row that pins it, then update the
+schedule. A row that could not be written leaves a disabled, unpinned version behind and nothing else.
 """
 
 import contextlib
@@ -129,7 +129,7 @@ class Configuration:
             raise Conflict(
                 f"The {kind.noun} {before.name!r} is used by {users}.",
                 code="in-use",
-                remedy="Delete these first, or let them refer to something else.",
+                remedy="Delete these first, or make them refer to something else.",
             ) from error
         except RowChanged as error:
             raise Changed(f"The {kind.noun} changed while it was being deleted.") from error
@@ -138,7 +138,7 @@ class Configuration:
                 self._vault.delete(secrets.secret_name(object_id))
 
     def mark_deleting(self, object_id: str, revisions: frozenset[int] | None) -> Document:
-        """Takes a connector out of use; its records are removed by a run, and with the last one it goes itself."""
+        """Takes a connector out of use. A run removes its records, and then the connector itself."""
         kind = self.kinds["connector"]
         before = self._document(kind, object_id)
         self._check_revision(before, revisions)
@@ -198,12 +198,12 @@ class Configuration:
             self._check_owner(document)
 
     def _check_fixed(self, kind: ConfigKind, document: Document, before: Document) -> None:
-        """What was collected belongs to its source: a connector that went elsewhere would leave it behind."""
+        """Records belong to their source: a connector that moved to another one would leave them behind."""
         if kind.key == "connector" and document.body["sourceId"] != before.body["sourceId"]:
             raise Conflict(
-                "A connector keeps its source: what it collected belongs there.",
+                "A connector's source cannot be changed: the records that it collected belong to it.",
                 code="source-fixed",
-                remedy="Make another connector for the other source; delete this one with its records if it is not needed.",
+                remedy="Create another connector for the other source. Delete this one with its records if it is no longer needed.",
                 fields=(FieldError("sourceId", "fixed", "can't be changed"),),
             )
 
@@ -261,7 +261,7 @@ class Configuration:
             self._timetable.put(document)
 
     def _stop_if_off(self, kind: ConfigKind, document: Document) -> None:
-        """What was switched off does not go on reading."""
+        """Stops runs of what was switched off."""
         if kind.key == "connector" and not document.body["active"]:
             self._halt(document.id, "deactivation of the connector")
         if kind.key == "source" and not document.body["crawl"]:

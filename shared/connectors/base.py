@@ -1,5 +1,6 @@
-"""The shape of a connector kind. A kind is data: its jobs, their streams, what they ask of Graph and what they need for it.
-Dispatch, engine, records, forecast, deletion and documentation iterate over what a kind declares; none of them knows one.
+"""The shape of a connector kind. A kind is data: its jobs, their streams, what they ask of Graph and what they need
+for it. Dispatch, engine, records, forecast, deletion and documentation iterate over what a kind declares; none of them
+names a kind.
 """
 
 from collections.abc import Iterable
@@ -28,9 +29,10 @@ class Permission:
 
 @dataclass(frozen=True)
 class DirectoryList:
-    """A collection of the directory: listed whole, then asked for what changed (delta). `expand`: navigation properties to
-    bring along; those in `delta_links` delta reports by itself, the others are asked for object by object; `follow`: one
-    that $expand cuts at 20 entries, read whole where it brings 20; `deleted_items`: deleted objects can be asked for.
+    """A collection of the directory: listed whole, then asked for what changed (delta). `expand`: navigation
+    properties to bring along; delta itself reports those in `delta_links`, the others are requested object by object;
+    `follow`: the one that $expand cuts off at 20 entries, read in full where it brings 20; `deleted_items`: deleted
+    objects can be requested.
     """
 
     path: str
@@ -51,9 +53,9 @@ class Pages:
     page_size: int = 0
     since: str = ""
     overlap: timedelta = timedelta(hours=24)
-    """How far `since` reaches back behind the last read: services write things down late."""
+    """How far `since` reaches back behind the last read: services record events late."""
     licence_tries: int = 1
-    """How often a page is asked for that Graph denies for want of a licence: it does so now and then without reason."""
+    """Attempts for a page that Graph denies for want of a licence: now and then it does so without a reason."""
 
 
 Reader = DirectoryList | Pages
@@ -74,7 +76,7 @@ class Denial(Enum):
     FAILS = "fails"
     """The run ends as failed; its other streams are read all the same."""
     MARKS = "marks"
-    """The values are marked as missing, with the reason; the run did what it could."""
+    """The values are marked as missing, with the reason. The run does not fail."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,9 @@ class Stream:
     the leader's record is gone.
     """
     sparse: bool = False
-    """An object without any value gets no row: a read of everything that brought none says so."""
+    """An object without any value gets no row: a complete read shows that there is none."""
     unread_note: str = ""
-    """What to tell of its values before it was first read."""
+    """The note on its values before the first read."""
     not_in_delta: tuple[str, ...] = ()
     """Attributes whose change alone no delta reports: as fresh as the last full read."""
 

@@ -20,10 +20,10 @@ class EntraIdOptions(Model):
     """Options of an entra-id connector."""
 
     user_threshold_days: ThresholdDays = 0
-    """User threshold: leave out people neither created, signed in nor changed within these days. 0: everybody.
-    A person whose sign-in activity is unknown is kept."""
+    """User threshold: leave out people who were neither created, nor signed in, nor changed within this many days. 0:
+    keep everybody. A person whose sign-in activity is unknown is kept."""
     device_threshold_days: ThresholdDays = 0
-    """Device threshold: the same for devices. 0: every device."""
+    """Device threshold: the same for devices. 0: keep every device."""
     collect_users: bool = True
     """Read people."""
     collect_devices: bool = True

@@ -53,7 +53,7 @@ _ID = re.compile(r"^[0-9a-z]{1,40}$")
 
 
 def is_id(text: str) -> bool:
-    """Whether the text could be an id of ours; anything else is simply not found."""
+    """Whether the text has the form of an id; anything else is simply not found."""
     return bool(_ID.fullmatch(text))
 
 

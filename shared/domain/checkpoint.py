@@ -16,7 +16,8 @@ class Phase(StrEnum):
 
     LISTING = "listing"
     ENUMERATING = "enumerating"
-    """The whole collection through delta's own pages, whose tokens live seven days: after the list's died twice."""
+    """The whole collection through delta's own pages, whose tokens live seven days. Used once the list's token has
+    expired twice."""
     CHANGES = "changes"
     ABSENT = "absent"
     REMOVALS = "removals"
@@ -40,7 +41,7 @@ class Checkpoint(Model):
     """Tenant, listing and source that the links belong to: another one makes them useless."""
     phase: Phase = Phase.LISTING
     next_link: str | None = None
-    """Of the phase's next page; None: its first."""
+    """The link to the phase's next page; None: the first page."""
     delta_link: str | None = None
     """Where the next delta round begins: taken before the list, then the one that ended the round."""
     begun_at: str
@@ -65,9 +66,9 @@ class Checkpoint(Model):
     approved: str = ""
     """Held removals that a person confirmed and Graph confirmed again (packed)."""
     judged: str = ""
-    """Held ones that a person lets leave the scope, if they are still outside (packed)."""
+    """Held objects that a person allowed to leave the scope, if they are still outside of it (packed)."""
     released: str = ""
-    """Held ones that are there again (packed)."""
+    """Held objects that are back (packed)."""
     held: int = 0
     """Rows in the table of holds."""
     waiting: int = 0
@@ -124,11 +125,11 @@ class StreamState(Model):
     held: int = 0
     """Removals that wait for a person, or that a person refused."""
     removals: list[tuple[str, int]] = []
-    """When and how many were removed lately."""
+    """Times and numbers of recent removals."""
     refused: int = 0
-    """Runs in a row that a licence or permission kept from reading."""
+    """Consecutive runs that could not read for want of a licence or permission."""
     unfinished: list[str] = []
-    """Runs that wrote records and did not come to their end since the last full read."""
+    """Runs since the last full read that wrote records and did not finish."""
     intent: str = ""
     """Objects whose look-up rows were about to change (packed): settled by whoever comes next."""
     checkpoint: Checkpoint | None = None

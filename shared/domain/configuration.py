@@ -61,11 +61,12 @@ class SourceIn(Model):
     crawl: bool = True
     """Crawl source: off stops every collection from this source and keeps what was collected."""
     domains: Annotated[list[Domain], Field(min_length=1, max_length=500)] = ["*"]
-    """Only people whose mail or sign-in name is in one of these domains; * takes everybody, also without mail."""
+    """Only people whose mail or sign-in name is in one of these domains. * includes everybody, also people without
+    mail."""
     excluded_groups: Annotated[
         list[Annotated[str, StringConstraints(min_length=1, max_length=256)]], Field(max_length=50)
     ] = []
-    """Service-account groups: members, nested ones too, are left out. Display names or object ids."""
+    """Service-account groups, as display names or object ids. Their members, including nested ones, are left out."""
 
 
 class CredentialBase(Model):
@@ -81,14 +82,16 @@ class CredentialBase(Model):
     secret_expires_on: (
         Annotated[datetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))] | None
     ) = None
-    """When the client secret ends, as Entra shows it; used for warnings. A certificate's end is read from it."""
+    """When the client secret expires, as Entra shows it; used for warnings. A certificate's expiry is read from the
+    certificate."""
 
 
 class CredentialIn(CredentialBase):
     """The identity of an app registration, named and reusable. What is secret goes to Key Vault and never comes back."""
 
     client_secret: Annotated[SecretStr, Field(min_length=1, max_length=2000)] | None = None
-    """The secret's value, not its id. Write-only; needed for a new client-secret credential, kept where absent."""
+    """The secret's value, not its id. Write-only; required for a new client-secret credential. If absent from a
+    change, the stored secret is kept."""
     certificate: Annotated[SecretStr, Field(min_length=1, max_length=20000)] | None = None
     """PEM with the certificate and its private key. Write-only. A certificate credential without one gets a new
     self-signed certificate, whose public part is downloaded under /credentials/{id}/certificate."""
@@ -116,12 +119,14 @@ class CertificateOut(Model):
 
 
 class RemovalLimit(Model):
-    """How many removals of one stream within 24 hours need no person's word: the lower of the two, but at least 10."""
+    """How many removals of one stream within 24 hours need no confirmation: the lower of the two limits, but at least
+    10.
+    """
 
     count: Annotated[int, Field(ge=0, le=5000)] = 500
-    """So many. 0: every removal waits for a person."""
+    """As a number. 0: every removal needs confirmation."""
     percent: Annotated[int, Field(ge=0, le=100)] = 20
-    """This part of the stream's records. 0: every removal waits for a person."""
+    """As a percentage of the stream's records. 0: every removal needs confirmation."""
 
 
 class ConnectorIn(Model):
@@ -142,7 +147,7 @@ class ConnectorIn(Model):
     schedule: Schedule = Schedule()
     """Repeats, start time and time zone."""
     full_every_hours: Annotated[int, Field(ge=1, le=144)] = 24
-    """Everything is read again after so many hours; runs in between ask only for what changed (delta)."""
+    """Hours after which everything is read again. Runs in between read only what changed (delta)."""
     removal_limit: RemovalLimit = RemovalLimit()
     """More removals than this are held until a person confirms them."""
     options: Any
@@ -195,8 +200,8 @@ class CredentialOut(CredentialBase, Stored):
 
 
 class Quarantine(Model):
-    """A job that kept failing: slowed to once a day, switched off by itself after four weeks. `active` stays as it
-    is; a success or a changed credential ends it at once.
+    """A job that keeps failing is slowed to once a day, and its schedule stops after four weeks. `active` does not
+    change. A success or a changed credential ends the quarantine at once.
     """
 
     since: datetime
@@ -234,7 +239,7 @@ class PermissionNeeded(Model):
     permission: str
     """The least permission. Grant it to the app registration of the source's credential."""
     or_instead: list[str]
-    """Wider permissions that do as well."""
+    """Wider permissions that are sufficient too."""
     job: str
     """The job that needs it."""
     purpose: str
@@ -245,7 +250,7 @@ class ConnectorOut(ConnectorIn, Stored):
     """A connector as stored, with its state."""
 
     jobs: list[JobState] = []
-    """What its options switch on, each with its own runs."""
+    """The jobs that its options switch on, each with its own runs."""
     deleting: bool = False
     """It and its records are being deleted."""
 

@@ -1,4 +1,4 @@
-"""What a changed scope would do, said before it is saved."""
+"""What a changed scope would do, before it is saved."""
 
 from shared.domain.base import Id, Model
 
@@ -13,7 +13,7 @@ class StreamForecast(Model):
     records: int
     """Stored now."""
     leave: int
-    """So many of them would be out of scope."""
+    """How many of them would leave the copy."""
     causes: dict[str, int]
     """The same by cause: domain or threshold."""
 
@@ -26,7 +26,7 @@ class Forecast(Model):
     streams: list[StreamForecast]
     """Each stream that is collected."""
     not_counted: list[str]
-    """Fields whose effect only a run can tell: excludedGroups, for who is a member has to be asked of Entra, and
-    a threshold in days while it is not known when its objects were last active."""
+    """Fields whose effect only a run can tell: excludedGroups, because membership has to be read from Entra, and a
+    threshold in days while the last activity of its objects is unknown."""
     explanation: str
     """The same in words."""

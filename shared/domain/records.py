@@ -37,7 +37,7 @@ class Value(Model):
     stream: str | None = None
     """By which listing."""
     as_of: datetime | None = None
-    """When it was last known to be so."""
+    """The latest time at which the value is known to have been current."""
 
 
 class Related(Model):
@@ -73,7 +73,7 @@ class Record(Model):
     object_id: str
     """Its id in the directory: never changes."""
     changed_at: datetime
-    """When we last saw a value differ, or first saw the object."""
+    """When a run last saw a value change, or first saw the object."""
     first_seen_at: datetime
     """When it was first collected, UTC."""
     values: dict[str, Value]
@@ -151,9 +151,9 @@ class Hold(Model):
     waiting: int
     """Undecided."""
     confirmed: int
-    """Confirmed, to be asked for once more and removed by the next run."""
+    """Confirmed: the next run asks Microsoft Graph for each again, then removes it."""
     rejected: int
-    """Kept because a person said so."""
+    """Rejected: kept because a person decided so."""
     since: datetime
     """Of the oldest."""
     causes: dict[str, int]

@@ -70,7 +70,7 @@ class StreamCounts(Model):
     held_causes: dict[str, int] = {}
     """Those by cause."""
     released: int = 0
-    """Objects that were held and are there again."""
+    """Objects whose removal was held and that are back."""
     drift: int = 0
     """Records whose object the list did not bring although it is there."""
     not_seen: int = 0
@@ -141,13 +141,13 @@ class Run(Model):
     finished_at: datetime | None = None
     """UTC."""
     not_before: datetime | None = None
-    """While waiting: when it goes on."""
+    """While waiting: when it continues."""
     streams: list[StreamProgress] = []
     """In the order in which they are read."""
     deleted_rows: int = 0
     """delete and purge: rows removed so far."""
     working_on: str = ""
-    """delete and purge: the table at hand."""
+    """delete and purge: the table being worked on."""
     waits: Waits = Waits()
     """What it waited for."""
     records_per_second: float = 0

@@ -1,1 +1,1 @@
-"""The only room that speaks to Microsoft Graph and to Entra's token endpoint."""
+"""The only package that speaks to Microsoft Graph and to Entra's token endpoint."""

@@ -25,7 +25,7 @@ class PageTokenExpired(Exception):
 
 
 class ResyncNeeded(Exception):
-    """The delta link is of no use any more."""
+    """The delta link can no longer be used."""
 
 
 class Missing(SourceProblem):
@@ -36,7 +36,7 @@ class Missing(SourceProblem):
 
 
 class NotSent(SourceProblem):
-    """A request that must not be repeated did certainly not leave."""
+    """A request that must not be repeated was certainly not sent."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
@@ -122,12 +122,12 @@ def refusal(error: GraphError, permission: str) -> Exception:
         return Missing()
     if error.status == 401:
         return SourceProblem(
-            "Microsoft Graph did not accept the token, also not a fresh one.",
+            "Microsoft Graph accepted neither the token nor a fresh one.",
             code="graph-token-refused",
             remedy="Check that the source's cloud and tenant id are right.",
         )
     return SourceProblem(
-        f"Microsoft Graph refused a request of ours: {error.status} {error.code or '(no code)'}.",
+        f"Microsoft Graph refused a request: {error.status} {error.code or '(no code)'}.",
         code="graph-refused",
         remedy="This is a defect or a change at Microsoft: report the code and the run's id.",
     )

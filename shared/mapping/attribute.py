@@ -39,4 +39,4 @@ class Attribute:
 RESERVED = frozenset(
     ("PartitionKey", "RowKey", "Timestamp", "V", "Digest", "ChangedAt", "FirstSeenAt", "ChangedBy", "Missing")
 )
-"""Columns of ours: no attribute may have one of these names."""
+"""Columns that Rollcall itself uses: no attribute may have one of these names."""

@@ -13,7 +13,7 @@ def encode(first: str, second: str) -> str:
 
 
 def decode(cursor: str) -> tuple[str, str]:
-    """Raises Invalid for what is no cursor of ours."""
+    """Raises Invalid for a text that is not such a cursor."""
     try:
         first, second = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return str(first), str(second)

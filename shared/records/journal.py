@@ -93,7 +93,7 @@ def _months(first: datetime, last: datetime) -> list[str]:
     try:
         month = first.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     except OverflowError:
-        raise Invalid("since is no time that there can be changes of.") from None
+        raise Invalid("since is not a time for which there can be changes.") from None
     while month <= last:
         tables.append(month_table(month))
         month = (month + timedelta(days=32)).replace(day=1)

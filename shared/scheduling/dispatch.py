@@ -150,7 +150,7 @@ class Dispatch:
             )
         if run.job == DELETE:
             raise Conflict(
-                "A deletion goes on to its end: half of a connector would be left.",
+                "A deletion cannot be cancelled: half of the connector would remain.",
                 code="deleting",
                 remedy="Wait for it; what it removed so far is shown by the run.",
             )

@@ -1,1 +1,1 @@
-"""The only room that speaks to Azure Storage."""
+"""The only package that speaks to Azure Storage."""

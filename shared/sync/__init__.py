@@ -1,1 +1,1 @@
-"""The sync engine: schedule, runs, slices, streams. Azure is behind the rooms storage, graph and vault."""
+"""The sync engine: schedule, runs, slices, streams. Azure is behind shared.storage, shared.graph and shared.vault."""

@@ -88,8 +88,8 @@ class CatchUp:
                 told[object_id] |= {name: item[name] for name in links if name in item and name not in told[object_id]}
 
     def take(self, item: dict[str, Any], known: Known, *, judged: bool = False) -> None:
-        """One object as Graph tells it now, compared with its stored rows. `judged`: asked for because a person let it
-        leave the scope; nobody counted it yet, and asking is no sign of a change.
+        """One object as Graph tells it now, compared with its stored rows. `judged`: requested because a person let it
+        leave the scope. It is not counted yet, and the request does not mean that it changed.
         """
         reading = self._reading
         object_id, run = item["id"], reading.checkpoint.run_id
@@ -147,7 +147,7 @@ class CatchUp:
         if write.stored and not stub and reading.must_ask(write):
             reading.leavers.leaves_scope(write)
             return
-        # A stub of this very run was written by an attempt that died: it counts as if it had not been there.
+        # A stub of this very run was written by an attempt that died: it counts as if it had not existed.
         left = bool(write.stored) or (stub or {}).get("LeftRun") == checkpoint.run_id
         fresh = stub is None or parse_iso(stub["FirstSeenAt"]) == parse_iso(checkpoint.begun_at)
         if first and (left or fresh):

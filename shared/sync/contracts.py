@@ -1,5 +1,5 @@
-"""What runs need from storage, queues and the source. Adapters of these rooms fulfil the contracts; the engine knows no other
-side of them.
+"""What runs need from storage, queues and the source. The adapters fulfil these contracts, and the engine knows
+nothing else about them.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -142,7 +142,7 @@ class Schedules(Protocol):
 
 
 class Dispatch(Protocol):
-    """What is told when a slice ends."""
+    """What follows the end of a slice: the next message, and the schedule row."""
 
     def next_slice(self, run: Run, delay_seconds: float) -> None: ...
     def closed(self, run: RunRow) -> None: ...

@@ -79,7 +79,7 @@ class Slice:
         try:
             if run.takeovers > _MOST_TAKEOVERS:
                 raise SourceProblem(
-                    f"{run.takeovers} workers in a row stopped in the middle of this run without a word.",
+                    f"{run.takeovers} workers in a row stopped in the middle of this run without reporting an error.",
                     code="worker-lost",
                     remedy="Look at the function app's memory and log at the times of the run; nobody was removed.",
                 )
