@@ -9,8 +9,9 @@ import asyncio
 import random
 import re
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -29,6 +30,7 @@ from shared.tasks import RightOfWay, together
 MOST_OPERATIONS = 100
 MOST_BATCH_BYTES = 4 * 1024 * 1024 - 64 * 1024  # what the multipart lines around a full batch may take
 MOST_ENTITY_BYTES = 1024 * 1024
+_ROW_BYTES = 400  # what a batch holds around each entity, at most
 _PART = re.compile(rb"HTTP/1\.1 (\d{3})")
 _REFUSED_PART = re.compile(rb"HTTP/1\.1 ([45]\d\d)")
 _CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z]+)"')
@@ -42,12 +44,10 @@ _HEADERS = {
 }
 
 
-class Entity(NamedTuple):
-    """One insert-or-replace: keys and the whole entity as JSON, keys included."""
-
-    partition: str
-    key: str
-    body: bytes
+Entity = tuple[str, str, bytes]
+"""One insert-or-replace: partition key, row key, and the whole entity as JSON, keys included. A plain tuple, for a first
+sync makes some four for each person, and a class with names takes three times as long to make.
+"""
 
 
 def build_pipeline(connection: StorageConnection, credential: Any) -> AsyncPipeline[Request, Answer]:
@@ -91,10 +91,11 @@ class BulkTables:
 
     async def put(self, table: str, entities: Iterable[Entity]) -> None:
         """Writes all, batched by partition. Raises Unavailable or Refused; some may have been written then."""
-        partitions: dict[str, list[Entity]] = {}
-        reshaped = self._layout.writes != CURRENT.writes or self._layout.reshapes(table)
+        if self._layout.writes != CURRENT.writes or self._layout.reshapes(table):
+            entities = [self._stored(table, entity) for entity in entities]
+        partitions: defaultdict[str, list[Entity]] = defaultdict(list)
         for entity in entities:
-            partitions.setdefault(entity.partition, []).append(self._stored(table, entity) if reshaped else entity)
+            partitions[entity[0]].append(entity)
         batches = (batch for rows in partitions.values() for batch in _batches(rows))
         if table not in self._there and (first := next(batches, None)):
             await self._put_batch(table, first)  # alone, should the table have to be made for it
@@ -102,9 +103,10 @@ class BulkTables:
         await together(self._put_batch(table, batch) for batch in batches)
 
     def _stored(self, table: str, entity: Entity) -> Entity:
-        row = orjson.loads(entity.body)
+        partition, key, body = entity
+        row = orjson.loads(body)
         row.pop("V")
-        return Entity(entity.partition, entity.key, orjson.dumps(self._layout.store(table, row)))
+        return partition, key, orjson.dumps(self._layout.store(table, row))
 
     async def delete(self, table: str, keys: Iterable[tuple[str, str]]) -> None:
         """Removes rows that are there; others are fine."""
@@ -272,14 +274,24 @@ class BulkTables:
         ) from problem
 
 
-def _batches(rows: Sequence[Entity]) -> Iterable[list[Entity]]:
+def _batches(rows: Sequence[Entity]) -> Iterable[Sequence[Entity]]:
+    """Batches within the limits of operations and bytes. Raises Refused for an entity that no request can carry."""
+    for start in range(0, len(rows), MOST_OPERATIONS):
+        batch = rows[start : start + MOST_OPERATIONS]
+        if sum([len(body) for _, _, body in batch]) + len(batch) * _ROW_BYTES < MOST_ENTITY_BYTES:
+            yield batch  # nearly always: then no entity is too large either
+        else:
+            yield from _smaller(batch)
+
+
+def _smaller(rows: Sequence[Entity]) -> Iterable[list[Entity]]:
     batch: list[Entity] = []
     size = 0
     for row in rows:
-        weight = len(row.body) + 400
+        weight = len(row[2]) + _ROW_BYTES
         if weight > MOST_ENTITY_BYTES:
             raise Refused(413, "EntityTooLarge")
-        if batch and (len(batch) == MOST_OPERATIONS or size + weight > MOST_BATCH_BYTES):
+        if batch and size + weight > MOST_BATCH_BYTES:
             yield batch
             batch, size = [], 0
         batch.append(row)
@@ -291,10 +303,10 @@ def _batches(rows: Sequence[Entity]) -> Iterable[list[Entity]]:
 def _batch_body(url: str, batch: Sequence[Entity], boundary: str) -> bytes:
     head = (f"--batch_{boundary}\r\nContent-Type: multipart/mixed; boundary=changeset_{boundary}\r\n\r\n").encode()
     lead = f"--changeset_{boundary}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nPUT {url}("
-    lead += f"PartitionKey='{_quoted(batch[0].partition)}',RowKey='"
+    lead += f"PartitionKey='{_quoted(batch[0][0])}',RowKey='"
     tail = "') HTTP/1.1\r\nContent-Type: application/json\r\nAccept: application/json;odata=minimalmetadata\r\n\r\n"
     parts = [head]
-    plain = _PLAIN.fullmatch("".join([entity.key for entity in batch])) is not None
+    plain = _PLAIN.fullmatch("".join([key for _, key, _ in batch])) is not None
     for _, key, row in batch:
         spelt = key.replace("|", "%7C") if plain else _quoted(key)
         parts += (f"{lead}{spelt}{tail}".encode(), row, b"\r\n")

@@ -12,7 +12,7 @@ from shared.clock import iso, parse_iso
 from shared.domain.removal import Cause, Held
 from shared.names import HOLDS
 from shared.storage import keys
-from shared.storage.bulk import BulkTables, Entity
+from shared.storage.bulk import BulkTables
 from shared.storage.layout import CURRENT, Row
 from shared.storage.tables import Put, Tables
 
@@ -34,7 +34,7 @@ class HoldStore:
     async def put(self, rows: Iterable[dict[str, Any]]) -> None:
         await self._bulk.put(
             HOLDS,
-            [Entity(self._partition, row["ObjectId"], orjson.dumps(self._entity(row))) for row in rows],
+            [(self._partition, row["ObjectId"], orjson.dumps(self._entity(row))) for row in rows],
         )
 
     def _entity(self, row: dict[str, Any]) -> Row:

@@ -99,4 +99,4 @@ def _entity(key: tuple[str, str], body: dict[str, Any]) -> Entity:
     row = {"PartitionKey": key[0], "RowKey": key[1], **body}
     if len(body["Fields"]) > LIMIT // 2:
         row = split(row)
-    return Entity(key[0], key[1], orjson.dumps(row))
+    return (key[0], key[1], orjson.dumps(row))

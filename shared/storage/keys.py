@@ -1,13 +1,12 @@
 """Partition and row keys of every table: the one place that spells them."""
 
 import hashlib
-import re
 import unicodedata
 from datetime import UTC, datetime
 
 CONFIG_PARTITION = "config"
 SCHEDULE_PARTITION = "schedule"
-_HEX2 = re.compile(r"^[0-9a-f]{2}")
+_HEX2 = frozenset(f"{number:02x}" for number in range(256))
 _END = "~"  # sorts after every character that our keys use
 LOOKUP_HEX_LIMIT = 120
 
@@ -33,8 +32,10 @@ def prefix_range(prefix: str) -> tuple[str, str]:
 
 def shard(object_id: str) -> str:
     """Two hex digits: the first of a GUID, otherwise of the id's hash."""
+    if (first := object_id[:2]) in _HEX2:
+        return first
     low = object_id.lower()
-    return low[:2] if _HEX2.match(low) else hashlib.sha256(low.encode()).hexdigest()[:2]
+    return low[:2] if low[:2] in _HEX2 else hashlib.sha256(low.encode()).hexdigest()[:2]
 
 
 def record_partition(source: str, kind: str, object_id: str) -> str:
@@ -106,11 +107,16 @@ def lookup_partition(attribute: str, folded: str) -> str:
     return f"{attribute}|{folded[:2].encode().hex()}"
 
 
-def lookup_row(folded: str, source: str, object_id: str, connector: str) -> str:
-    """The mark ! sorts before every digit, so that Jan comes before Janssen. Each connector has its own rows: what one
-    leaves out of its scope another may hold.
+def lookup_end(source: str, object_id: str, connector: str) -> str:
+    """The end of every look-up key of one record. The mark ! sorts before every digit, so that Jan comes before Janssen.
+    Each connector has its own rows: what one leaves out of its scope another may hold.
     """
-    return f"{folded.encode().hex()[:LOOKUP_HEX_LIMIT]}!{source}!{object_id}!{connector}"
+    return f"!{source}!{object_id}!{connector}"
+
+
+def lookup_keys(attribute: str, folded: str, end: str) -> tuple[str, str]:
+    """Partition and row key of a look-up row. `end`: what lookup_end() gave."""
+    return lookup_partition(attribute, folded), f"{folded.encode().hex()[:LOOKUP_HEX_LIMIT]}{end}"
 
 
 def lookup_range(folded_prefix: str) -> tuple[str, str]:

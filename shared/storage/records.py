@@ -7,6 +7,7 @@ there is anything left to do; the note says whose look-up rows may lag behind it
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import batched
 from typing import Any
 
 import orjson
@@ -28,32 +29,39 @@ _MOST_AT_ONCE = 1000  # changes whose old rows are held at a time
 LookupKey = tuple[str, str]
 
 
-def lookup_cards(
-    rules: Sequence[LookupRule], source: str, object_id: str, connector: str, card: dict[str, Any], tail: bytes = b""
-) -> dict[LookupKey, bytes]:
-    """The look-up rows of a record: keys to the JSON of the covering card. `tail`: what card_tail() gave, if it did."""
-    cards: dict[LookupKey, bytes] = {}
-    for rule in rules:
-        last = None
-        for role in rule.roles:
-            value = card.get(role)
-            if not value or value == last:
-                continue  # mail equal to the sign-in name is one row
-            last = value
-            folded = keys.fold(str(value))
-            if not folded:
-                continue
-            partition = keys.lookup_partition(rule.attribute, folded)
-            row = keys.lookup_row(folded, source, object_id, connector)
-            tail = tail or card_tail(source, object_id, card)
-            keyed = f'{{"PartitionKey":"{partition}","RowKey":"{row}",'  # hex, ids and marks: nothing to escape
-            cards[partition, row] = keyed.encode() + tail
-    return cards
+Searchable = tuple[str, dict[str, Any], bytes]
+"""An object id, its card, and what card_tail() makes of both."""
+
+
+def lookup_rows(
+    rules: Sequence[LookupRule], source: str, connector: str, objects: Iterable[Searchable]
+) -> list[Entity]:
+    """The look-up rows of records, each with the covering card."""
+    rows: list[Entity] = []
+    for object_id, card, tail in objects:
+        end = keys.lookup_end(source, object_id, connector)
+        for rule in rules:
+            value: Any = None
+            known: list[str] = []
+            for role in rule.roles:
+                before, value = value, card.get(role)
+                if not value or value == before:
+                    continue  # mail equal to the sign-in name is one row
+                folded = keys.fold(str(value))
+                if not folded:
+                    continue
+                partition, row = keys.lookup_keys(rule.attribute, folded, end)
+                if row in known:
+                    continue  # values that differ only behind what a key holds of them
+                known.append(row)
+                keyed = f'{{"PartitionKey":"{partition}","RowKey":"{row}",'  # hex, ids and marks: nothing to escape
+                rows.append((partition, row, keyed.encode() + tail))
+    return rows
 
 
 def card_tail(source: str, object_id: str, card: dict[str, Any]) -> bytes:
     """What stands behind the keys of all look-up rows of one record."""
-    return kept_json({"V": CURRENT.writes, "Source": source, "ObjectId": object_id, **card})[1:]
+    return orjson.dumps({"V": CURRENT.writes, "Source": source, "ObjectId": object_id, **card})[1:]
 
 
 @dataclass
@@ -67,7 +75,7 @@ class _Batch:
     records: list[Entity] = field(default_factory=list)
     gone: list[LookupKey] = field(default_factory=list)
     cards: dict[LookupKey, bytes] = field(default_factory=dict)
-    fresh: list[tuple[str, dict[str, Any], bytes]] = field(default_factory=list)
+    fresh: list[Searchable] = field(default_factory=list)
     cards_gone: set[LookupKey] = field(default_factory=set)
     stubs_gone: list[LookupKey] = field(default_factory=list)
     intent: Intent = field(default_factory=list)
@@ -180,9 +188,7 @@ class RecordStore:
             batch.stubs_gone.append(self._key(write.object_id))
         if row and int(row["Digest"], 16) == write.digest:
             if write.again:
-                batch.fresh.append(
-                    (write.object_id, write.card, card_tail(self._home.source, write.object_id, write.card))
-                )
+                batch.fresh.append(self._searchable(write.object_id, write.card))
             return
         if row:
             after = self._cards(write.object_id, write.card)
@@ -192,7 +198,7 @@ class RecordStore:
             if before != after:
                 batch.intent.append((write.object_id, list(before)))
         elif self._rules:
-            batch.fresh.append((write.object_id, write.card, card_tail(self._home.source, write.object_id, write.card)))
+            batch.fresh.append(self._searchable(write.object_id, write.card))
         # The run counts by this word, also when it repeats itself: so it says what the run could see, not the journal.
         written_as = "changed" if row else "returned" if write.stub else "new"
         if row and row.get("ChangedBy", "").endswith(f"|{self.author.run}"):
@@ -274,16 +280,14 @@ class RecordStore:
             await self._intend(batch.intent)
         await together((self._put(RECORDS, batch.records), self._drop(RECORDS, batch.gone)))
         batch.records.clear()
+        home = self._home
         for rule in self._rules:  # one attribute after the other: a third of the memory, and batches are as full
-            one, source, connector = (rule,), self._home.source, self._home.connector
             rows: list[Entity] = []
-            for number, (object_id, card, tail) in enumerate(batch.fresh):
-                if number % _TURN == _TURN - 1:
-                    await self._bulk.way.give()
-                cards = lookup_cards(one, source, object_id, connector, card, tail)
-                rows += [Entity(partition, key, body) for (partition, key), body in cards.items()]
+            for some in batched(batch.fresh, _TURN, strict=False):
+                rows += lookup_rows((rule,), home.source, home.connector, some)
+                await self._bulk.way.give()
             await self._put(LOOKUP, rows)
-        await self._put(LOOKUP, [Entity(p, r, body) for (p, r), body in batch.cards.items()])
+        await self._put(LOOKUP, [(p, r, body) for (p, r), body in batch.cards.items()])
         await self._drop(LOOKUP, sorted(batch.cards_gone - batch.cards.keys()))
         await self._drop(OUT_OF_SCOPE, batch.stubs_gone)
 
@@ -304,7 +308,15 @@ class RecordStore:
         )
 
     def _cards(self, object_id: str, card: dict[str, Any]) -> dict[LookupKey, bytes]:
-        return lookup_cards(self._rules, self._home.source, object_id, self._home.connector, card)
+        """The look-up rows of a record by their keys."""
+        if not self._rules:
+            return {}
+        home = self._home
+        rows = lookup_rows(self._rules, home.source, home.connector, [self._searchable(object_id, card)])
+        return {(partition, key): body for partition, key, body in rows}
+
+    def _searchable(self, object_id: str, card: dict[str, Any]) -> Searchable:
+        return object_id, card, card_tail(self._home.source, object_id, card)
 
     def _stored_cards(self, object_id: str, row: dict[str, Any]) -> dict[LookupKey, bytes]:
         return self._cards(object_id, self._home.record_type.card_of(row))
@@ -325,7 +337,7 @@ class RecordStore:
         body, write.body = write.body, b""
         if len(body) > LIMIT // 2:
             body = orjson.dumps(split(orjson.loads(body)))
-        return Entity(partition, row, system.encode() + (b"," + body[1:] if len(body) > 2 else b"}"))
+        return (partition, row, system.encode() + (b"," + body[1:] if len(body) > 2 else b"}"))
 
     def _stub(self, write: Write) -> Entity:
         partition, row = self._key(write.object_id)
@@ -339,7 +351,7 @@ class RecordStore:
             "FirstSeenAt": first, "FirstSeenAt@odata.type": "Edm.DateTime",
             "LeftRun": self.author.run if write.act is Act.LEAVE else "",
         }  # fmt: skip
-        return Entity(partition, row, kept_json(stub))
+        return (partition, row, kept_json(stub))
 
     def _tombstone(self, write: Write, stored: dict[str, Any]) -> Entity:
         home, author = self._home, self.author
@@ -352,7 +364,7 @@ class RecordStore:
             "Run": author.run, "RecordType": home.record_type.name, "ObjectId": write.object_id, "Connector": home.connector,
             **home.record_type.card_of(stored),
         }  # fmt: skip
-        return Entity(partition, row, kept_json(stone))
+        return (partition, row, kept_json(stone))
 
     async def _rows(self, table: str, object_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The stored rows of these objects, by object id."""

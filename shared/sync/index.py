@@ -70,9 +70,12 @@ class IdSet:
     def _add(self, mark: int) -> bool:
         part = mark % _PARTS
         slots = self._parts[part]
-        place = _place(slots, mark)
-        if slots[place] == mark:
-            return False
+        size = len(slots)
+        place = mark // _PARTS % size  # as _place() does; a call for each object would cost as much again
+        while found := slots[place]:
+            if found == mark:
+                return False
+            place = place + 1 if place + 1 < size else 0
         slots[place] = mark
         self._count += 1
         self._counts[part] += 1

@@ -120,8 +120,8 @@ def cpu(report: Report, users: int, rounds: int) -> None:
         report.add(
             f"CPU of a first full sync, {users:,} users, against the reference",
             text,
-            "at most 2.0",
-            good=mine <= 2 * bare,
+            "at most 1.5",
+            good=mine <= 1.5 * bare,
         )
         again = rollcall(at, "full")
         operations = again["recordOperations"]

@@ -18,7 +18,7 @@ def test_every_prefix_of_a_name_finds_it(name: str, length: int) -> None:
     if len(prefix) < 2 or not folded.startswith(prefix):
         return
     low, high = keys.lookup_range(prefix)
-    row = keys.lookup_row(folded, "source", "object", "c")
+    row = keys.lookup_keys("name", folded, keys.lookup_end("source", "object", "c"))[1]
     assert keys.lookup_partition("name", folded) == keys.lookup_partition("name", prefix)
     assert low <= row < high
 
@@ -29,7 +29,7 @@ def test_folding_is_stable_and_keys_hold_no_forbidden_character(name: str) -> No
     assert keys.fold(folded) == folded
     for key in (
         keys.lookup_partition("name", folded),
-        keys.lookup_row(folded, "s", "o", "c"),
+        *keys.lookup_keys("name", folded, keys.lookup_end("s", "o", "c")),
         keys.config_name("k", "s", name),
     ):
         assert not FORBIDDEN.search(key) and len(key) <= 512
@@ -43,7 +43,9 @@ def test_case_accents_and_blanks_do_not_count() -> None:
 @given(st.lists(TEXT, min_size=2, max_size=8))
 def test_rows_sort_as_the_folded_text_does(names: list[str]) -> None:
     folded = sorted({keys.fold(name) for name in names}, key=lambda text: text.encode())
-    rows = [(text.encode().hex()[:2], keys.lookup_row(text, "s", "o", "c")) for text in folded]
+    rows = [
+        (text.encode().hex()[:2], keys.lookup_keys("name", text, keys.lookup_end("s", "o", "c"))[1]) for text in folded
+    ]
     assert rows == sorted(rows)
 
 

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.connectors.record_types import PERSON
 from shared.errors import Refused, Unavailable
 from shared.storage import bulk
 from shared.storage.connection import from_connection_string
 from shared.storage.layout import CURRENT, Layout
+from shared.storage.records import card_tail, lookup_rows
 from shared.storage.wide import LIMIT, join, split
 
 
@@ -47,8 +50,8 @@ def test_a_long_text_comes_back_whole(row: dict[str, Any], character: str, times
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(2, 900_000), max_size=230))
 def test_batches_keep_order_and_the_services_limits(sizes: list[int]) -> None:
-    rows = [bulk.Entity("p", str(n), b"x" * size) for n, size in enumerate(sizes[:30])]
-    rows += [bulk.Entity("p", str(n), b"{}") for n in range(len(rows), len(sizes))]
+    rows = [("p", str(n), b"x" * size) for n, size in enumerate(sizes[:30])]
+    rows += [("p", str(n), b"{}") for n in range(len(rows), len(sizes))]
     batches = list(bulk._batches(rows))
     assert [row for batch in batches for row in batch] == rows
     for batch in batches:
@@ -58,7 +61,7 @@ def test_batches_keep_order_and_the_services_limits(sizes: list[int]) -> None:
 
 def test_an_entity_above_the_limit_is_refused_before_it_is_sent() -> None:
     with pytest.raises(Refused) as refused:
-        list(bulk._batches([bulk.Entity("p", "k", b"x" * 1024 * 1024)]))
+        list(bulk._batches([("p", "k", b"x" * 1024 * 1024)]))
     assert refused.value.code == "EntityTooLarge"
 
 
@@ -71,3 +74,20 @@ def test_a_row_of_a_newer_version_is_refused() -> None:
     with pytest.raises(Unavailable) as refused:
         Layout(3, {2: {}, 3: {}}).load("Records", {"V": 1})
     assert refused.value.code == "schema-too-old"
+
+
+LONG = "maximiliana.vandenberg-hohenzollern.of.the.northern.office.of.contoso"
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(["", "A", "a", "\u00e9", " ", LONG, LONG.title()]),
+    st.sampled_from(["", "a", "@x", f"{LONG}@x", LONG]),
+)
+def test_no_two_search_rows_of_a_record_have_one_key(sign_in_name: str, mail: str) -> None:
+    """Table Storage refuses a whole batch that holds a row twice."""
+    card = {"DisplayName": "Ada", "SignInName": sign_in_name, "Mail": mail}
+    rows = lookup_rows(PERSON.lookups, "s", "c", [("o", card, card_tail("s", "o", card))])
+    assert len({(partition, key) for partition, key, _ in rows}) == len(rows) >= 1
+    assert all(orjson.loads(body)["RowKey"] == key for _, key, body in rows)
+    assert len(rows) <= 3
