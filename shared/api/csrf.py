@@ -7,7 +7,7 @@ person who got the page, valid for some hours and stored nowhere.
 import base64
 import hmac
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from shared.clock import Clock
 from shared.errors import Forbidden
@@ -29,13 +29,17 @@ def require_own_site(method: str, headers: Mapping[str, str], url: str) -> None:
     if method in _SAFE_METHODS or "authorization" in headers:
         return
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    other = site in _OTHER_SITES if site else bool(origin) and urlsplit(origin)[1] != urlsplit(url)[1]
-    if other:
+    if site in _OTHER_SITES or (origin and not site and not _same(urlsplit(origin), urlsplit(url))):
         raise Forbidden(
             "The request was caused by another site, so it was not carried out.",
             code="cross-site",
             remedy="Call the API from the app's own address, or with a bearer token in the Authorization header.",
         )
+
+
+def _same(origin: SplitResult, url: SplitResult) -> bool:
+    """Where a proxy ends TLS the app is called by http, whatever the browser used; the reverse does not happen."""
+    return origin.netloc == url.netloc and (origin.scheme == "https" or url.scheme != "https")
 
 
 class CsrfTokens:

@@ -10,6 +10,5 @@ def collect_rarely() -> None:
     after every 2,000 new containers, again and again at all that wait to be written, which takes a twentieth of a first
     sync's CPU. What was imported stays for good, so it is not looked at any more.
     """
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # without a collection before, which would take as long as reading a thousand people
     gc.set_threshold(50_000, 20, 100)

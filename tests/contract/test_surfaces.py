@@ -226,6 +226,9 @@ _OTHER = "https://attacker.example"
         ({"Origin": SITE}, True),
         ({"Origin": _OTHER}, False),
         ({"Origin": "null"}, False),
+        # A page with Referrer-Policy: no-referrer sends its own forms so.
+        ({"Sec_Fetch_Site": "same-origin", "Origin": "null"}, True),
+        ({"Origin": "http://rollcall.example"}, False),
         ({"Origin": "https://rollcall.example:8443"}, False),
         # A reverse proxy: the address that the browser knows is not the one that the app is called by.
         ({"Sec_Fetch_Site": "same-origin", "Origin": "https://directory.contoso.example"}, True),
