@@ -229,7 +229,7 @@ class GraphClient:
             raise problem from error
         finally:
             await self._leave(line)
-        response.stream = httpx.ByteStream(b"")  # it refers back to the response: only the garbage collector would free both
+        response.stream = httpx.ByteStream(b"")  # the old one refers back to the response: neither would be freed
         return Answer(response.status_code, dict(response.headers), response.content)
 
     def _connect(self) -> Line:
