@@ -11,6 +11,10 @@ from local.stack import Options, Stack
 if TYPE_CHECKING:
     from tests.rig import Rig
 
+pytest.register_assert_rewrite(
+    "tests.contract.kinds", "tests.expected", "tests.support"
+)  # they assert for test modules
+
 # How long an example takes says how busy the machine is, no more.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")

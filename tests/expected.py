@@ -97,6 +97,10 @@ DEVICES: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
+COLUMNS = {"person": PEOPLE, "device": DEVICES}
+"""By record type."""
+
+
 def comparable(value: Any) -> Any:
     """A stored or expected value in one form: times as text, structures as data, everything empty as None."""
     if isinstance(value, datetime):
@@ -108,7 +112,7 @@ def comparable(value: Any) -> Any:
 
 def differences(kind: str, objects: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
     """Every difference between the tenant and the table, in words; none means the copy is the tenant."""
-    columns = PEOPLE if kind == "person" else DEVICES
+    columns = COLUMNS[kind]
     stored: dict[str, dict[str, Any]] = {}
     found = []
     for row in rows:

@@ -429,7 +429,7 @@ class Rig:
             if made is not None:
                 if kind == "users":
                     made["_manager"] = self.directory.manager_of(index)
-                else:
+                elif kind == "devices":
                     made["_owners"] = self.directory.maker.owners_of(index)
                 yield made
 

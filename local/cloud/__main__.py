@@ -20,9 +20,20 @@ from local.cloud.graph.server import Graph
 from local.cloud.graph.web import GraphWeb
 from local.cloud.storage_proxy import StorageProxy, reset
 from local.cloud.vault import Vault
+from shared.connectors import REGISTRY
 from shared.domain.clouds import CLOUDS, CloudName
 
-READ_ROLES = ["User.Read.All", "Device.Read.All", "GroupMember.Read.All", "Organization.Read.All", "AuditLog.Read.All"]
+READ_ROLES = sorted(
+    {
+        permission.name
+        for kind in REGISTRY.kinds.values()
+        for stream in kind.streams
+        for permission in stream.permissions
+    }
+    | {kind.group_permission.name for kind in REGISTRY.kinds.values() if kind.group_permission}
+    | {"Organization.Read.All"}
+)
+"""What the app registration of each tenant is granted at first: all that the product's kinds can ask for."""
 CLOUD_NAMES = [cloud.value for cloud in CloudName]
 
 

@@ -141,6 +141,6 @@ def _mutate(graph: Graph, change: dict[str, Any]) -> dict[str, Any]:
             directory.premium = bool(change["on"])
         case unknown:
             raise ValueError(f"unknown change {unknown!r}")
-    from local.cloud.graph.directory import KINDS
+    from local.cloud.graph.people import KINDS
 
-    return {"ids": [directory.maker.object_id(KINDS[kind], index) for index in indexes]}
+    return {"ids": [directory.maker.object_id(KINDS[kind].singular, index) for index in indexes]}

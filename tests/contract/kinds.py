@@ -36,7 +36,8 @@ DAY = 86400
 @dataclass(frozen=True)
 class Subject:
     """A kind, and what a test must know of it: `truth` maps a stream to the simulated tenant's collection, `change` renames
-    one object of a stream in the tenant; `roles`: the application permissions that all of its streams need.
+    one object of a stream in the tenant; `roles`: the application permissions that all of its streams need; `options`:
+    what switches on the streams that are off by default.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Subject:
     roles: list[str]
     bad_options: dict[str, Any]
     source: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def own(self) -> list[tuple[Job, Stream]]:
@@ -72,7 +74,7 @@ def served(subjects: list[Subject], module: str, name: str, folder: Path) -> Ite
 
 def _configure(stack: Stack, subject: Subject, **connector: Any) -> dict[str, str]:
     return support.configure(
-        stack, source=subject.source, connector={"kind": subject.kind.name, "options": {}, **connector}
+        stack, source=subject.source, connector={"kind": subject.kind.name, "options": subject.options, **connector}
     )
 
 
@@ -107,7 +109,8 @@ def test_its_options_are_validated_and_read_back(kinds_stack: Stack, subject: Su
     ids = _configure(kinds_stack, subject)
     _, read = kinds_stack.api("GET", f"connectors/{ids['connector']}")
     assert read["kind"] == subject.kind.name
-    assert read["options"] == json.loads(subject.kind.options().model_dump_json(by_alias=True))
+    defaults = json.loads(subject.kind.options().model_dump_json(by_alias=True))
+    assert read["options"] == defaults | subject.options
     body = {"name": "Bad", "sourceId": ids["source"], "kind": subject.kind.name, "options": subject.bad_options}
     status, problem = kinds_stack.api("POST", "connectors", body)
     assert status == 422
@@ -261,7 +264,7 @@ def _in_rig(subject: Subject, check: Callable[[Rig, str], None]) -> None:
     try:
         rig.registry, rig.roles = Registry((subject.kind,)), list(subject.roles)
         rig.graph.limit_sign_ins = False
-        check(rig, rig.configure(kind=subject.kind.name, source=subject.source))
+        check(rig, rig.configure(kind=subject.kind.name, source=subject.source, options=subject.options))
     finally:
         rig.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
+from shared.connectors import REGISTRY
 from tests import support
 
 GUID = "c11e0000-0000-4000-8000-000000000001"
@@ -278,23 +279,20 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
     """All queries as Azurite got them, after a run and every GET route; only the documented scans range over partitions."""
     ids = support.configure(own_stack, source={"excludedGroups": ["Service accounts"]})
     run = support.run_and_wait(own_stack, ids["connector"])
-    person = own_stack.api("GET", "people?limit=1")[1]["items"][0]["id"]
-    device = own_stack.api("GET", "devices?limit=1")[1]["items"][0]["id"]
     known = {
-        "people/{id}": person, "devices/{id}": device, "runs/{id}": run["id"], "connectors/{id}/runs": ids["connector"],
-        "connector-servers/{id}": "cloud", "people/{id}/changes": person, "devices/{id}/changes": device,
+        "runs/{id}": run["id"], "connectors/{id}/runs": ids["connector"], "connector-servers/{id}": "cloud",
         "runs/{id}/receipt": run["id"],
     }  # fmt: skip
+    query = {"changes": "?since=2026-01-01T00:00:00Z"}
+    for plural in (record_type.plural for record_type in REGISTRY.record_types.values()):
+        record = own_stack.api("GET", f"{plural}?limit=1")[1]["items"][0]["id"]
+        known |= {f"{plural}/{{id}}": record, f"{plural}/{{id}}/changes": record}
+        query[f"{plural}/search"] = "?text=an"
     for path, operations in own_stack.api("GET", "openapi.json")[1]["paths"].items():
         if "get" in operations:
             short = path.removeprefix("/api/v1/")
             kind = short.split("/")[0].rstrip("s").replace("source-group", "sourceGroup")
             address = short.replace("{id}", known.get(short) or ids.get(kind, "0"))
-            query = {
-                "people/search": "?text=an",
-                "devices/search": "?text=an",
-                "changes": "?since=2026-01-01T00:00:00Z",
-            }
             status, answer = own_stack.api("GET", address + query.get(short, ""))
             assert status == 200 or short.endswith("certificate") or short.startswith("holds/"), (address, answer)
     for order in ("name", "id"):

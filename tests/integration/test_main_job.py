@@ -3,13 +3,14 @@
 import pytest
 
 from local.stack import Stack
-from shared.connectors.entra_id import DEVICES, PEOPLE
+from shared.connectors import REGISTRY
 from tests import expected, support
 
 
 def test_the_expectations_cover_every_mapped_attribute() -> None:
-    for attributes, columns in ((PEOPLE, expected.PEOPLE), (DEVICES, expected.DEVICES)):
-        assert {attribute.column for attribute in attributes if attribute.source} == set(columns)
+    for stream in (stream for kind in REGISTRY.kinds.values() for stream in kind.streams if not stream.leader):
+        mapped = {attribute.column for attribute in stream.attributes if attribute.source}
+        assert mapped == set(expected.COLUMNS[stream.record_type.name]), "see tests/expected.py"
 
 
 def _compare(stack: Stack) -> list[str]:

@@ -20,6 +20,7 @@ from azure.core.exceptions import (
 from azure.identity import CertificateCredential, ClientSecretCredential
 from azure.keyvault.secrets import SecretClient
 
+from local.cloud.graph.people import Maker
 from local.stack import Options, Stack
 from shared.configuration.secrets import make_certificate
 from tests import support
@@ -196,8 +197,6 @@ def test_groups_are_found_by_name_and_nest(cloud: Stack) -> None:
 
 
 def test_the_same_seed_is_the_same_tenant_and_size_costs_nothing() -> None:
-    from local.cloud.graph.people import Maker
-
     small, huge = Maker(7, 1_000_000, 0), Maker(7, 1_000_000, 0)
     assert small.person(999_999) == huge.person(999_999) != Maker(8, 1_000_000, 0).person(999_999)
     assert huge.index_of("user", huge.object_id("user", 999_999)) == 999_999

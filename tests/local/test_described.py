@@ -12,8 +12,11 @@ from local.cloud import tokens
 from local.cloud.faults import Faults
 from local.cloud.graph.directory import Directory
 from local.cloud.graph.facts import Facts, facts
-from local.cloud.graph.server import Graph
+from local.cloud.graph.people import KINDS, Maker
+from local.cloud.graph.server import Graph, GraphRequest
 from local.cloud.graph.web import GraphWeb
+from shared.connectors import REGISTRY
+from shared.mapping.compiled import selected
 
 TENANT, AUDIENCE = "7e4a0000-0000-4000-8000-000000000001", "https://graph.microsoft.com"
 ROLES = ["User.Read.All", "Device.Read.All"]
@@ -120,3 +123,19 @@ def test_what_is_described_is_an_argument() -> None:
             assert (await ask("/users?$select=id"))[0] == 200
 
     asyncio.run(go())
+
+
+def test_the_simulated_tenant_has_every_property_that_is_read() -> None:
+    """One that it lacks would be null for everybody, and a mistake in its mapping would not show."""
+    maker = Maker(7, 50, 50)
+    for stream in (stream for kind in REGISTRY.kinds.values() for stream in kind.streams):
+        collection = stream.reader.path.strip("/")
+        relations = getattr(stream.reader, "expand", ())
+        missing = set(selected(stream.attributes)) - set(KINDS[collection].make(maker, 1)) - set(relations)
+        assert not missing, f"local/cloud/graph/people.py makes {collection} without {missing}"
+
+
+def test_an_address_that_only_microsoft_has_says_so() -> None:
+    request = GraphRequest("GET", "/auditLogs/directoryAudits", {}, {}, b"", frozenset(), "https://graph.example/v1.0")
+    reply = Graph(Directory("t", 7, 5, 5)).answer(request)
+    assert (reply.status, reply.body["error"]["code"]) == (501, "NotSimulated")

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local.cloud.graph.people import DOMAIN, SECOND_DOMAIN, SKUS, Maker, stamp
+from local.cloud.graph.people import DOMAIN, KINDS, SECOND_DOMAIN, SKUS, Maker, stamp
 
-KINDS = {"users": "user", "devices": "device", "groups": "group"}
 _DELETED_AT_START = 5
 
 
@@ -30,8 +29,8 @@ class Directory:
 
     def _load(self, saved: dict[str, Any]) -> None:
         for kind in KINDS:
-            self._changed[kind] = {int(i): change for i, change in saved["changed"][kind].items()}
-            self._gone[kind] = {int(i): at for i, at in saved["gone"][kind].items()}
+            self._changed[kind] = {int(i): change for i, change in saved["changed"].get(kind, {}).items()}
+            self._gone[kind] = {int(i): at for i, at in saved["gone"].get(kind, {}).items()}
         self._members = {int(group): people for group, people in saved.get("members", {}).items()}
         self._purged = {(kind, index) for kind, index in saved["purged"]}
         self._hired, self.log = saved["hired"], [(kind, index, links) for kind, index, links in saved["log"]]
@@ -54,9 +53,7 @@ class Directory:
 
     def size(self, kind: str) -> int:
         """How many indexes there are, the gone ones included."""
-        if kind == "users":
-            return self.maker.people + self._hired
-        return self.maker.devices if kind == "devices" else self.maker.groups
+        return KINDS[kind].size(self.maker) + (self._hired if kind == "users" else 0)
 
     def count(self, kind: str) -> int:
         return self.size(kind) - len(self._gone[kind])
@@ -68,15 +65,12 @@ class Directory:
         return self._make(kind, index)
 
     def _make(self, kind: str, index: int) -> dict[str, Any]:
-        maker = self.maker
-        made = (
-            maker.person(index) if kind == "users" else maker.device(index) if kind == "devices" else maker.group(index)
-        )
+        made = KINDS[kind].make(self.maker, index)
         made.update(self._changed[kind].get(index, {}))
         return made
 
     def index_of(self, kind: str, object_id: str) -> int | None:
-        index = self.maker.index_of(KINDS[kind], object_id)
+        index = self.maker.index_of(KINDS[kind].singular, object_id)
         return index if index is not None and index < self.size(kind) else None
 
     def slice(self, kind: str, start: int, count: int) -> tuple[list[int], int | None]:

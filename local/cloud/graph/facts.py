@@ -67,7 +67,8 @@ class Facts:
     def selectable(self, path: str) -> frozenset[str]:
         """Properties that a GET of the address may select."""
         operation = self.operation("GET", path)
-        assert operation is not None, path
+        if operation is None:
+            raise LookupError(f"facts.json has no GET {path}: see _WANTED in make_facts.py, then run graph-facts")
         return self.sets[operation["options"]["$select"]["names"]]
 
     def problems(self, method: str, url: str, headers: Mapping[str, str], *, body: bool = False) -> list[str]:

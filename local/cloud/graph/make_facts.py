@@ -124,6 +124,14 @@ def _permissions(described: dict[str, Any]) -> list[str]:
 
 
 def run(folder: Path) -> int:
+    """Writes the file and says which operations came and went."""
+    before = set(json.loads(FILE.read_text())["operations"]) if FILE.exists() else set()
     FILE.write_text(make(folder))
-    print(f"{FILE.name}: {FILE.stat().st_size // 1024} KB")
+    after = set(json.loads(FILE.read_text())["operations"])
+    for sign, keys in (("+", after - before), ("-", before - after)):
+        for key in sorted(keys):
+            print(f"{sign} {key}")
+    print(
+        f"{FILE.name}: {len(after)} operations, {FILE.stat().st_size // 1024} KB. _WANTED in make_facts.py chooses them."
+    )
     return 0

@@ -5,6 +5,8 @@ Object ids hold their own index, hidden by a keyed hash, so that an id is found 
 
 import hashlib
 import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -248,3 +250,22 @@ class Maker:
             return list(range(step, self.people, step * 4)), []
         start = (index * 25) % max(1, self.people)
         return list(range(start, min(start + 25, self.people))), []
+
+
+@dataclass(frozen=True)
+class Made:
+    """A collection of directory objects: the singular, which its ids are made with, how many the seed has, and one of them. What
+    may be asked of the address stands in description.COLLECTIONS.
+    """
+
+    singular: str
+    size: Callable[[Maker], int]
+    make: Callable[[Maker, int], dict[str, Any]]
+
+
+KINDS = {
+    "users": Made("user", lambda maker: maker.people, Maker.person),
+    "devices": Made("device", lambda maker: maker.devices, Maker.device),
+    "groups": Made("group", lambda maker: maker.groups, Maker.group),
+}
+"""Collections with a list, a count, a delta and single objects, by their address."""

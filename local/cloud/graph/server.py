@@ -12,7 +12,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 import orjson
 
 from local.cloud.graph import description as d
-from local.cloud.graph.directory import KINDS, Directory
+from local.cloud.graph.directory import Directory
+from local.cloud.graph.facts import facts
+from local.cloud.graph.people import KINDS
 
 DELTA_PAGE = 200
 SIGN_IN_PAGE = 500
@@ -91,13 +93,13 @@ class Graph:
         if request.method != "GET":
             raise _bad_method(request)
         match parts:
-            case [("users" | "devices" | "groups") as kind]:
+            case [kind] if kind in KINDS:
                 return self._list(request, kind)
-            case [("users" | "devices" | "groups") as kind, "$count"]:
+            case [kind, "$count"] if kind in KINDS:
                 return self._count(request, kind)
-            case [("users" | "devices" | "groups") as kind, ("delta" | "delta()")]:
+            case [kind, ("delta" | "delta()")] if kind in KINDS:
                 return self._delta(request, kind)
-            case [("users" | "devices" | "groups") as kind, object_id]:
+            case [kind, object_id] if kind in KINDS:
                 return self._one(request, kind, object_id)
             case ["devices", object_id, ("registeredOwners" | "registeredUsers")]:
                 return self._owners(request, object_id)
@@ -120,6 +122,10 @@ class Graph:
                 return self._deleted(request)
             case ["directory", "deletedItems", object_id]:
                 return self._deleted_one(request, object_id)
+        if facts().operation("GET", f"/{'/'.join(parts)}"):
+            raise GraphRefusal(
+                501, "NotSimulated", "Microsoft Graph has this address; local/cloud/graph/server.py has not."
+            )
         raise GraphRefusal(
             404, "UnknownError" if not parts else "BadRequest", f"Resource not found for the segment '{parts[-1]}'."
         )
@@ -148,7 +154,7 @@ class Graph:
                 raise GraphRefusal(
                     400,
                     "BadRequest",
-                    f"Could not find a property named '{name}' on type 'microsoft.graph.{KINDS.get(kind, kind)}'.",
+                    f"Could not find a property named '{name}' on type 'microsoft.graph.{KINDS[kind].singular if kind in KINDS else kind}'.",
                 )
         return names
 
@@ -440,7 +446,7 @@ class Graph:
         """`changed`: whether relations changed since the token; None in a first round, which brings all there are."""
         if self.directory.get(kind, index) is None:
             reason = "deleted" if self.directory.purged(kind, index) else "changed"
-            return {"id": self.directory.maker.object_id(KINDS[kind], index), "@removed": {"reason": reason}}
+            return {"id": self.directory.maker.object_id(KINDS[kind].singular, index), "@removed": {"reason": reason}}
         links = [name for name in select if name in d.COLLECTIONS[kind].delta_links]
         shown = self._shown(kind, index, [name for name in select if name not in links], [])
         for name in links:
