@@ -10,6 +10,7 @@ import pytest
 
 from local.stack import Stack
 from shared.connectors import REGISTRY
+from shared.connectors.entra_id import ENTRA_ID
 from tests import support
 
 GUID = "c11e0000-0000-4000-8000-000000000001"
@@ -277,7 +278,11 @@ def test_a_search_costs_at_most_ten_table_requests(stack: Stack) -> None:
 
 def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(own_stack: Stack) -> None:
     """All queries as Azurite got them, after a run and every GET route; only the documented scans range over partitions."""
-    ids = support.configure(own_stack, source={"excludedGroups": ["Service accounts"]})
+    fields = ENTRA_ID.options.model_fields.values()
+    everything = {field.alias: True for field in fields if field.annotation is bool and field.alias}
+    ids = support.configure(
+        own_stack, source={"excludedGroups": ["Service accounts"]}, connector={"options": everything}
+    )
     run = support.run_and_wait(own_stack, ids["connector"])
     known = {
         "runs/{id}": run["id"], "connectors/{id}/runs": ids["connector"], "connector-servers/{id}": "cloud",
