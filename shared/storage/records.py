@@ -14,12 +14,12 @@ import orjson
 
 from shared.clock import iso
 from shared.compact import kept_json
-from shared.domain.record_type import LookupRule
 from shared.domain.write import Act, Authorship, Head, Home, Intent, Known, Write, changed_day
 from shared.names import CHANGES, LOOKUP, OUT_OF_SCOPE, RECORDS, TOMBSTONES
 from shared.storage import journal, keys
 from shared.storage.bulk import BulkTables, Entity
 from shared.storage.layout import CURRENT
+from shared.storage.lookups import Searchable, card_tail, lookup_rows
 from shared.storage.wide import LIMIT, split
 from shared.tasks import together
 
@@ -27,41 +27,6 @@ _RANGE_READ_FROM = 12  # this many rows of one partition are read as one range r
 _TURN = 100  # objects between two turns of the event loop
 _MOST_AT_ONCE = 1000  # changes whose old rows are held at a time
 LookupKey = tuple[str, str]
-
-
-Searchable = tuple[str, dict[str, Any], bytes]
-"""An object id, its card, and what card_tail() makes of both."""
-
-
-def lookup_rows(
-    rules: Sequence[LookupRule], source: str, connector: str, objects: Iterable[Searchable]
-) -> list[Entity]:
-    """The look-up rows of records, each with the covering card."""
-    rows: list[Entity] = []
-    for object_id, card, tail in objects:
-        end = keys.lookup_end(source, object_id, connector)
-        for rule in rules:
-            value: Any = None
-            known: list[str] = []
-            for role in rule.roles:
-                before, value = value, card.get(role)
-                if not value or value == before:
-                    continue  # mail equal to the sign-in name is one row
-                folded = keys.fold(str(value))
-                if not folded:
-                    continue
-                partition, row = keys.lookup_keys(rule.attribute, folded, end)
-                if row in known:
-                    continue  # values that differ only behind what a key holds of them
-                known.append(row)
-                keyed = f'{{"PartitionKey":"{partition}","RowKey":"{row}",'  # hex, ids and marks: nothing to escape
-                rows.append((partition, row, keyed.encode() + tail))
-    return rows
-
-
-def card_tail(source: str, object_id: str, card: dict[str, Any]) -> bytes:
-    """What stands behind the keys of all look-up rows of one record."""
-    return orjson.dumps({"V": CURRENT.writes, "Source": source, "ObjectId": object_id, **card})[1:]
 
 
 @dataclass

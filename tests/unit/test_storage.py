@@ -12,7 +12,7 @@ from shared.errors import Refused, Unavailable
 from shared.storage import bulk
 from shared.storage.connection import from_connection_string
 from shared.storage.layout import CURRENT, Layout
-from shared.storage.records import card_tail, lookup_rows
+from shared.storage.lookups import card_tail, lookup_rows
 from shared.storage.wide import LIMIT, join, split
 
 
