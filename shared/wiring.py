@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from shared.storage.bulk import BulkTables
     from shared.storage.config import ConfigStore
     from shared.storage.connection import StorageConnection
-    from shared.storage.layout import Gate, Layout
+    from shared.storage.gate import Gate
+    from shared.storage.layout import Layout
     from shared.storage.lease import Lease
     from shared.storage.queues import Queues
     from shared.storage.runs import Runs
@@ -110,7 +111,7 @@ class App:
 
     @cached_property
     def gate(self) -> "Gate":
-        from shared.storage.layout import Gate
+        from shared.storage.gate import Gate
 
         return Gate(self.tables, self.layout)
 
