@@ -116,6 +116,9 @@ class Stream:
     """An object without any value gets no row: a complete read shows that there is none."""
     unread_note: str = ""
     """The note on its values before the first read."""
+    left_out_if_empty: tuple[str, ...] = ()
+    """Graph properties that a list leaves out where there is none. Any other absent property is unchanged, and so is each of
+    these in a round of changes."""
     not_in_delta: tuple[str, ...] = ()
     """Attributes whose change alone no delta reports: as fresh as the last full read."""
 
@@ -136,6 +139,11 @@ class Stream:
     def threshold_days(self, options: Any) -> int:
         """0: nobody is left out for being inactive."""
         return int(getattr(options, self.threshold)) if self.threshold else 0
+
+    @property
+    def scope_properties(self) -> tuple[str, ...]:
+        """The Graph properties that the owner's scope looks at."""
+        return (*self.addresses, *(name for name in (self.created, self.last_seen) if name))
 
     def column_of(self, source: str) -> str:
         """The column that an attribute of the source goes to."""

@@ -247,6 +247,7 @@ USERS = Stream(
     permissions=(USER_READ,),
     switch="collect_users",
     addresses=("mail", "userPrincipalName"),
+    left_out_if_empty=("manager",),
     by_group=True,
     threshold="user_threshold_days",
     created="createdDateTime",
@@ -286,6 +287,7 @@ SIGN_INS = Stream(
     full_every=timedelta(days=7),
     seen=("lastSuccessfulSignInAt", "lastSignInAttemptAt", "lastNonInteractiveSignInAt"),
     sparse=True,
+    left_out_if_empty=("signInActivity",),
     unread_note="Sign-in activity has not been read yet: it has runs of its own.",
     # What is asked for between full passes goes by the last interactive attempt.
     not_in_delta=("lastLogonAt", "lastLogonKind", "lastSuccessfulSignInAt", "lastNonInteractiveSignInAt"),

@@ -15,7 +15,7 @@ from shared.mapping.attribute import RESERVED, Attribute, Type
 from shared.mapping.transforms import TRANSFORMS
 
 Mapper = Callable[[dict[str, Any]], dict[str, Any]]
-_TIME_SUFFIX = "@odata.type"
+TIME_SUFFIX = "@odata.type"
 _NUMBERS = {name: number for number, name in enumerate(TRANSFORMS)}
 
 
@@ -29,7 +29,7 @@ def _lines(attribute: Attribute) -> list[str]:
         # A mistyped year before 1601 is a fact too, but no Edm.DateTime: it is kept as text.
         lines.append(" if v and (year := v[:4]) != '0001':")
         lines.append(f"  e[{column!r}] = v")
-        lines.append(f"  if year > '1600': e[{column + _TIME_SUFFIX!r}] = 'Edm.DateTime'")
+        lines.append(f"  if year > '1600': e[{column + TIME_SUFFIX!r}] = 'Edm.DateTime'")
     elif attribute.type is Type.JSON:
         lines.append(f" if v: e[{column!r}] = dumps(v).decode()")
     elif attribute.type is Type.TEXT:

@@ -2,17 +2,14 @@
 
 from typing import Any
 
-import orjson
-
 from shared.clock import parse_iso
-from shared.connectors.base import DirectoryList
 from shared.domain.checkpoint import Phase
 from shared.domain.page import Page
 from shared.domain.removal import Cause
 from shared.domain.write import Act, Known, Write, changed_day
 from shared.graph.answers import Missing, PageTokenExpired, ResyncNeeded
 from shared.sync.plan import SliceOver, StartOver
-from shared.sync.reading import Reading, page_loop
+from shared.sync.reading import Mapped, Reading, page_loop
 
 
 class CatchUp:
@@ -20,8 +17,6 @@ class CatchUp:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        reader = reading.stream.reader
-        self._links = reader.delta_links if isinstance(reader, DirectoryList) else ()
 
     async def read(self) -> None:
         reading = self._reading
@@ -54,13 +49,16 @@ class CatchUp:
 
     async def _take_changes(self, page: Page) -> None:
         reading = self._reading
-        told: dict[str, dict[str, Any]] = {}  # the last word on each counts; a relation is named only when it changed
+        told: dict[str, dict[str, Any]] = {}  # the last word on each counts; what it leaves out an earlier one may say
         for item in page.items:
             earlier = told.get(item["id"], {})
-            told[item["id"]] = {name: earlier[name] for name in self._links if name in earlier} | item
+            told[item["id"]] = item if "@removed" in item or "@removed" in earlier else {**earlier, **item}
         present = [object_id for object_id, item in told.items() if "@removed" not in item]
         known = await reading.store.find(present, stubs=bool(reading.plan.stubs) or reading.scoped)
-        await self._complete_stubs(told, known)
+        brought = reading.parts.in_changes
+        short = [told[object_id] for object_id in present if not brought <= told[object_id].keys()]
+        whole = await reading.completed(short, known)
+        gone = {item["id"] for item in short} - whole.keys()  # since the page was made: the next round says so
         for object_id, item in told.items():
             if object_id in reading.old:
                 reading.old.discard(object_id)
@@ -68,38 +66,24 @@ class CatchUp:
             if "@removed" in item:
                 reading.counts.told(present=False)
                 reading.leavers.reported(item)
-            else:
+            elif object_id not in gone:
                 reading.counts.told(present=True)
-                self.take(item, known[object_id])
+                shown, mapped = whole.get(object_id) or (item, None)
+                self.take(shown, mapped, known[object_id])
         if not reading.plan.full:
             reading.counts.page(len(page.items))
         reading.buffer.pages += 1
 
-    async def _complete_stubs(self, told: dict[str, dict[str, Any]], known: dict[str, Known]) -> None:
-        """Of an object out of scope no relation is stored that delta could leave unsaid: should it come back, ask."""
-        reading = self._reading
-        links = self._links
-        short = [
-            key for key, (row, stub) in known.items() if stub and not row and any(n not in told[key] for n in links)
-        ]
-        fetched = await reading.source.fetch(short) if short else {}
-        for object_id, item in fetched.items():
-            if item is not None:
-                told[object_id] |= {name: item[name] for name in links if name in item and name not in told[object_id]}
-
-    def take(self, item: dict[str, Any], known: Known, *, judged: bool = False) -> None:
-        """One object as Graph tells it now, compared with its stored rows. `judged`: requested because a person let it
-        leave the scope. It is not counted yet, and the request does not mean that it changed.
+    def take(self, item: dict[str, Any], mapped: Mapped | None, known: Known, *, judged: bool = False) -> None:
+        """One object as Graph tells it now, compared with its stored rows. `mapped`: what is to be stored, where `item` is
+        not all of it; `judged`: requested because a person let it leave the scope. It is not counted yet, and the request
+        does not mean that it changed.
         """
         reading = self._reading
         object_id, run = item["id"], reading.checkpoint.run_id
         row, stub = known
         pending = reading.buffer.get(object_id)
-        newest = orjson.loads(pending.body) if pending and pending.body and pending.card else row or {}
-        for name in self._links:
-            if name not in item and (kept := newest.get(reading.stream.column_of(name))):
-                item[name] = {"id": kept}  # delta names a relation only when it changed
-        columns, body, digest = reading.mapped(item)
+        columns, body, digest = mapped or reading.mapped(item)
         if not columns and reading.stream.sparse:
             return
         old = int((row or stub or {}).get("Digest", "0"), 16)

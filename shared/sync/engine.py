@@ -172,7 +172,7 @@ class StreamReader:
             async for step in self._removals.settle():
                 for item in step.items:
                     known = await reading.store.find([item["id"]], stubs=True)
-                    self._catch_up.take(item, known[item["id"]], judged=True)
+                    self._catch_up.take(item, None, known[item["id"]], judged=True)
                 await reading.store.write(step.writes)
                 if reading.buffer:  # who leaves the scope has left before the hold is forgotten
                     await reading.cut()

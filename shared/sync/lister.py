@@ -9,7 +9,7 @@ from shared.errors import SourceProblem
 from shared.graph.answers import PageTokenExpired, ResyncNeeded
 from shared.sync.index import packed
 from shared.sync.plan import SliceOver
-from shared.sync.reading import Reading, page_loop
+from shared.sync.reading import Mapped, Reading, page_loop
 
 _TURN = 50  # objects between two turns of the event loop: the next request must leave, the lease be renewed
 
@@ -19,6 +19,7 @@ class Lister:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
+        self._short: list[dict[str, Any]] = []
 
     async def read(self) -> None:
         try:
@@ -66,14 +67,28 @@ class Lister:
                 reading.leavers.reported(item)
             else:
                 self._take_one(item)
+        await self._take_short()
         reading.counts.page(len(page.items))
         reading.checkpoint.next_link = next_link
         reading.buffer.pages += 1
 
-    def _take_one(self, item: dict[str, Any]) -> None:  # noqa: C901 - the hot path: each case is one line
+    async def _take_short(self) -> None:
+        """Known objects of this page that lack properties and seem to differ: with what is stored they may not."""
+        items, self._short = self._short, []
+        if not items:
+            return
+        reading = self._reading
+        await reading.buffer.settle()
+        stubs = bool(reading.plan.stubs) or reading.scoped
+        known = await reading.store.find([item["id"] for item in items], stubs=stubs)
+        for item, mapped in (await reading.completed(items, known)).values():
+            self._take_one(item, mapped)
+
+    def _take_one(self, item: dict[str, Any], mapped: Mapped | None = None) -> None:  # noqa: C901 - the hot path
+        """`mapped`: what is to be stored, where the page did not bring all of it."""
         reading, seen = self._reading, self._reading.seen
         object_id = item["id"]
-        columns, body, digest = reading.mapped(item)
+        columns, body, digest = mapped or reading.mapped(item)
         if not columns and reading.stream.sparse:
             reading.checkpoint.empty += seen.empty.add(object_id)
             return
@@ -82,6 +97,10 @@ class Lister:
         changed = (place >= 0 and seen.records.digest(place) != digest) or (
             place < 0 and stub >= 0 and seen.stubs.digest(stub) != digest
         )
+        known = changed or (place < 0 and (seen.born.has_packed(key) or seen.back.has_packed(key)))
+        if known and mapped is None and not reading.parts.in_list <= item.keys():
+            self._short.append(item)
+            return
         if reading.scoped and (
             reason := reading.scope.left_out(
                 item,

@@ -3,22 +3,28 @@
 import hashlib
 from typing import Any
 
+import orjson
+
 from shared.clock import parse_iso
 from shared.compact import kept_json
 from shared.connectors.base import Stream
 from shared.domain.checkpoint import Checkpoint, Phase
 from shared.domain.removal import Cause
 from shared.domain.run import StreamProgress
-from shared.domain.write import Act, Write
+from shared.domain.write import Act, Known, Write
 from shared.errors import SourceProblem
 from shared.mapping.compiled import compile_mapping
 from shared.sync.buffer import WriteBuffer
 from shared.sync.contracts import HeldRows, Source, Store
 from shared.sync.counts import Counts
 from shared.sync.leavers import Leavers
+from shared.sync.partial import Parts
 from shared.sync.plan import Control, Plan
 from shared.sync.scope import Scope
 from shared.sync.seen import Seen
+
+Mapped = tuple[dict[str, Any], bytes, int]
+"""Columns, their JSON, and its digest."""
 
 
 class Reading:
@@ -38,7 +44,7 @@ class Reading:
         self.stream, self.source, self.store = stream, source, store
         self.scope, self.control, self.plan = scope, control, plan
         self.scoped = scope.narrow
-        self._mapper = compile_mapping(stream.attributes)
+        self._mapper, self.parts = compile_mapping(stream.attributes), Parts(stream)
         self.fresh = resumed is None
         self.checkpoint = resumed or plan.fresh
         self.seen, self.buffer = Seen(), WriteBuffer(control.clock, control.limits)
@@ -50,11 +56,49 @@ class Reading:
         """Records that the last full read did not bring and that no delta has named since."""
         self.day = int(parse_iso(self.checkpoint.begun_at).timestamp() // 86400)
 
-    def mapped(self, item: dict[str, Any]) -> tuple[dict[str, Any], bytes, int]:
+    def mapped(self, item: dict[str, Any]) -> Mapped:
         """The object as it is stored: columns, their JSON, and its digest."""
-        columns = self._mapper(item)
+        return self.digested(self._mapper(item))
+
+    def digested(self, columns: dict[str, Any]) -> Mapped:
+        """Columns with their JSON and digest."""
         body = kept_json(columns)
         return columns, body, int.from_bytes(hashlib.sha256(body).digest()[:8])
+
+    async def completed(
+        self, items: list[dict[str, Any]], known: dict[str, Known]
+    ) -> dict[str, tuple[dict[str, Any], Mapped]]:
+        """Objects that came in part, by id: what their scope is judged by, and what is to be stored. What is stored, or
+        waits to be, stands for what is absent; where that is not enough the object is asked for. One that is gone by now
+        is left out, and one without a clear answer keeps what is stored, its being out of scope included.
+        """
+        newest = {object_id: self._newest(object_id, row) for object_id, (row, _) in known.items()}
+        ask = [
+            item["id"]
+            for item in items
+            if self.parts.must_ask(item, stored=bool(newest[item["id"]]), stub=known[item["id"]].stub is not None)
+        ]
+        fetched = await self.source.fetch(list(dict.fromkeys(ask))) if ask else {}
+        made: dict[str, tuple[dict[str, Any], Mapped]] = {}
+        for item in items:
+            object_id = item["id"]
+            if object_id in fetched:
+                whole = fetched[object_id]
+                if whole is not None:
+                    made[object_id] = whole, self.mapped(whole)
+                continue
+            if known[object_id].stub is not None and not newest[object_id]:
+                continue  # no clear answer, and a stub holds no values: it stays what it is
+            columns = self.parts.filled(item, newest[object_id])
+            made[object_id] = self.parts.with_scope(item, newest[object_id]), self.digested(columns)
+            newest[object_id] = columns  # should it come once more in this page
+        return made
+
+    def _newest(self, object_id: str, row: dict[str, Any] | None) -> dict[str, Any]:
+        pending = self.buffer.get(object_id)
+        if pending and pending.body and pending.card:
+            return dict(orjson.loads(pending.body))
+        return row or {}
 
     def write_of(
         self, object_id: str, act: Act, columns: dict[str, Any], body: bytes, digest: int, **more: Any

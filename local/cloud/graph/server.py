@@ -5,6 +5,7 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -64,6 +65,10 @@ class Graph:
         self._delta_floor = 0
         self._sign_ins: list[float] = []
         self.limit_sign_ins = True
+        self.thin: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _way, item: item
+        """Takes properties from an object of a page, as Graph may; the way is list or delta."""
+        self.page_of: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = lambda items: items
+        """Orders, doubles or drops the objects of a list's page."""
 
     def expire_page_tokens(self) -> None:
         self._expired_before = time.time()
@@ -191,7 +196,8 @@ class Graph:
         body: dict[str, Any] = {"@odata.context": f"{request.base}/$metadata#{kind}"}
         if following is not None:
             body["@odata.nextLink"] = self._link(request, f"/{kind}", "$skiptoken", self._token(kind, following))
-        body["value"] = [self._shown(kind, index, select, expand) for index in indexes]
+        shown = [self.thin("list", self._shown(kind, index, select, expand)) for index in indexes]
+        body["value"] = self.page_of(shown)
         return GraphReply(200, body)
 
     def _signed_in(self, text: str, kind: str, start: int, top: int) -> tuple[list[int], int | None]:
@@ -419,7 +425,7 @@ class Graph:
         )
         body: dict[str, Any] = {
             "value": [
-                self._delta_item(kind, index, select, changed=touched[index])
+                self.thin("delta", self._delta_item(kind, index, select, changed=touched[index]))
                 for index in indexes[offset : offset + page]
             ]
         }
@@ -433,7 +439,9 @@ class Graph:
     def _delta_first(self, request: GraphRequest, kind: str, select: list[str], path: str) -> GraphReply:
         start = self._page_start(request, f"delta-{kind}")
         indexes, following = self.directory.slice(kind, start, min(DELTA_PAGE, self._cap))
-        body: dict[str, Any] = {"value": [self._delta_item(kind, index, select) for index in indexes]}
+        body: dict[str, Any] = {
+            "value": [self.thin("delta", self._delta_item(kind, index, select)) for index in indexes]
+        }
         if following is not None:
             body["@odata.nextLink"] = self._link(request, path, "$skiptoken", self._token(f"delta-{kind}", following))
         else:
