@@ -3,8 +3,9 @@
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cache
+from importlib import resources
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -27,7 +28,17 @@ _MOST = {Unit.MINUTES: 1440, Unit.HOURS: 168, Unit.DAYS: 365, Unit.WEEKS: 52}
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    """The names of the pinned zone database, whatever the machine has: a schedule must mean the same on each."""
+    return frozenset(resources.files("tzdata").joinpath("zones").read_text("utf-8").split()) - {"Factory"}
+
+
+@cache
+def zone_of(name: str) -> ZoneInfo:
+    """A zone of the pinned database. Raises KeyError for a name that it does not have."""
+    if name not in _zones():
+        raise KeyError(name)
+    with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=name)
 
 
 def _known_zone(name: str) -> str:
@@ -98,14 +109,14 @@ def _instant(day: date, at: time, zone: ZoneInfo) -> datetime:
 
 
 def _anchor_day(schedule: Schedule, fallback: datetime) -> date:
-    return schedule.start_date or fallback.astimezone(ZoneInfo(schedule.time_zone)).date()
+    return schedule.start_date or fallback.astimezone(zone_of(schedule.time_zone)).date()
 
 
 def next_due(schedule: Schedule, after: datetime, *, anchor: datetime) -> datetime:
     """The first due time strictly later than `after` (UTC). `anchor`: when the schedule was saved, used where it
     names no start date.
     """
-    zone = ZoneInfo(schedule.time_zone)
+    zone = zone_of(schedule.time_zone)
     day = _anchor_day(schedule, anchor)
     hour, minute = map(int, schedule.start_time.split(":"))
     at = time(hour, minute)
