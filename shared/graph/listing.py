@@ -12,6 +12,7 @@ from shared.graph import batch
 from shared.graph.ahead import PagesAhead
 from shared.graph.answers import Denied, Missing, PageTokenExpired, ResyncNeeded
 from shared.graph.client import GraphClient
+from shared.graph.guard import PageGuard
 
 _EXPAND_LIMIT = 20  # $expand on directory objects gives 20 entries at most and no link to the rest
 _ID = re.compile(r"[0-9A-Za-z._-]+")
@@ -242,11 +243,14 @@ def _identified(item: Any) -> bool:
 async def read_all(client: GraphClient, url: str, permission: str) -> list[dict[str, Any]]:
     """All objects of a short listing."""
     objects: list[dict[str, Any]] = []
+    guard, met = PageGuard(), set[str]()
     link: str | None = url
     while link:
         body = await client.get_json(link, permission)
         objects += body["value"]
+        met.update(str(item.get("id")) for item in body["value"])
         link = body.get("@odata.nextLink")
+        guard.follow(link, len(body["value"]), len(met))
     return objects
 
 

@@ -8,8 +8,10 @@ from shared.domain.page import Page
 from shared.domain.removal import Cause
 from shared.domain.write import Act, Known, Write, changed_day
 from shared.graph.answers import Missing, PageTokenExpired, ResyncNeeded
+from shared.graph.guard import PageGuard
+from shared.sync.index import IdSet
 from shared.sync.plan import SliceOver, StartOver
-from shared.sync.reading import Mapped, Reading, page_loop
+from shared.sync.reading import Mapped, Reading
 
 
 class CatchUp:
@@ -24,16 +26,18 @@ class CatchUp:
             await reading.cut()
         link = reading.checkpoint.next_link or reading.checkpoint.delta_link
         assert link
+        guard, met = PageGuard(), IdSet()
         try:
             while True:
                 page = await reading.source.changes(link)
                 await reading.buffer.settle()  # told objects are compared with stored rows
                 await self._take_changes(page)
                 await reading.control.beat(reading.progress)
+                for item in page.items:
+                    met.add(item["id"])
+                guard.follow(page.next_link, len(page.items), len(met))
                 if page.next_link is None:
                     break
-                if page.next_link == link:
-                    raise page_loop()
                 link = reading.checkpoint.next_link = page.next_link
                 if reading.flush_due():
                     await reading.cut()

@@ -7,9 +7,10 @@ from shared.domain.page import Page
 from shared.domain.write import Act, Write
 from shared.errors import SourceProblem
 from shared.graph.answers import PageTokenExpired, ResyncNeeded
+from shared.graph.guard import PageGuard
 from shared.sync.index import packed
 from shared.sync.plan import SliceOver
-from shared.sync.reading import Mapped, Reading, page_loop
+from shared.sync.reading import Mapped, Reading
 
 _TURN = 50  # objects between two turns of the event loop: the next request must leave, the lease be renewed
 
@@ -31,12 +32,12 @@ class Lister:
         reading = self._reading
         fetch_page = reading.source.enumerate if reading.checkpoint.phase is Phase.ENUMERATING else reading.source.page
         link = reading.checkpoint.next_link
+        guard = PageGuard(reading.progress.expected)
         while True:
             page = await fetch_page(link)
-            if page.next_link is not None and page.next_link == link:
-                raise page_loop()
             link = page.next_link
             await self._take(page, link)
+            guard.follow(link, len(page.items), reading.seen.different + reading.checkpoint.outside)
             await reading.control.beat(reading.progress)
             if link is None:
                 self._end_listing(page)

@@ -12,7 +12,6 @@ from shared.domain.checkpoint import Checkpoint, Phase
 from shared.domain.removal import Cause
 from shared.domain.run import StreamProgress
 from shared.domain.write import Act, Known, Write
-from shared.errors import SourceProblem
 from shared.mapping.compiled import compile_mapping
 from shared.sync.buffer import WriteBuffer
 from shared.sync.contracts import HeldRows, Source, Store
@@ -180,10 +179,3 @@ class Reading:
             await self.store.write(writes)
         await self.leavers.flush()
         await self.control.save(durable)
-
-
-def page_loop() -> SourceProblem:
-    return SourceProblem(
-        "Microsoft Graph sent a page that links to itself.",
-        code="graph-page-loop", remedy="The next run tries again by itself.", transient=True,
-    )  # fmt: skip

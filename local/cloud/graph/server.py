@@ -268,10 +268,17 @@ class Graph:
     def same_page(self, request: GraphRequest) -> str:
         """A link with a new token to the page that the request asks for."""
         kind = request.path.strip("/").split("/")[0] if not request.path.endswith("user") else "members"
-        kind = f"delta-{kind}" if request.path.endswith("delta") else kind
+        changes = request.query.get("$deltatoken")
+        kind = "deltapage" if changes else f"delta-{kind}" if request.path.endswith("delta") else kind
         token = request.query.get("$skiptoken")
         position = self._read_token(kind, token)[0] if token else 0
-        return self._link(request, request.path, "$skiptoken", self._token(kind, position))
+        link = self._link(request, request.path, "$skiptoken", self._token(kind, position))
+        return f"{link}&$deltatoken={changes}" if changes else link
+
+    def first_page(self, request: GraphRequest) -> str:
+        """The link to the first page of what the request asks for."""
+        kept = "&".join(f"{k}={quote(v, safe='$,()=')}" for k, v in request.query.items() if k != "$skiptoken")
+        return f"{request.base}{request.path}?{kept}"
 
     def _shown(self, kind: str, index: int, select: list[str], expand: list[str]) -> dict[str, Any]:
         made = self.directory.get(kind, index)

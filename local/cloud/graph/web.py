@@ -128,6 +128,12 @@ class GraphWeb:
             body["value"] = []
             body.pop("@odata.deltaLink", None)
             body["@odata.nextLink"] = graph.same_page(asked)
+        elif fault.kind == "same-again":
+            body.pop("@odata.deltaLink", None)
+            body["@odata.nextLink"] = graph.same_page(asked)
+        elif fault.kind == "first-again" and "$skiptoken" in asked.query:
+            body.pop("@odata.deltaLink", None)
+            body["@odata.nextLink"] = graph.first_page(asked)
         elif fault.kind == "twice":
             body["value"] = body["value"] + body["value"][:3]
         elif fault.kind == "old-report" and "$deltatoken" in asked.query:
