@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class Limits:
     """The defaults are what the product runs with; tests make them small."""
 
-    flush_pages: int = 12
+    flush_pages: int = 10
     flush_seconds: float = 20.0
-    flush_bytes: int = 20 * 1024 * 1024
+    flush_bytes: int = 16 * 1024 * 1024
     """A batch of rows leaves after so many pages, seconds or bytes."""
     near_the_end: int = 2000
     """With so many objects left a long list's batch leaves early, so that little is left to write at its end."""

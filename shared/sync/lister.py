@@ -85,7 +85,7 @@ class Lister:
         for item, mapped in (await reading.completed(items, known)).values():
             self._take_one(item, mapped)
 
-    def _take_one(self, item: dict[str, Any], mapped: Mapped | None = None) -> None:  # noqa: C901 - the hot path
+    def _take_one(self, item: dict[str, Any], mapped: Mapped | None = None) -> None:  # noqa: C901, PLR0912 - the hot path
         """`mapped`: what is to be stored, where the page did not bring all of it."""
         reading, seen = self._reading, self._reading.seen
         object_id = item["id"]
@@ -98,9 +98,8 @@ class Lister:
         changed = (place >= 0 and seen.records.digest(place) != digest) or (
             place < 0 and stub >= 0 and seen.stubs.digest(stub) != digest
         )
-        known = changed or (place < 0 and (seen.born.has_packed(key) or seen.back.has_packed(key)))
-        if known and mapped is None and not reading.parts.in_list <= item.keys():
-            self._short.append(item)
+        known = changed or (reading.scoped and place < 0 and (seen.born.has_packed(key) or seen.back.has_packed(key)))
+        if known and mapped is None and self._is_short(item):
             return
         if reading.scoped and (
             reason := reading.scope.left_out(
@@ -124,14 +123,25 @@ class Lister:
             if seen.records.mark(place):
                 reading.counts.known(changed=changed)
         elif seen.back.has_packed(key) or (stub >= 0 and seen.born.has_packed(key)):
+            if mapped is None and self._is_short(item):
+                return
             write.act, write.again = Act.CHANGE, True
         elif stub < 0 and not seen.born.add_packed(key):
+            if mapped is None and self._is_short(item):
+                return
             write.act, write.again = Act.CHANGE, True  # written by this run already: perhaps by an attempt that died
         else:
             if stub >= 0:
                 seen.back.add_packed(key)
             reading.counts.added(returned=stub >= 0)
         reading.buffer.add(write)
+
+    def _is_short(self, item: dict[str, Any]) -> bool:
+        """Whether a known object lacks properties: then it is completed at the end of the page."""
+        short = not self._reading.parts.in_list <= item.keys()
+        if short:
+            self._short.append(item)
+        return short
 
     def _last_change(self, place: int, stub: int, *, changed: bool) -> int | None:
         """The day of the last change that we saw; today for one seen just now."""
