@@ -62,7 +62,7 @@ class CatchUp:
         brought = reading.parts.in_changes
         short = [told[object_id] for object_id in present if not brought <= told[object_id].keys()]
         whole = await reading.completed(short, known)
-        gone = {item["id"] for item in short} - whole.keys()  # since the page was made: the next round says so
+        gone = {item["id"] for item in short} - whole.keys()  # by now, or out of scope without a clear answer
         for object_id, item in told.items():
             if object_id in reading.old:
                 reading.old.discard(object_id)
