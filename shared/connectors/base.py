@@ -141,9 +141,10 @@ class Stream:
         return int(getattr(options, self.threshold)) if self.threshold else 0
 
     @property
-    def scope_properties(self) -> tuple[str, ...]:
-        """The Graph properties that the owner's scope looks at."""
-        return (*self.addresses, *(name for name in (self.created, self.last_seen) if name))
+    def scope_columns(self) -> dict[str, str]:
+        """The Graph properties that the owner's scope looks at, and the columns that hold them."""
+        names = (*self.addresses, *(name for name in (self.created, self.last_seen) if name))
+        return {name: self.column_of(name) for name in names}
 
     def column_of(self, source: str) -> str:
         """The column that an attribute of the source goes to."""

@@ -97,7 +97,7 @@ class Forecasts:
 
 async def _count(session: Session, connector: str, source: str, scope: Scope) -> StreamForecast:
     stream, causes, records = scope.stream, Counter[str](), 0
-    columns = _columns(stream)
+    columns = stream.scope_columns
     home = Home(source, connector, stream.name, stream.record_type, stream.partition)
     async for page in session.columns(home, ("ChangedAt", "FirstSeenAt", *columns.values())):
         for object_id, row in page:
@@ -113,12 +113,6 @@ async def _count(session: Session, connector: str, source: str, scope: Scope) ->
     return StreamForecast(
         connector_id=connector, stream=stream.name, records=records, leave=causes.total(), causes=dict(causes)
     )
-
-
-def _columns(stream: Stream) -> dict[str, str]:
-    """The Graph properties that a scope looks at, and the columns that hold them."""
-    names = [*stream.addresses, *(name for name in (stream.created, stream.last_seen) if name)]
-    return {name: stream.column_of(name) for name in names}
 
 
 def _words(found: list[StreamForecast], not_counted: list[str]) -> str:

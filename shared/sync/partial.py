@@ -21,7 +21,7 @@ class Parts:
     def __init__(self, stream: Stream) -> None:
         self._attributes = [attribute for attribute in stream.attributes if attribute.source]
         self._mapper = compile_mapping(stream.attributes)
-        self._columns = {name: stream.column_of(name) for name in stream.scope_properties}
+        self._columns = stream.scope_columns
         self.in_changes = frozenset(selected(stream.attributes))
         self.in_list = self.in_changes - set(stream.left_out_if_empty)
 
