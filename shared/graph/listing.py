@@ -15,7 +15,7 @@ from shared.graph.client import GraphClient
 from shared.graph.guard import PageGuard
 
 _EXPAND_LIMIT = 20  # $expand on directory objects gives 20 entries at most and no link to the rest
-_ID = re.compile(r"[0-9A-Za-z._-]+")
+_IDS = re.compile(r"[0-9A-Za-z._-]*")
 _COUNT = {"ConsistencyLevel": "eventual", "Accept": "text/plain"}
 
 
@@ -137,7 +137,7 @@ class PageReader:
     async def _page(self, url: str, ahead: PagesAhead | None = None) -> Page:
         body = await (ahead.get(url) if ahead else self._patient(url))
         items = body.get("value") if isinstance(body, dict) else None
-        if not isinstance(items, list) or not all(map(_identified, items)):
+        if not isinstance(items, list) or not _identified(items):
             raise SourceProblem(
                 "Microsoft Graph sent a page that is no list of objects with ids.",
                 code="graph-malformed",
@@ -234,10 +234,13 @@ class DirectoryReader(PageReader):
                     )
 
 
-def _identified(item: Any) -> bool:
-    """Whether it is an object whose id can stand in keys and addresses as it is."""
-    object_id = item.get("id") if isinstance(item, dict) else None
-    return isinstance(object_id, str) and _ID.fullmatch(object_id) is not None
+def _identified(items: list[Any]) -> bool:
+    """Whether all are objects whose ids can stand in keys and addresses as they are."""
+    try:
+        ids = [item["id"] for item in items]
+        return "" not in ids and _IDS.fullmatch("".join(ids)) is not None
+    except (TypeError, KeyError):
+        return False
 
 
 async def read_all(client: GraphClient, url: str, permission: str) -> list[dict[str, Any]]:

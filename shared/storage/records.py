@@ -23,7 +23,7 @@ from shared.storage.lookups import Searchable, card_tail, lookup_rows
 from shared.storage.wide import LIMIT, split
 from shared.tasks import together
 
-_RANGE_READ_FROM = 12  # this many rows of one partition are read as one range rather than one by one
+_RANGE_READ_FROM = 48  # this many rows of one partition are read as one range rather than one by one
 _TURN = 100  # objects between two turns of the event loop
 _MOST_AT_ONCE = 1000  # changes whose old rows are held at a time
 LookupKey = tuple[str, str]

@@ -87,12 +87,13 @@ class CatchUp:
         object_id, run = item["id"], reading.checkpoint.run_id
         row, stub = known
         pending = reading.buffer.get(object_id)
-        columns, body, digest = mapped or reading.mapped(item)
+        made = mapped or reading.mapped(item)
+        columns, _body, digest = made
         if not columns and reading.stream.sparse:
             return
         old = int((row or stub or {}).get("Digest", "0"), 16)
         changed = bool(row or stub) and old != digest
-        write = reading.write_of(object_id, Act.CHANGE if row else Act.NEW, columns, body, digest, changed=changed)
+        write = reading.write_of(object_id, Act.CHANGE if row else Act.NEW, made, changed=changed)
         write.stored, write.stub, write.had_stub = row, stub, stub is not None
         seen = reading.seen
         place = seen.records.find(object_id) if seen.loaded else -1

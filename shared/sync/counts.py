@@ -20,13 +20,17 @@ class Counts:
 
     def known(self, *, changed: bool) -> None:
         """A record that was there before the read."""
-        self.progress.changed += changed
-        self.progress.unchanged += not changed
+        if changed:
+            self.progress.changed += 1
+        else:
+            self.progress.unchanged += 1
 
     def added(self, *, returned: bool) -> None:
         """A record that was not there before the read."""
-        self.progress.returned += returned
-        self.progress.new += not returned
+        if returned:
+            self.progress.returned += 1
+        else:
+            self.progress.new += 1
 
     def outside(self, *, left: bool) -> None:
         """An object out of scope; `left`: its record was there before."""

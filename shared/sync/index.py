@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 _EMPTY = 0
 _PARTS = 64
+_MOST_ROOM = 2_000_000  # ids that room is made for in advance: 24 MB
 
 
 def _guid(object_id: str) -> tuple[int, int] | None:
@@ -60,12 +61,19 @@ class IdSet:
             made._add(mark)
         return made
 
+    def make_room(self, ids: int) -> None:
+        """So many are going to be added: growing again and again takes twice as long as adding them."""
+        size = min(ids, _MOST_ROOM) * 3 // 2 // _PARTS
+        for part, slots in enumerate(self._parts):
+            if size > len(slots):
+                self._grow(part, size)
+
     def add(self, object_id: str) -> bool:
         """Whether it was new."""
         return self._add(mark_of(packed(object_id)))
 
     def add_packed(self, key: tuple[int, int]) -> bool:
-        return self._add(mark_of(key))
+        return self._add((key[0] ^ key[1]) or 1)
 
     def _add(self, mark: int) -> bool:
         part = mark % _PARTS
@@ -78,14 +86,17 @@ class IdSet:
             place = place + 1 if place + 1 < size else 0
         slots[place] = mark
         self._count += 1
-        self._counts[part] += 1
-        if self._counts[part] * 4 > len(slots) * 3:
-            grown = array("Q", bytes(8 * (len(slots) * 3 // 2)))
-            for old in slots:
-                if old != _EMPTY:
-                    grown[_place(grown, old)] = old
-            self._parts[part] = grown
+        count = self._counts[part] = self._counts[part] + 1
+        if count * 4 > size * 3:
+            self._grow(part, size * 3 // 2)
         return True
+
+    def _grow(self, part: int, size: int) -> None:
+        grown = array("Q", bytes(8 * size))
+        for mark in self._parts[part]:
+            if mark != _EMPTY:
+                grown[_place(grown, mark)] = mark
+        self._parts[part] = grown
 
     def __contains__(self, object_id: object) -> bool:
         return self._count > 0 and self.has_packed(packed(str(object_id)))

@@ -23,6 +23,8 @@ class Lister:
         self._short: list[dict[str, Any]] = []
 
     async def read(self) -> None:
+        seen = self._reading.seen
+        seen.born.make_room((self._reading.progress.expected or 0) - len(seen.records))
         try:
             await self._enumerate()
         except (PageTokenExpired, ResyncNeeded):
@@ -89,7 +91,8 @@ class Lister:
         """`mapped`: what is to be stored, where the page did not bring all of it."""
         reading, seen = self._reading, self._reading.seen
         object_id = item["id"]
-        columns, body, digest = mapped or reading.mapped(item)
+        made = mapped or reading.mapped(item)
+        columns, body, digest = made
         if not columns and reading.stream.sparse:
             reading.checkpoint.empty += seen.empty.add(object_id)
             return
@@ -115,9 +118,11 @@ class Lister:
             if seen.records.mark(place):
                 reading.counts.known(changed=seen.touched.has_packed(key))
             if reading.plan.unfinished and object_id in seen.lagging:
-                reading.buffer.add(reading.write_of(object_id, Act.CHANGE, columns, body, digest, again=True))
+                write = reading.write_of(object_id, Act.CHANGE, made)
+                write.again = True
+                reading.buffer.add(write)
             return
-        write = reading.write_of(object_id, Act.NEW, columns, body, digest, had_stub=stub >= 0, changed=changed)
+        write = reading.write_of(object_id, Act.NEW, made, had_stub=stub >= 0, changed=changed)
         if place >= 0:
             write.act, write.again = Act.CHANGE, seen.lagging.has_packed(key)
             if seen.records.mark(place):

@@ -44,6 +44,7 @@ class Reading:
         self.scope, self.control, self.plan = scope, control, plan
         self.scoped = scope.narrow
         self._mapper, self.parts = compile_mapping(stream.attributes), Parts(stream)
+        self._card_of = stream.record_type.card_of
         self.fresh = resumed is None
         self.checkpoint = resumed or plan.fresh
         self.seen, self.buffer = Seen(), WriteBuffer(control.clock, control.limits)
@@ -100,10 +101,11 @@ class Reading:
         return row or {}
 
     def write_of(
-        self, object_id: str, act: Act, columns: dict[str, Any], body: bytes, digest: int, **more: Any
+        self, object_id: str, act: Act, mapped: Mapped, *, had_stub: bool = False, changed: bool = False
     ) -> Write:
         """A write that keeps of the columns only what look-ups need."""
-        return Write(object_id, act, self.stream.record_type.card_of(columns), body, digest, **more)
+        columns, body, digest = mapped
+        return Write(object_id, act, self._card_of(columns), body, digest, None, had_stub, changed)
 
     @property
     def progress(self) -> StreamProgress:

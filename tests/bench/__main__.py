@@ -201,7 +201,7 @@ def memory(report: Report, small: int, large: int) -> None:
 
 def sdk(report: Report, users: int, rounds: int) -> None:
     """Records only. The table server counts them and no more: ours keeps it busy while it works, the loop waits for it,
-    and what a busy neighbour costs is not the loop's merit. With fewer people than 20,000 the batches, one for each of 256
+    and what a busy neighbour costs is not the loop's merit. With fewer people than 20,000 the batches, one for each of 64
     partitions, are nearly empty, and their requests are most of what ours costs.
     """
     ours, theirs = [], []

@@ -17,6 +17,7 @@ import orjson
 from shared.connectors.entra_id import USERS
 from shared.mapping.compiled import compile_mapping
 from shared.storage.connection import table_signature
+from shared.storage.keys import shard
 from shared.sync.sources import listing_of
 from tests.bench.run_once import EMULATOR, connection
 
@@ -53,7 +54,7 @@ class Pipeline:
         object_id = item["id"]
         columns = self.mapper(item)
         body = orjson.dumps(columns)
-        partition = f"{self.source}|person|{object_id[:2]}"
+        partition = f"{self.source}|person|{shard(object_id)}"
         key = f"{object_id}|{self.connector}|users"
         digest = hashlib.sha256(body).hexdigest()[:16]
         head = (

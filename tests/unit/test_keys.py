@@ -1,6 +1,7 @@
 """Keys: folding, look-up ranges, what may stand in a key."""
 
 import re
+import uuid
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,13 @@ def test_rows_sort_as_the_folded_text_does(names: list[str]) -> None:
     assert rows == sorted(rows)
 
 
-def test_a_shard_is_two_hex_digits_whatever_the_id() -> None:
+def test_a_shard_is_one_of_64_whatever_the_id() -> None:
     for object_id in ("AB12-3", "zz", "9", "名"):
-        assert re.fullmatch(r"[0-9a-f]{2}", keys.shard(object_id))
+        assert re.fullmatch(r"[0-3][0-9a-f]", keys.shard(object_id))
+    assert keys.shard("AB12-3") == keys.shard("ab12-3")
+
+
+@given(st.lists(st.uuids(), min_size=2, max_size=50))
+def test_partitions_are_in_the_order_of_ids(ids: list[uuid.UUID]) -> None:
+    shards = [keys.shard(str(object_id)) for object_id in sorted(ids)]
+    assert shards == sorted(shards)
