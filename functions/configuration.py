@@ -6,7 +6,7 @@ from shared.api.surfaces import PREFIX
 from shared.configuration.kinds import ConfigKind, config_kinds
 from shared.connectors.registry import Registry
 from shared.domain.base import Model, is_id
-from shared.domain.configuration import PermissionNeeded
+from shared.domain.configuration import PermissionNeeded, Unreadable
 from shared.domain.run import Run
 from shared.errors import NotFound, foreign_cursor
 from shared.names import Role
@@ -50,7 +50,7 @@ def _add_reading(group: Routes, kind: ConfigKind) -> None:
 
     @group.get(
         kind.path, f"List {many.replace('_', ' ')}",
-        name=f"list_{many}", tag=tag, role=Role.READ, query=PageQuery, returns=kind.out, returns_list=True,
+        name=f"list_{many}", tag=tag, role=Role.READ, query=PageQuery, returns=kind.out, returns_list=True, or_items=(Unreadable,),
     )  # fmt: skip
     def read_list(call: Call) -> Reply:
         query: PageQuery = call.query

@@ -4,6 +4,8 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
+_LAST = 9_999_999_999_999
+
 
 class Clock:
     """Wall time for people, monotonic time for decisions, and the only sleeps there are."""
@@ -27,6 +29,16 @@ class Clock:
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC with a Z, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def counted_down(moment: datetime) -> str:
+    """Milliseconds counted down, 13 digits: newer sorts first."""
+    return f"{_LAST - int(moment.astimezone(UTC).timestamp() * 1000):013d}"
+
+
+def counted_up(text: str) -> datetime:
+    """The reverse of counted_down(). Raises ValueError."""
+    return datetime.fromtimestamp((_LAST - int(text[:13])) / 1000, UTC)
 
 
 def parse_iso(text: str) -> datetime:

@@ -4,7 +4,8 @@ sent.
 
 from pydantic import ValidationError
 
-from shared.errors import FieldError
+from shared.domain.document import Document
+from shared.errors import Conflict, FieldError
 
 
 def field_errors(error: ValidationError) -> tuple[FieldError, ...]:
@@ -15,3 +16,13 @@ def field_errors(error: ValidationError) -> tuple[FieldError, ...]:
         message = item["msg"].removeprefix("Value error, ")
         found.append(FieldError(path or "(body)", item["type"].replace("_", "-"), message))
     return tuple(found)
+
+
+def unreadable(noun: str, document: Document, fields: tuple[FieldError, ...]) -> Conflict:
+    """A stored object that this release can't read: it is in nobody else's way."""
+    return Conflict(
+        f"The {noun} {document.name or document.id!r} is stored in a form that this release can't read.",
+        code="unreadable",
+        remedy="Correct the fields listed under errors with PATCH, replace it with PUT, or delete it.",
+        fields=fields,
+    )

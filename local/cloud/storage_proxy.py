@@ -71,6 +71,9 @@ class StorageProxy:
             code = "ServerBusy" if kind == "503" else "InternalError"
             body = {"odata.error": {"code": code, "message": {"lang": "en-US", "value": "Injected fault."}}}
             return web.json_response(body, status=int(kind))
+        if kind == "being-deleted":
+            message = {"lang": "en-US", "value": "The specified table is being deleted."}
+            return web.json_response({"odata.error": {"code": "TableBeingDeleted", "message": message}}, status=409)
         if kind == "inner-503" and request.path.endswith("$batch"):
             return _refused_inside()
         if fault and kind == "delay":

@@ -40,7 +40,7 @@ def _schemas(routes: list[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
         for model in (route.query, route.body):
             if model is not None:
                 wanted[model, "validation"] = None
-        for model in (route.returns, *(model for _, model, _ in route.also)):
+        for model in (route.returns, *route.or_items, *(model for _, model, _ in route.also)):
             if model is not None:
                 wanted[model, "serialization"] = None
     refs, definitions = models_json_schema(list(wanted), ref_template=_REF, schema_generator=GenerateJsonSchema)
@@ -139,7 +139,8 @@ def _success(route: Route, refs: dict[Any, Any]) -> dict[str, Any]:
     if route.returns is None:
         schema: dict[str, Any] = {"type": "object"} if route.content_type == "application/json" else {"type": "string"}
     elif route.returns_list:
-        items = {"type": "array", "items": refs[route.returns, "serialization"]}
+        shapes = [refs[model, "serialization"] for model in (route.returns, *route.or_items)]
+        items = {"type": "array", "items": {"anyOf": shapes} if route.or_items else shapes[0]}
         following = {
             "type": ["string", "null"],
             "description": "Pass it as `after` to get the next page. null: this is the last page.",

@@ -29,7 +29,8 @@ _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. `role` None: open to everybody (health only). `returns_list`: a page of `returns`; `also`: other good
+    """One operation. `role` None: open to everybody (health only). `returns_list`: a page of `returns`,
+    or of `or_items` among them; `also`: other good
     answers, as status, model, when.
     """
 
@@ -46,6 +47,7 @@ class Route:
     merge_patch: bool = False
     returns: type[BaseModel] | None = None
     returns_list: bool = False
+    or_items: tuple[type[BaseModel], ...] = ()
     status: int = 200
     content_type: str = "application/json"
     needs_if_match: bool = False

@@ -17,13 +17,13 @@ from shared.configuration import secrets
 from shared.configuration.kinds import ConfigKind, config_kinds
 from shared.connectors.registry import Registry
 from shared.domain.base import Model, new_id
-from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn
+from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn, Unreadable
 from shared.domain.document import Document
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import ConfigStore, InUse, NameTaken, TargetGone
 from shared.storage.tables import RowChanged
-from shared.validation import field_errors
+from shared.validation import field_errors, unreadable
 from shared.vault import Vault
 
 _PIN = "pin"
@@ -50,10 +50,10 @@ class Configuration:
         return self._make_vault()
 
     def page(self, kind: ConfigKind, *, after: str | None, limit: int) -> list[Model]:
-        """Objects in order of creation."""
+        """Objects in order of creation; Unreadable stands for one that this release can't read."""
         self._ensure_cloud_server(kind)
         documents = self._store.all(kind.key, after=after, limit=limit)
-        return [self._out(kind, document) for document in documents]
+        return [self._shown(kind, document) for document in documents]
 
     def get(self, kind: ConfigKind, object_id: str) -> Model:
         return self._out(kind, self._document(kind, object_id))
@@ -199,7 +199,9 @@ class Configuration:
 
     def _check_fixed(self, kind: ConfigKind, document: Document, before: Document) -> None:
         """Records belong to their source: a connector that moved to another one would leave them behind."""
-        if kind.key == "connector" and document.body["sourceId"] != before.body["sourceId"]:
+        if kind.key == "connector" and document.body["sourceId"] != before.body.get(
+            "sourceId", document.body["sourceId"]
+        ):
             raise Conflict(
                 "A connector's source cannot be changed: the records that it collected belong to it.",
                 code="source-fixed",
@@ -245,7 +247,7 @@ class Configuration:
                 raise Conflict(
                     f"There is a {kind.noun} named {document.name!r} already.",
                     code="name-taken",
-                    remedy="Choose another name; upper and lower case do not count.",
+                    remedy="Choose another name; upper and lower case, and what nobody can see, do not count.",
                     fields=(FieldError("name", "taken", "is taken"),),
                 ) from error
             if isinstance(error, TargetGone):
@@ -282,13 +284,28 @@ class Configuration:
         with contextlib.suppress(NameTaken):
             self._store.create(Document(kind.key, CLOUD_SERVER_ID, 1, now, now, "Cloud", "", (), body))
 
+    def _shown(self, kind: ConfigKind, document: Document) -> Model:
+        try:
+            return self._out(kind, document)
+        except Conflict as error:
+            why = "; ".join(f"{field.field} {field.message}" for field in error.fields) or error.detail
+            return Unreadable(id=document.id, revision=document.revision, name=document.name, unreadable=why)
+
     def _out(self, kind: ConfigKind, document: Document) -> Model:
+        """Raises Conflict for an object that this release can't read."""
+        try:
+            return self._read(kind, document)
+        except ValidationError as error:
+            raise unreadable(kind.noun, document, field_errors(error)) from error
+
+    def _read(self, kind: ConfigKind, document: Document) -> Model:
         body = {**document.body, "id": document.id, "revision": document.revision}
         body |= {"createdAt": document.created_at, "updatedAt": document.updated_at}
         if kind.key == "credential":
             pin = document.system.get(_PIN)
             body |= {"hasSecret": bool(pin), "certificate": (pin or {}).get("certificate")}
         if kind.key == "connector":
+            self._registry.connector(document)
             body |= {"jobs": self._timetable.describe(document), "deleting": document.deleting}
         if kind.key == "connectorServer":
             body["builtIn"] = document.id == CLOUD_SERVER_ID

@@ -94,8 +94,8 @@ class Stream:
     denial: Denial = Denial.FAILS
     full_every: timedelta | None = None
     """How often everything is read; None: as the connector says."""
-    addresses: tuple[str, ...] = ()
-    """Graph properties with addresses: the source's domains go by them. Empty: domains do not matter."""
+    address: str = ""
+    """The Graph property with the primary mail address: the source's domains go by it. Empty: domains do not matter."""
     by_group: bool = False
     """Members of the source's excluded groups are left out."""
     threshold: str = ""
@@ -143,8 +143,8 @@ class Stream:
     @property
     def scope_columns(self) -> dict[str, str]:
         """The Graph properties that the owner's scope looks at, and the columns that hold them."""
-        names = (*self.addresses, *(name for name in (self.created, self.last_seen) if name))
-        return {name: self.column_of(name) for name in names}
+        names = (self.address, self.created, self.last_seen)
+        return {name: self.column_of(name) for name in names if name}
 
     def column_of(self, source: str) -> str:
         """The column that an attribute of the source goes to."""

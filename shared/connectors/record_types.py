@@ -7,7 +7,7 @@ PERSON = RecordType(
     plural="people",
     title="Person",
     lookups=(
-        LookupRule("name", ("DisplayName",)),
+        LookupRule("name", ("DisplayName",), words=True),
         LookupRule("address", ("SignInName", "Mail")),
         LookupRule("employee", ("EmployeeId",)),
     ),
@@ -18,7 +18,7 @@ DEVICE = RecordType(
     name="device",
     plural="devices",
     title="Device",
-    lookups=(LookupRule("device", ("DisplayName",)),),
+    lookups=(LookupRule("device", ("DisplayName",), words=True),),
     card=(("DisplayName", "DisplayName"), ("Enabled", "Enabled")),
     relations=(Relation("owners", "ownerIds", "person", many=True, meaning="The registered owners."),),
 )

@@ -6,7 +6,7 @@ from operator import or_
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import Field, ValidationInfo, WrapValidator, create_model
+from pydantic import Field, ValidationError, ValidationInfo, WrapValidator, create_model
 
 from shared.connectors.base import Job, Kind, Stream
 from shared.domain.base import Model
@@ -14,6 +14,8 @@ from shared.domain.configuration import ConnectorIn, ConnectorOut
 from shared.domain.document import Document
 from shared.domain.record_type import RecordType
 from shared.domain.run import DELETE, PURGE
+from shared.errors import FieldError
+from shared.validation import field_errors, unreadable
 
 _RESERVED = (DELETE, PURGE)
 
@@ -66,12 +68,22 @@ class Registry:
         return kind.options.model_validate_json(orjson.dumps(value), strict=info.mode == "json")
 
     def connector(self, document: Document) -> ConnectorIn:
-        """The connector that a stored document configures."""
-        return self.connector_in.model_validate(document.body)
+        """The connector that a stored document configures. Raises Conflict for one that this release can't read."""
+        try:
+            return self.connector_in.model_validate(document.body)
+        except ValidationError as error:
+            raise unreadable("connector", document, field_errors(error)) from error
 
     def kind_of(self, document: Document) -> Kind:
-        """The kind of a connector's document."""
-        return self.kinds[document.body["kind"]]
+        """The kind of a connector's document. Raises Conflict where this release has none."""
+        kind = self.known_kind_of(document)
+        if kind is None:
+            raise unreadable("connector", document, (FieldError("kind", "unknown", "is no kind of this release"),))
+        return kind
+
+    def known_kind_of(self, document: Document) -> Kind | None:
+        """The same, None where this release has none."""
+        return self.kinds.get(str(document.body.get("kind")))
 
     def jobs_of(self, document: Document) -> list[Job]:
         """The jobs of a connector that its options switch on."""

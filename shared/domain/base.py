@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from shared.domain.folding import unique_form
+
 
 class Model(BaseModel):
     """Base of every model of the API."""
@@ -35,11 +37,18 @@ def _no_surrogates(text: str) -> str:
     return text
 
 
+def _visible(text: str) -> str:
+    if not unique_form(text):
+        raise ValueError("must hold something that can be seen")
+    return text
+
+
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=120),
     AfterValidator(_no_controls),
     AfterValidator(_no_surrogates),
+    AfterValidator(_visible),
 ]
 Guid = Annotated[
     str,

@@ -73,6 +73,8 @@ class Checkpoint(Model):
     """Rows in the table of holds."""
     waiting: int = 0
     """Those that nobody rejected."""
+    pending: int = 0
+    """Rows there of objects that were not found once."""
     stale: list[str] = []
     """Objects that stay although the read did not bring them, as many as can be listed."""
     many_stale: bool = False
@@ -100,6 +102,10 @@ class StreamState(Model):
     """When the last complete read or delta round began: every value is at least as fresh as this."""
     full_at: str | None = None
     """When the last complete full read began."""
+    unproved: int = 0
+    """Full reads since then that nothing showed to be complete."""
+    unproved_at: str = ""
+    """When the last of those began."""
     records: int = 0
     outside: int = 0
     """Stubs of objects that the owner's scope leaves out."""
@@ -124,8 +130,14 @@ class StreamState(Model):
     """Attributes that this stream could not bring, with the reason, valid for all of its records."""
     held: int = 0
     """Removals that wait for a person, or that a person refused."""
+    pending: int = 0
+    """Removals that wait for a second answer of Graph."""
     removals: list[tuple[str, int]] = []
     """Times and numbers of recent removals."""
+    folding: int = 0
+    """Version of the folding that all look-up rows were written with."""
+    page_size: int = 0
+    """Objects of a page, where this tenant refused as many as usual."""
     refused: int = 0
     """Consecutive runs that could not read for want of a licence or permission."""
     unfinished: list[str] = []

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_
 
 from shared.domain.base import Guid, Id, Model, Name
 from shared.domain.clouds import CloudName
+from shared.domain.domains import domain_name
 from shared.domain.schedule import Schedule
 
 CLOUD_SERVER_ID = "cloud"
@@ -35,14 +36,7 @@ class SourceGroupIn(Model):
     """Unique in the organization."""
 
 
-def _domain(text: str) -> str:
-    text = text.lower().strip()
-    if text != "*" and ("." not in text or any(c in text for c in "@/\\ *")):
-        raise ValueError("is neither * nor a domain name such as contoso.com")
-    return text
-
-
-Domain = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_domain)]
+Domain = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(domain_name)]
 
 
 class SourceIn(Model):
@@ -61,8 +55,8 @@ class SourceIn(Model):
     crawl: bool = True
     """Crawl source: off stops every collection from this source and keeps what was collected."""
     domains: Annotated[list[Domain], Field(min_length=1, max_length=500)] = ["*"]
-    """Only people whose mail or sign-in name is in one of these domains. * includes everybody, also people without
-    mail."""
+    """Only people whose primary mail address is in one of these domains, one name a row; subdomains are names of their own.
+    * includes everybody, also people without mail, whatever else is there."""
     excluded_groups: Annotated[
         list[Annotated[str, StringConstraints(min_length=1, max_length=256)]], Field(max_length=50)
     ] = []
@@ -127,6 +121,9 @@ class RemovalLimit(Model):
     """As a number. 0: every removal needs confirmation."""
     percent: Annotated[int, Field(ge=0, le=100)] = 20
     """As a percentage of the stream's records. 0: every removal needs confirmation."""
+    grace_hours: Annotated[int, Field(ge=0, le=720)] = 24
+    """Objects that were first seen, or came back, within so many hours are not removed for being absent from a list: a
+    replica of the directory may not know them yet."""
 
 
 class ConnectorIn(Model):
@@ -176,6 +173,19 @@ class Stored(Model):
     """UTC."""
     updated_at: datetime
     """UTC."""
+
+
+class Unreadable(Model):
+    """Stands in a list for an object that this release can't read, for example one of another release."""
+
+    id: Id
+    """Its id."""
+    revision: int
+    """Its revision, for If-Match."""
+    name: str
+    """Its name, as far as that can be read."""
+    unreadable: str
+    """What is wrong with it. PATCH or PUT mends it, DELETE removes it."""
 
 
 class OrganizationOut(OrganizationIn, Stored):

@@ -16,6 +16,10 @@ class StreamForecast(Model):
     """How many of them would leave the copy."""
     causes: dict[str, int]
     """The same by cause: domain or threshold."""
+    limit: int
+    """How many may leave without a person's word, by the connector's removal limit."""
+    held: bool
+    """Whether they would be held for a person to confirm: they are more than the limit, or hardly anybody would be left."""
 
 
 class Forecast(Model):

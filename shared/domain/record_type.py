@@ -10,10 +10,13 @@ CARD = ("DisplayName", "SignInName", "Mail", "EmployeeId", "Enabled")
 
 @dataclass(frozen=True)
 class LookupRule:
-    """Which roles of a card can be searched by prefix, under which attribute of the look-up table."""
+    """Which roles of a card can be searched by prefix, under which attribute of the look-up table. `words`: by the beginning
+    of each of its words, too.
+    """
 
     attribute: str
     roles: tuple[str, ...]
+    words: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ MISSING_REASONS = (
     "throttled",
     "not-requested",
     "not-provided",
+    "malformed",
 )
 """Why a value can be missing. None of them says anything about the value itself."""
 
@@ -27,7 +28,7 @@ class Value(Model):
     value: Any = None
     """null: empty at the source, unless `missing` is there."""
     missing: str | None = None
-    """licence, permission, concealed, throttled, not-requested or not-provided: the value is unknown, not empty."""
+    """licence, permission, concealed, throttled, not-requested, not-provided or malformed: the value is unknown, not empty."""
     note: str | None = None
     """What to know about it."""
     attribute: str | None = None

@@ -8,8 +8,11 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from shared.clock import iso, parse_iso
+from shared.domain.run import made_at
 
 LEAST, WINDOW = 10, timedelta(hours=24)
+SECOND_ANSWER = timedelta(hours=1)
+"""How long after the first answer that an absent object is not there the second one counts."""
 
 
 class Cause(StrEnum):
@@ -20,11 +23,15 @@ class Cause(StrEnum):
     GONE = "gone"
     """Gone at the source for good, or never to be found there again."""
     DOMAIN = "domain"
-    """Its addresses are in none of the source's domains any more."""
+    """Its primary mail address is in none of the source's domains any more."""
     EXCLUDED_GROUP = "excluded-group"
     """Became a member of an excluded group."""
     THRESHOLD = "threshold"
     """Past the threshold in days."""
+    ABSENT = "absent"
+    """Absent from the read and not found when it was asked for, once: another replica may know it. It waits for a second
+    answer, not for a person.
+    """
     NOT_CONFIRMED = "not-confirmed"
     """Absent from the read, but Microsoft Graph gave no clear answer when it was asked for."""
     NOT_ASKED = "not-asked"
@@ -36,7 +43,7 @@ class Cause(StrEnum):
 
     @property
     def unproved(self) -> bool:
-        return self in (Cause.NOT_CONFIRMED, Cause.NOT_ASKED)
+        return self in (Cause.ABSENT, Cause.NOT_CONFIRMED, Cause.NOT_ASKED)
 
 
 class Candidate(NamedTuple):
@@ -63,6 +70,16 @@ class Held:
     def doubtful(self) -> bool:
         """It waits only because Graph gave no clear answer, and nobody has decided: a clear answer settles it."""
         return self.cause.unproved and not self.decision
+
+    @property
+    def reported(self) -> bool:
+        """Whether Graph reported it as removed."""
+        return bool(self.row.get("Reported"))
+
+    @property
+    def due(self) -> str:
+        """Of an absent one: from when on a second answer counts, ISO 8601."""
+        return str(self.row.get("NotBefore", ""))
 
 
 @dataclass(frozen=True)
@@ -93,9 +110,11 @@ def judge(
     *,
     lately: int,
     limit: int,
+    emptied: bool = False,
 ) -> Verdict:
     """Decides about removals. `stored`: ids that have a record; `settled`: held ones that were released, or confirmed and
-    asked for again; `lately`: removals of the last 24 hours; `limit`: how many need no person's word.
+    asked for again; `lately`: removals of the last 24 hours; `limit`: how many need no person's word; `emptied`: hardly
+    anybody would be left of a copy whose scope the owner changed.
 
     A hold whose doubt is gone goes by itself only where all that waits might have: otherwise part of what a person was
     told about would vanish.
@@ -111,7 +130,7 @@ def judge(
         waiting = waiting | renamed
     else:
         renamed = set()
-    may = lately + len(proved) <= limit
+    may = lately + len(proved) <= limit and not emptied
     waits = [key for key, c in fresh.items() if key in stored and (c.cause.unproved or not may)]
     return Verdict(may, fresh, proved if may else [], waits, waiting, renamed)
 
@@ -122,6 +141,26 @@ def _proved(candidates: Mapping[str, Candidate], stored: Container[str]) -> list
 
 def causes_of(candidates: Mapping[str, Candidate], keys: Iterable[str]) -> list[Cause]:
     return [candidates[key].cause for key in keys]
+
+
+def not_before(first_answer: datetime, row: Mapping[str, Any], grace: timedelta) -> datetime:
+    """When an object that was not found once may go, should it not be found again: not while it is so new (or so newly
+    returned) that a replica may not know it. `row`: as it is stored.
+    """
+    written_as, _, run_id = row.get("ChangedBy", "").partition("|")
+    newest = made_at(run_id) if written_as == "returned" else parse_iso(row["FirstSeenAt"])
+    return max(first_answer + SECOND_ANSWER, newest + grace)
+
+
+def empties(candidates: Mapping[str, Candidate], stored: Container[str], moved: Container[Cause], records: int) -> bool:
+    """Whether a change of scope would leave hardly anybody: rather a mistake than what the owner wants."""
+    leaving = [key for key in _proved(candidates, stored) if candidates[key].cause in moved]
+    return bool(leaving) and leaves_hardly_anybody(records, len(leaving))
+
+
+def leaves_hardly_anybody(records: int, leaving: int) -> bool:
+    """Whether a tenth of the records or less would be left."""
+    return records - leaving <= records // 10
 
 
 def limit_of(records: int, count: int, percent: int) -> int:

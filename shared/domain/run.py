@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
+from shared.clock import counted_down, counted_up
 from shared.domain.base import Model
 
 
@@ -11,13 +12,15 @@ class RunState(StrEnum):
     RUNNING = "running"
     WAITING = "waiting"
     SUCCEEDED = "succeeded"
+    INCOMPLETE = "incomplete"
+    """Read to its end, but a list did not bring what Microsoft Graph counted: nobody was removed for being absent."""
     FAILED = "failed"
     HELD = "held"
     CANCELLED = "cancelled"
 
     @property
     def closed(self) -> bool:
-        return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.HELD, RunState.CANCELLED)
+        return self not in (RunState.QUEUED, RunState.RUNNING, RunState.WAITING)
 
 
 class Problem(Model):
@@ -40,7 +43,7 @@ class StreamCounts(Model):
     """full: the whole collection was listed. delta: only what Microsoft reported as changed."""
     reason: str = ""
     """Why it was read whole: first-read, asked, full-due, scope-changed, mapping-changed, source-changed, delta-expired,
-    delta-page-token-expired, delta-link-old, excluded-groups-changed, or no-delta."""
+    delta-page-token-expired, delta-link-old, excluded-groups-changed, unproved (the last one was incomplete), lookups-changed, or no-delta."""
     pages: int = 0
     """Pages of Graph that were read and are durable, those read again after a restart included."""
     read: int = 0
@@ -71,10 +74,15 @@ class StreamCounts(Model):
     """Those by cause."""
     released: int = 0
     """Objects whose removal was held and that are back."""
+    pending: int = 0
+    """Records of objects that were absent and not found once: they go by themselves if they are not found again, an hour
+    later at the earliest."""
     drift: int = 0
     """Records whose object the list did not bring although it is there."""
     not_seen: int = 0
     """Records whose object the read did not bring and that are kept: absence alone is no proof."""
+    malformed: int = 0
+    """Objects with values that could not be stored as Graph sent them; all else of them is stored."""
 
 
 class StreamProgress(StreamCounts):
@@ -83,7 +91,7 @@ class StreamProgress(StreamCounts):
     name: str
     """Name of the listing."""
     phase: str = "pending"
-    """pending, reading, done or failed."""
+    """pending, reading, done, denied (for want of a permission or licence; the run goes on) or failed."""
     expected: int | None = None
     """Graph's own count before the read."""
     counted_after: int | None = None
@@ -92,6 +100,17 @@ class StreamProgress(StreamCounts):
     """Removals that count towards the limit of 24 hours."""
     restarts: int = 0
     """How often the enumeration began again because Graph dropped its page token."""
+    malformed_objects: dict[str, list[str]] = {}
+    """The first of those: object id to attributes."""
+    nameless: int = 0
+    """Objects without an id that can be stored: nothing is kept of them."""
+    incomplete_because: str = ""
+    """Why nothing shows that the list brought everything: counts-differ, no-count or empty-answer."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether this run is through with the stream, however it went."""
+        return self.phase in ("done", "denied", "failed")
 
 
 class Waits(Model):
@@ -119,7 +138,7 @@ class Run(Model):
     connector_id: str
     """Whose."""
     state: RunState = RunState.QUEUED
-    """queued, running, waiting, succeeded, failed, held or cancelled."""
+    """queued, running, waiting, succeeded, incomplete, failed, held or cancelled."""
     job: str
     """What it does: a job of the connector's kind, delete (the connector and its records) or purge (what is old)."""
     full: bool = False
@@ -142,6 +161,8 @@ class Run(Model):
     """UTC."""
     not_before: datetime | None = None
     """While waiting: when it continues."""
+    again_at: datetime | None = None
+    """Of an incomplete run: when everything is read again."""
     streams: list[StreamProgress] = []
     """In the order in which they are read."""
     deleted_rows: int = 0
@@ -193,6 +214,16 @@ def connector_of(track: str) -> str:
 
 def job_of(track: str) -> str:
     return track.partition("-")[2]
+
+
+def new_run_id(track: str, moment: datetime, salt: str) -> str:
+    """Newest first by key; names its track, so that one read finds it."""
+    return f"{track}~{counted_down(moment)}{salt}"
+
+
+def made_at(run_id: str) -> datetime:
+    """When the run was made. Raises ValueError for an id that new_run_id() did not make."""
+    return counted_up(run_id.partition("~")[2])
 
 
 def split_run_id(run_id: str) -> tuple[str, str] | None:

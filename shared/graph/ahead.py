@@ -8,9 +8,8 @@ import asyncio
 import re
 from typing import Any
 
-import orjson
-
-from shared.graph.client import BOM, GraphClient
+from shared.graph.client import GraphClient
+from shared.graph.lenient import NotJson, parse
 
 MOST_AHEAD = 2  # pages that wait as bytes, about 1.5 MB each
 _LINK = re.compile(rb'"@odata\.nextLink"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -25,8 +24,8 @@ class PagesAhead:
         self._task: asyncio.Task[None] | None = None
         self._next: str | None = None
 
-    async def get(self, link: str) -> Any:
-        """The parsed page behind the link. Raises what GraphClient raises."""
+    async def get(self, link: str) -> tuple[Any, bool]:
+        """The parsed page behind the link, and whether characters were replaced in it. Raises what GraphClient raises."""
         if self._task is None or self._next != link:
             await self.stop()
             self._task = asyncio.create_task(self._read(link))
@@ -37,13 +36,13 @@ class PagesAhead:
             raise found
         raw, following = found
         try:
-            body = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            body = await self._client.get_json(link, self._permission)  # looked whole, but is not: once more
+            body, mended = parse(raw)
+        except NotJson:
+            body, mended = await self._client.get_mended(link, self._permission)  # looked whole, but is not: once more
         self._next = body.get("@odata.nextLink") if isinstance(body, dict) else None
         if self._next != following or self._next is None:
             await self.stop()
-        return body
+        return body, mended
 
     async def stop(self) -> None:
         """Nothing is asked for any more; what was read ahead is forgotten."""
@@ -68,12 +67,12 @@ class PagesAhead:
 def following(page: bytes) -> str | None:
     """The link to the next page: from the head of the bytes, or wherever else it stands."""
     head = page[: max(page.find(b'"value"'), 0)]
-    if found := _LINK.search(head):
-        link = orjson.loads(found.group(1))
-    else:
-        try:
-            body = orjson.loads(page.removeprefix(BOM))
-        except orjson.JSONDecodeError:
-            return None
-        link = body.get("@odata.nextLink") if isinstance(body, dict) else None
-    return link if isinstance(link, str) else None
+    try:
+        if found := _LINK.search(head):
+            link = parse(found.group(1))[0]
+        else:
+            body, _ = parse(page)
+            link = body.get("@odata.nextLink") if isinstance(body, dict) else None
+    except NotJson:
+        return None
+    return link if isinstance(link, str) and link else None

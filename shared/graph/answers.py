@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from shared.errors import SourceProblem
+from shared.graph.lenient import BOM
 
 
 class Postponed(Exception):
@@ -79,7 +80,7 @@ class Denied(SourceProblem):
 def parse_error(status: int, content: bytes) -> GraphError:
     """Graph's error shape; anything else gives empty codes."""
     try:
-        error: dict[str, Any] = orjson.loads(content)["error"]
+        error: dict[str, Any] = orjson.loads(content.removeprefix(BOM))["error"]
         inner: Any = error.get("innerError") or error.get("innererror") or {}
         deepest = ""
         while isinstance(inner, dict):
@@ -90,6 +91,14 @@ def parse_error(status: int, content: bytes) -> GraphError:
         return GraphError(status, "", "", "")
 
 
+def parse_code(body: Any) -> str:
+    """The code in a parsed error body; empty where it is none of Graph's."""
+    error = body.get("error") if isinstance(body, dict) else None
+    return str(error.get("code", "")) if isinstance(error, dict) else ""
+
+
+GONE_CODES = frozenset(("Request_ResourceNotFound", "ResourceNotFound", "itemNotFound"))
+"""What Graph says of an object that is not there. Other 404s come from what stands before it."""
 _EXPIRED = {"Directory_ExpiredPageToken"}
 _RESYNC = {"syncStateNotFound", "SyncStateNotFound", "resyncRequired", "Directory_ResyncRequired"}
 _NO_PREMIUM = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
@@ -118,7 +127,7 @@ def refusal(error: GraphError, permission: str) -> Exception:
             "admin consent.",
             reason="permission",
         )
-    if error.status == 404 and error.code == "Request_ResourceNotFound":
+    if error.status == 404 and error.code in GONE_CODES:
         return Missing()
     if error.status == 401:
         return SourceProblem(

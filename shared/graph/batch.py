@@ -3,16 +3,18 @@
 https://learn.microsoft.com/graph/json-batching
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import SourceProblem
+from shared.graph.answers import GONE_CODES, parse_code
 from shared.graph.client import GraphClient
 
 MOST = 20
 _ROUNDS = 4
-_AGAIN = (408, 429, 500, 502, 503, 504)
+_AGAIN = (0, 408, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,15 @@ class Part:
 
     status: int
     body: Any
+
+    @property
+    def gone(self) -> bool:
+        """Whether Graph says, in words of its own, that there is no such object: any other 404 says nothing about it."""
+        return self.status == 404 and parse_code(self.body) in GONE_CODES
+
+    def named(self, object_id: str) -> bool:
+        """Whether it is the object itself."""
+        return self.status == 200 and isinstance(self.body, dict) and self.body.get("id") == object_id
 
 
 async def get(client: GraphClient, urls: Mapping[str, str], permission: str) -> dict[str, Part]:
@@ -40,7 +51,8 @@ async def get(client: GraphClient, urls: Mapping[str, str], permission: str) -> 
                 name = numbered.get(str(part.get("id")))
                 if name is None:
                     continue
-                found[name] = Part(int(part.get("status", 0)), part.get("body"))
+                status = part.get("status")
+                found[name] = Part(status if isinstance(status, int) else 0, part.get("body"))
                 wait = max(wait, _retry_after(part))
             if wait:  # before anything else is asked
                 told = True
@@ -62,12 +74,15 @@ def _parts(answer: Any) -> list[dict[str, Any]]:
             remedy="The next run tries again by itself.",
             transient=True,
         )
-    return parts
+    return [part for part in parts if isinstance(part, dict)]
 
 
 def _retry_after(part: dict[str, Any]) -> float:
-    headers = {str(name).lower(): value for name, value in (part.get("headers") or {}).items()}
+    headers = part.get("headers")
+    if not isinstance(headers, dict):
+        return 0.0
     try:
-        return max(0.0, float(headers.get("retry-after", 0)))
+        seconds = float({str(name).lower(): value for name, value in headers.items()}.get("retry-after", 0))
     except (TypeError, ValueError):
         return 0.0
+    return max(0.0, seconds) if math.isfinite(seconds) else 0.0

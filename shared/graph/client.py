@@ -17,11 +17,10 @@ from shared.domain.run import Waits
 from shared.errors import SourceProblem
 from shared.graph.answers import NotSent, OutcomeUnknown, Postponed, parse_error, refusal, sign_in_problem
 from shared.graph.connection import Line, connect
+from shared.graph.lenient import BOM, NotJson, parse
 from shared.graph.pacing import Pace
 from shared.graph.waiting import ATTEMPTS, LONGEST_WAIT, STILL_THROTTLED_WAIT, backoff, retry_after, throttled_wait
 from shared.tasks import RightOfWay
-
-BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,13 @@ class Answer:
 
 
 class Lost(Exception):
-    """No usable answer: the connection broke, or the body did not come whole. `sent`: the request may have arrived."""
+    """No usable answer: the connection broke, or the body is no JSON. `sent`: the request may have arrived; `what`: what
+    Graph did, in words.
+    """
 
-    def __init__(self, why: str, *, sent: bool = True) -> None:
+    def __init__(self, why: str, *, sent: bool = True, what: str = "broke the connection") -> None:
         super().__init__(why)
-        self.sent = sent
+        self.sent, self.what = sent, what
 
 
 class GraphClient:
@@ -90,7 +91,11 @@ class GraphClient:
 
     async def get_json(self, url: str, permission: str, headers: dict[str, str] | None = None) -> Any:
         """GET and parse. `url`: a path below the version, or a link that Graph gave. `permission`: what it needs."""
-        return await self._request("GET", url, permission, headers, None, _parsed)
+        return (await self._request("GET", url, permission, headers, None, _parsed))[0]
+
+    async def get_mended(self, url: str, permission: str) -> tuple[Any, bool]:
+        """GET and parse, and whether characters had to be replaced."""
+        return await self._request("GET", url, permission, None, None, _parsed)
 
     async def get_bytes(self, url: str, permission: str) -> bytes:
         """GET of a page that is parsed later: a whole JSON object, by the look of its end."""
@@ -102,7 +107,7 @@ class GraphClient:
 
     async def post_json(self, url: str, permission: str, body: Any) -> Any:
         """POST of a request that only reads ($batch); it is repeated like a GET."""
-        return await self._request("POST", url, permission, None, body, _parsed)
+        return (await self._request("POST", url, permission, None, body, _parsed))[0]
 
     async def send_once(self, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """A request that must not be repeated: it leaves at most once, whatever comes back. `body`: JSON data, or bytes of the
@@ -180,7 +185,10 @@ class GraphClient:
                     else:
                         await self._back_off(attempt, None, answer.status)
                 else:
-                    raise refusal(parse_error(answer.status, answer.content), permission)
+                    error = parse_error(answer.status, answer.content)
+                    if answer.status != 404 or error.code:
+                        raise refusal(error, permission)
+                    await self._back_off(attempt, None, 404)  # not Graph's own: something before it
             raise _unavailable("kept failing")
         finally:
             self.way.release()
@@ -265,9 +273,13 @@ class GraphClient:
             await self._postpone(wait)
         await self._wait(wait, retry=False)
 
-    async def _back_off(self, attempt: int, cause: Exception | None, status: int | None = None) -> None:
+    async def _back_off(self, attempt: int, cause: Lost | None, status: int | None = None) -> None:
         if attempt == ATTEMPTS - 1:
-            raise _unavailable(f"answered {status}" if status else "broke the connection") from cause
+            raise _unavailable(cause.what if cause else f"answered {status}") from cause
+        await self._wait(backoff(attempt), retry=True)
+
+    async def wait_again(self, attempt: int) -> None:
+        """Waits before what came is asked for once more."""
         await self._wait(backoff(attempt), retry=True)
 
     async def wait_throttled(self, seconds: float) -> None:
@@ -299,16 +311,19 @@ class GraphClient:
         await self._credential.close()
 
 
-def _parsed(answer: Answer) -> Any:
+_NOT_JSON = "answered what is not JSON"
+
+
+def _parsed(answer: Answer) -> tuple[Any, bool]:
     try:
-        return orjson.loads(answer.content.removeprefix(BOM))
-    except orjson.JSONDecodeError as error:
-        raise Lost("incomplete body") from error
+        return parse(answer.content)
+    except NotJson as error:
+        raise Lost("not JSON", what=_NOT_JSON) from error
 
 
 def _whole(answer: Answer) -> bytes:
     if not answer.content.rstrip().endswith(b"}"):
-        raise Lost("incomplete body")
+        raise Lost("not JSON", what=_NOT_JSON)
     return answer.content.removeprefix(BOM)
 
 

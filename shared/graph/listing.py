@@ -1,8 +1,8 @@
 """Listings of the directory: addresses, pages, counts, and what changed since (delta)."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -13,9 +13,9 @@ from shared.graph.ahead import PagesAhead
 from shared.graph.answers import Denied, Missing, PageTokenExpired, ResyncNeeded
 from shared.graph.client import GraphClient
 from shared.graph.guard import PageGuard
+from shared.graph.pages import Parsed, read_page
 
 _EXPAND_LIMIT = 20  # $expand on directory objects gives 20 entries at most and no link to the rest
-_IDS = re.compile(r"[0-9A-Za-z._-]*")
 _COUNT = {"ConsistencyLevel": "eventual", "Accept": "text/plain"}
 
 
@@ -42,9 +42,13 @@ class Listing:
 
     @property
     def first(self) -> str:
+        return self.sized(self.page_size)
+
+    def sized(self, page_size: int) -> str:
+        """The first page, of so many objects; 0: as many as Graph likes."""
         query = f"$select={','.join(['id', *self._plain])}"
-        if self.page_size:
-            query += f"&$top={self.page_size}"
+        if page_size:
+            query += f"&$top={page_size}"
         if self.expand:
             query += "&$expand=" + ",".join(f"{name}($select=id)" for name in self.expand)
         return f"{self.path}?{query}"
@@ -65,20 +69,45 @@ class Listing:
         return f"{self.path}/{object_id}?{query}"
 
 
-class PageReader:
-    """Reads a listing without delta page by page. `counted`: Graph can be asked how many objects there are."""
+_SMALLER = (500, 100)
+"""Objects of a page, where a tenant's Graph refuses the usual number ("Cannot query data for more than 120 users")."""
 
-    def __init__(self, client: GraphClient, listing: Listing, *, counted: bool = True, ahead: bool = False) -> None:
+
+class PageReader:
+    """Reads a listing without delta page by page. `counted`: Graph can be asked how many objects there are; `page_size`:
+    what this tenant's Graph was content with before, 0: not known to be less than usual.
+    """
+
+    def __init__(
+        self, client: GraphClient, listing: Listing, *, counted: bool = True, ahead: bool = False, page_size: int = 0
+    ) -> None:
         self._client, self._listing, self._counted = client, listing, counted
+        self.page_size = page_size
         self._ahead = PagesAhead(client, listing.permission) if ahead else None
 
     async def page(self, link: str | None) -> Page:
         """The page behind a link, or the first. Raises PageTokenExpired, Postponed, SourceProblem."""
-        listing = self._listing
-        page = await self._page(link or listing.first, self._ahead)
-        if listing.follow:
-            await self._complete(page.items, listing.follow)
+        page = await self._page(link, self._ahead) if link else await self._first()
+        if self._listing.follow:
+            await self._complete(page.items, self._listing.follow)
         return page
+
+    async def _first(self) -> Page:
+        """The first page, with fewer objects where Graph refuses as many as usual."""
+        listing, refused = self._listing, None
+        usual = self.page_size or listing.page_size
+        for size in (usual, *(size for size in _SMALLER if size < usual)):
+            try:
+                page = await self._page(listing.sized(size), self._ahead)
+            except SourceProblem as problem:
+                if problem.code != "graph-refused":
+                    raise
+                refused = refused or problem
+            else:
+                self.page_size = size if refused else self.page_size
+                return page
+        assert refused
+        raise refused
 
     async def enumerate(self, link: str | None) -> Page:
         """The whole collection in another way, where there is one."""
@@ -115,11 +144,13 @@ class PageReader:
         answers = await batch.get(self._client, urls, permission)
         found: dict[str, str] = {}
         for n, object_id in enumerate(object_ids):
-            there, deleted = answers[f"{n}"].status, answers[f"d{n}"].status if self._listing.deleted else 404
-            if there == 200:
+            there, deleted = answers[f"{n}"], answers.get(f"d{n}")
+            if there.named(object_id):
                 found[object_id] = "there"
-            elif there == 404 and deleted in (200, 404):
-                found[object_id] = "deleted" if deleted == 200 else "gone"
+            elif there.gone and deleted is not None and deleted.named(object_id):
+                found[object_id] = "deleted"
+            elif there.gone and (deleted is None or deleted.gone):
+                found[object_id] = "gone"
             else:
                 found[object_id] = "unknown"
         return found
@@ -131,34 +162,25 @@ class PageReader:
         return {
             object_id: answer.body if answer.status == 200 else None
             for object_id, answer in answers.items()
-            if answer.status in (200, 404)
+            if answer.gone or (answer.status == 200 and answer.named(object_id))
         }
 
     async def _page(self, url: str, ahead: PagesAhead | None = None) -> Page:
-        body = await (ahead.get(url) if ahead else self._patient(url))
-        items = body.get("value") if isinstance(body, dict) else None
-        if not isinstance(items, list) or not _identified(items):
-            raise SourceProblem(
-                "Microsoft Graph sent a page that is no list of objects with ids.",
-                code="graph-malformed",
-                remedy="The next run tries again by itself.",
-                transient=True,
-            )
-        return Page(items, body.get("@odata.nextLink"), body.get("@odata.deltaLink"))
+        return await read_page(self._client, partial(ahead.get if ahead else self._patient, url))
 
-    async def _patient(self, url: str) -> Any:
+    async def _patient(self, url: str) -> Parsed:
         """Graph is known to deny a licensed tenant now and then."""
         for _ in range(self._listing.licence_tries - 1):
             try:
-                return await self._client.get_json(url, self._listing.permission)
+                return await self._client.get_mended(url, self._listing.permission)
             except Denied as denied:
                 if denied.reason != "licence":
                     raise
-        return await self._client.get_json(url, self._listing.permission)
+        return await self._client.get_mended(url, self._listing.permission)
 
     async def _complete(self, items: list[dict[str, Any]], name: str) -> None:
         for item in items:
-            if len(item.get(name) or ()) >= _EXPAND_LIMIT:
+            if isinstance(item.get(name), list) and len(item[name]) >= _EXPAND_LIMIT:
                 url = f"{self._listing.path}/{item['id']}/{name}?$select=id"
                 try:
                     item[name] = await read_all(self._client, url, self._listing.permission)
@@ -177,7 +199,7 @@ class PageReader:
             if problem.transient:
                 raise
             return None
-        return int(answer) if isinstance(answer, int) else None
+        return answer if type(answer) is int and answer >= 0 else None
 
 
 class DirectoryReader(PageReader):
@@ -205,7 +227,7 @@ class DirectoryReader(PageReader):
             if problem.code == "graph-refused":
                 return None
             raise
-        link = body.get("@odata.deltaLink")
+        link = body.get("@odata.deltaLink") if isinstance(body, dict) else None
         return link if isinstance(link, str) else None
 
     async def _link(self, items: list[dict[str, Any]]) -> None:
@@ -219,13 +241,14 @@ class DirectoryReader(PageReader):
         for name in asked:
             urls = {object_id: f"{self._listing.path}/{object_id}/{name}?$select=id" for object_id in present}
             for object_id, answer in (await batch.get(self._client, urls, self._listing.permission)).items():
-                if answer.status == 200:
-                    present[object_id][name] = answer.body["value"]
-                    if answer.body.get("@odata.nextLink"):
+                entries = answer.body.get("value") if isinstance(answer.body, dict) else None
+                if answer.status == 200 and isinstance(entries, list):
+                    present[object_id][name] = entries
+                    if following := answer.body.get("@odata.nextLink"):
                         present[object_id][name] += await read_all(
-                            self._client, answer.body["@odata.nextLink"], self._listing.permission
+                            self._client, str(following), self._listing.permission
                         )
-                elif answer.status != 404:
+                elif not answer.gone:
                     raise SourceProblem(
                         f"Microsoft Graph did not give {name} of an object ({answer.status}).",
                         code="graph-unavailable",
@@ -234,27 +257,24 @@ class DirectoryReader(PageReader):
                     )
 
 
-def _identified(items: list[Any]) -> bool:
-    """Whether all are objects whose ids can stand in keys and addresses as they are."""
-    try:
-        ids = [item["id"] for item in items]
-        return "" not in ids and _IDS.fullmatch("".join(ids)) is not None
-    except (TypeError, KeyError):
-        return False
-
-
-async def read_all(client: GraphClient, url: str, permission: str) -> list[dict[str, Any]]:
+async def read_all(client: GraphClient, url: str, permission: str, *, ids: bool = True) -> list[dict[str, Any]]:
     """All objects of a short listing."""
-    objects: list[dict[str, Any]] = []
-    guard, met = PageGuard(), set[str]()
+    return [item async for page in pages_of(client, url, permission, ids=ids) for item in page.items]
+
+
+async def pages_of(client: GraphClient, url: str, permission: str, *, ids: bool = True) -> AsyncIterator[Page]:
+    """A listing page by page, from an address on. Raises Missing where that is not there."""
+    guard, met, number = PageGuard(), set[str](), 0
     link: str | None = url
     while link:
-        body = await client.get_json(link, permission)
-        objects += body["value"]
-        met.update(str(item.get("id")) for item in body["value"])
-        link = body.get("@odata.nextLink")
-        guard.follow(link, len(body["value"]), len(met))
-    return objects
+        page = await read_page(
+            client, partial(client.get_mended, link, permission), ids=ids, may_be_missing=link == url
+        )
+        met.update(str(item.get("id", number)) for number, item in enumerate(page.items, number))
+        number += len(page.items)
+        link = page.next_link
+        yield page
+        guard.follow(link, len(page.items), len(met))
 
 
 async def find_groups(client: GraphClient, name: str, permission: str) -> list[str]:
@@ -264,34 +284,37 @@ async def find_groups(client: GraphClient, name: str, permission: str) -> list[s
     return [group["id"] for group in await read_all(client, url, permission)]
 
 
-async def members_of(client: GraphClient, group: str, permission: str) -> list[str] | None:
-    """Object ids of a group's people, nested groups included; None where there is no such group."""
-    url = f"/groups/{group}/transitiveMembers/microsoft.graph.user?$select=id&$top=999"
-    try:
-        return [member["id"] for member in await read_all(client, url, permission)]
-    except Missing:
-        return None
+def members_of(client: GraphClient, group: str, permission: str, link: str | None = None) -> AsyncIterator[Page]:
+    """Pages of a group's people, nested groups included, from a link on. Raises Missing where there is no such group."""
+    first = f"/groups/{group}/transitiveMembers/microsoft.graph.user?$select=id&$top=999"
+    return pages_of(client, link or first, permission)
 
 
 async def group_changes(client: GraphClient, link: str | None, permission: str) -> tuple[bool, str]:
     """Whether any group changed since the link, and the link from here on. Without a link: from now on."""
-    changed = False
-    following: str | None = link or "/groups/delta?$select=id,displayName,members&$deltatoken=latest"
-    while following:
-        body = await client.get_json(following, permission)
-        changed = changed or bool(body["value"])
-        following = body.get("@odata.nextLink")
-    return changed, str(body["@odata.deltaLink"])
+    changed, delta = False, ""
+    first = link or "/groups/delta?$select=id,displayName,members&$deltatoken=latest"
+    async for page in pages_of(client, first, permission, ids=False):
+        changed, delta = changed or bool(page.items), page.delta_link or ""
+    return changed, delta
+
+
+async def verified_domains(client: GraphClient) -> list[str]:
+    """The tenant's verified domains. Raises Denied without Organization.Read.All."""
+    found = await read_all(client, "/organization?$select=id,verifiedDomains", "Organization.Read.All")
+    listed = [tenant.get("verifiedDomains") for tenant in found]
+    domains = [domain for some in listed if isinstance(some, list) for domain in some if isinstance(domain, dict)]
+    return [str(domain.get("name")) for domain in domains]
 
 
 async def subscriptions(client: GraphClient) -> list[dict[str, Any]]:
     """What the tenant has subscribed to: part number, state, units. Raises Denied without Organization.Read.All."""
-    skus = await read_all(client, "/subscribedSkus", "Organization.Read.All")
+    skus = await read_all(client, "/subscribedSkus", "Organization.Read.All", ids=False)
     return [
         {
             "skuPartNumber": sku.get("skuPartNumber"),
             "capabilityStatus": sku.get("capabilityStatus"),
-            "enabled": (sku.get("prepaidUnits") or {}).get("enabled"),
+            "enabled": units.get("enabled") if isinstance(units := sku.get("prepaidUnits"), dict) else None,
             "consumed": sku.get("consumedUnits"),
         }
         for sku in skus

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.domain.columns import MALFORMED
+
 
 class Type(StrEnum):
     """How a value is stored in its column, and given back by the API."""
@@ -37,6 +39,17 @@ class Attribute:
 
 
 RESERVED = frozenset(
-    ("PartitionKey", "RowKey", "Timestamp", "V", "Digest", "ChangedAt", "FirstSeenAt", "ChangedBy", "Missing")
+    (
+        "PartitionKey",
+        "RowKey",
+        "Timestamp",
+        "V",
+        "Digest",
+        "ChangedAt",
+        "FirstSeenAt",
+        "ChangedBy",
+        "Missing",
+        MALFORMED,
+    )
 )
 """Columns that Rollcall itself uses: no attribute may have one of these names."""

@@ -9,9 +9,12 @@ import orjson
 from shared.clock import parse_iso
 from shared.connectors.base import Stream
 from shared.domain.checkpoint import StreamState
+from shared.domain.columns import malformed_in
 from shared.domain.records import Value
 from shared.mapping.attribute import Attribute, Type
 from shared.storage.layout import Row
+
+_MALFORMED = "Microsoft Graph sent a value that can't be stored: correct it in the directory."
 
 
 def merged(described: Iterable[dict[str, Value]]) -> dict[str, Value]:
@@ -29,15 +32,17 @@ def own_values(stream: Stream, state: StreamState, connector: str, row: Row) -> 
     if state.completed_at and not state.many_unseen and object_id not in state.unseen:
         as_of = max(changed, parse_iso(state.completed_at))
         late = max(changed, parse_iso(state.full_at)) if state.full_at else changed
-    values = {}
+    values, malformed = {}, malformed_in(row)
     for attribute in stream.attributes:
         missing = attribute.missing or state.missing.get(attribute.name)
+        if attribute.name in malformed:
+            missing = "malformed"
         if not missing and state.attributes and attribute.name not in state.attributes:
             missing = "not-requested"  # mapped since the last complete read
         values[attribute.name] = Value(
             value=None if missing else _plain(row.get(attribute.column), attribute.type),
             missing=missing,
-            note=attribute.note if missing else None,
+            note=_MALFORMED if missing == "malformed" else attribute.note if missing else None,
             attribute=attribute.source[0] if attribute.source else None,
             connector_id=connector,
             stream=stream.name,
@@ -55,9 +60,11 @@ def added_values(stream: Stream, state: StreamState, connector: str, row: Row, l
     newest = parse_iso(state.completed_at) if state.completed_at else None
     # A read that began after we first saw the object and brought nothing: there is nothing to know of.
     known = bool(row) or bool(full and full >= time_of(leader["FirstSeenAt"]))
-    values = {}
+    values, malformed = {}, malformed_in(row)
     for attribute in stream.attributes:
         missing = None if row else state.missing.get(attribute.name) or (None if known else "not-requested")
+        if attribute.name in malformed:
+            missing = "malformed"
         times = [t for t in (changed, full if attribute.name in stream.not_in_delta else newest) if t]
         values[attribute.name] = Value(
             value=None if missing else _plain(row.get(attribute.column), attribute.type), missing=missing,
@@ -70,6 +77,8 @@ def added_values(stream: Stream, state: StreamState, connector: str, row: Row, l
 def _note(attribute: Attribute, stream: Stream, row: Row, missing: str | None) -> str | None:
     if missing == "not-requested":
         return stream.unread_note or None
+    if missing == "malformed":
+        return _MALFORMED
     if missing:
         return "Microsoft Graph denied it; the next run asks again."
     return next((text for column, value, text in attribute.remarks if row.get(column) == value), None)

@@ -24,9 +24,10 @@ _MOST_NAMED = 20
 EXPLANATIONS = {
     Cause.DELETED: "deleted in Entra, restorable there for 30 days",
     Cause.GONE: "gone at the source for good",
-    Cause.DOMAIN: "mail and sign-in name are in none of the source's domains any more",
+    Cause.DOMAIN: "the primary mail address is in none of the source's domains any more",
     Cause.EXCLUDED_GROUP: "became a member of an excluded group",
     Cause.THRESHOLD: "past the threshold in days",
+    Cause.ABSENT: "absent from the list and not found once, waiting for a second answer of Microsoft Graph",
     Cause.NOT_CONFIRMED: "absent from the list, but Microsoft Graph gave no clear answer when asked",
     Cause.NOT_ASKED: "absent from the list, one of too many to ask for each",
 }
@@ -52,7 +53,8 @@ class Removals:
         """One for each stream in which removals wait."""
         found = []
         for document in self._config.all("connector"):
-            for job in self._registry.kind_of(document).jobs:
+            kind = self._registry.known_kind_of(document)
+            for job in kind.jobs if kind else ():
                 for stream, state in self._runs.streams(track_of(document.id, job.name)).items():
                     hold = self._summary(document.id, stream) if state.held else None
                     found += [hold] if hold else []
@@ -76,7 +78,7 @@ class Removals:
         more, rows = len(rows) > limit, rows[:limit]
         source = self._source(connector)
         found = holds.decided(([general.row] if general else []) + rows)
-        items = [_item(source, held) for held in found]
+        items = [_item(source, held) for held in found if held.cause is not Cause.ABSENT]
         return items, encode("", rows[-1]["RowKey"]) if more else None
 
     def decide(self, hold_id: str, decision: str, who: str, ids: list[str]) -> RunRow | None:
@@ -159,7 +161,8 @@ class Removals:
 
     def _held(self, connector: str, stream: str) -> list[Held]:
         rows = self._tables.query(HOLDS, keys.holds(connector, stream), ("", "~"))
-        return holds.decided(stamped.row for stamped in rows)
+        found = holds.decided(stamped.row for stamped in rows)
+        return [held for held in found if held.cause is not Cause.ABSENT]
 
     def _split(self, hold_id: str) -> tuple[str, str]:
         connector, _, stream = hold_id.partition("~")

@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.connectors.base import Stream
 from shared.connectors.registry import Registry
+from shared.domain.folding import enough, fold, words
 from shared.domain.record_type import RecordType, Relation
 from shared.domain.records import Card, Found, Record, Related, Value, record_model
 from shared.domain.run import track_of
@@ -22,7 +23,7 @@ from shared.storage.layout import Row
 from shared.storage.runs import Runs
 from shared.storage.tables import Stamped, Tables
 
-_SEARCH_ROWS, _SEARCH_PAGES = 1000, 3  # three look-ups: at most nine requests
+_SEARCH_ROWS, _SEARCH_PAGES = 1000, 3  # five look-ups at most, each of three requests at most
 _NAME_PAGES = 5
 _MOST_RELATED = 20
 
@@ -77,7 +78,7 @@ class Records:
         cursor = decode(after) if after else None
         cards: list[Card] = []
         for _ in range(_NAME_PAGES):
-            rows = self._tables.scan(LOOKUP, (f"{attribute}|", f"{attribute}|~"), after=cursor, limit=limit + 1)
+            rows = self._tables.scan(LOOKUP, keys.lookup_partitions(attribute), after=cursor, limit=limit + 1)
             for number, stamped in enumerate(rows):
                 row = stamped.row
                 card = _card(row["Source"], row["ObjectId"], row)
@@ -92,25 +93,47 @@ class Records:
         return Found(cards, encode(*cursor) if cursor else None)
 
     def search(self, record_type: RecordType, text: str, *, source: str | None, limit: int) -> Found:
-        """Cards of which a searched value begins with the text: one request a look-up."""
-        folded = keys.fold(text)
-        if len(folded) < 2:
+        """Cards of which a searched value begins with the text, or the name's words begin with its words: one request a
+        look-up.
+        """
+        folded = fold(text)
+        if not enough(folded):
             raise Invalid("The search text needs at least two characters.")
+        longest = max(words(folded) or [folded], key=len)  # the word that fewest begin with
         found: dict[str, Card] = {}
+        looked = [(rule.attribute, folded) for rule in record_type.lookups]
         for rule in record_type.lookups:
-            partition = keys.lookup_partition(rule.attribute, folded)
-            start, end = keys.lookup_range(folded)
-            for _ in range(_SEARCH_PAGES):
-                rows = self._tables.query(LOOKUP, partition, (start, end), limit=_SEARCH_ROWS)
-                for stamped in rows:
-                    card = _card(stamped.row["Source"], stamped.row["ObjectId"], stamped.row)
-                    if (source is None or stamped.row["Source"] == source) and _begins(card, folded):
-                        found.setdefault(card.id, card)
-                if len(rows) < _SEARCH_ROWS or len(found) >= limit:
-                    break
-                start = rows[-1].row["RowKey"] + "!"
-        ordered = sorted(found.values(), key=lambda card: (keys.fold(card.display_name or ""), card.id))
+            if rule.words and enough(longest):
+                looked += [(rule.attribute, longest), (keys.lookup_words(rule.attribute), longest)]
+        for attribute, beginning in dict.fromkeys(looked):
+            for row in self._beginning(attribute, beginning):
+                card = _card(row["Source"], row["ObjectId"], row)
+                if (source is None or row["Source"] == source) and _begins(card, folded):
+                    found.setdefault(card.id, card)
+                    if len(found) >= limit:
+                        break
+        ordered = sorted(found.values(), key=lambda card: (fold(card.display_name or ""), card.id))
         return Found(ordered[:limit], None)
+
+    def _beginning(self, attribute: str, folded: str) -> Iterator[Row]:
+        """Look-up rows of values that begin with the text."""
+        if len(folded) < 2:  # one character that is a word: its partitions are all those that begin with it
+            cursor = None
+            for _ in range(_SEARCH_PAGES):
+                partitions = keys.lookup_partitions(attribute, folded)
+                rows = self._tables.scan(LOOKUP, partitions, after=cursor, limit=_SEARCH_ROWS)
+                yield from (stamped.row for stamped in rows)
+                if len(rows) < _SEARCH_ROWS:
+                    return
+                cursor = (rows[-1].row["PartitionKey"], rows[-1].row["RowKey"])
+            return
+        partition, (start, end) = keys.lookup_partition(attribute, folded), keys.lookup_range(folded)
+        for _ in range(_SEARCH_PAGES):
+            rows = self._tables.query(LOOKUP, partition, (start, end), limit=_SEARCH_ROWS)
+            yield from (stamped.row for stamped in rows)
+            if len(rows) < _SEARCH_ROWS:
+                return
+            start = rows[-1].row["RowKey"] + "!"
 
     def get(self, record_type: RecordType, record_id: str) -> Record:
         """One object: the rows of all streams that describe it, merged."""
@@ -146,11 +169,11 @@ class Records:
     def _described_by(self, record_type: RecordType, connector: str, name: str) -> list[tuple[str, Stream]]:
         """The stream that wrote a row, and those of the same kind that add to its records; each with its track."""
         document = self._config.get("connector", connector)
-        if document is None:  # its records stayed when it went
+        kind = self._registry.known_kind_of(document) if document else None
+        if kind is None:  # its records stayed when it went
             return [
                 (track_of(connector, ""), stream) for stream in self._registry.streams_of(record_type.name, name)[:1]
             ]
-        kind = self._registry.kind_of(document)
         described = [s for s in kind.streams if name in (s.name, s.leader)]
         return [(track_of(connector, kind.job_of(s.name).name), s) for s in described if s.record_type == record_type]
 
@@ -211,6 +234,11 @@ def _card(source: str, object_id: str, card: Mapping[str, Any]) -> Card:
 
 
 def _begins(card: Card, folded: str) -> bool:
-    """Whether any of the searched values begins with the text: keys hold the first 60 bytes only."""
+    """Whether any of the searched values begins with the text (keys hold the first 60 bytes only), or each of its words
+    begins a word of the name.
+    """
     values = (card.display_name, card.sign_in_name, card.mail, card.employee_id)
-    return any(value and keys.fold(value).startswith(folded) for value in values)
+    if any(value and fold(value).startswith(folded) for value in values):
+        return True
+    asked, there = words(folded), words(fold(card.display_name or ""))
+    return bool(asked) and all(any(word.startswith(one) for word in there) for one in asked)

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from shared.clock import Clock, iso, parse_iso
-from shared.domain.run import Run, RunRow, connector_of, job_of
+from shared.domain.run import Run, RunRow, connector_of, job_of, new_run_id
 from shared.domain.schedule_row import ScheduleRow
 from shared.names import RUN_QUEUE
 from shared.storage.lease import suspicious
 from shared.storage.queues import Queues
-from shared.storage.runs import Runs, new_run_id
+from shared.storage.runs import Runs
 from shared.storage.schedules import Schedules
 
 _SILENT = 40.0  # seconds without a renewal (every 15) after which the message is sent again, as a hint

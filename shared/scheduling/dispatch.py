@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from shared.clock import Clock
+from shared.clock import Clock, iso
 from shared.connectors.base import Job
 from shared.connectors.registry import Registry
 from shared.domain.configuration import CLOUD_SERVER_ID
@@ -184,6 +184,8 @@ class Dispatch:
             if document and row.active and row.anchor:
                 due = self._timetable.due_after(document, row, now)
                 fresh = replace(fresh, next_due=min(row.next_due or due, due))
+            if run.again_at and fresh.active and fresh.next_due:
+                fresh = replace(fresh, next_due=min(fresh.next_due, iso(run.again_at)))
             return fresh
         if run.state is not RunState.FAILED or run.job in (DELETE, PURGE):
             return row

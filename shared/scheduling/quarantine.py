@@ -40,7 +40,9 @@ def healed(row: ScheduleRow) -> ScheduleRow:
 def succeeded(run: Run) -> bool:
     """Whether a closed run was of use: one stream that is closed to us stops no other."""
     useful = any(stream.phase == "done" for stream in run.streams)
-    return run.state in (RunState.SUCCEEDED, RunState.HELD) or (run.state is RunState.FAILED and useful)
+    return run.state in (RunState.SUCCEEDED, RunState.HELD, RunState.INCOMPLETE) or (
+        run.state is RunState.FAILED and useful
+    )
 
 
 def failed(row: ScheduleRow, run: Run, now: datetime, credential: str) -> ScheduleRow:

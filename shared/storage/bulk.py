@@ -21,6 +21,7 @@ from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
 
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
+from shared.storage import deletion
 from shared.storage.connection import SCOPE, StorageConnection, TableKeyPolicy
 from shared.storage.layout import CURRENT, Layout
 from shared.storage.transport import Answer, Request, Transport
@@ -79,7 +80,7 @@ class BulkTables:
         """Raises when this worker must not send another request: asked before each attempt."""
         self.way = RightOfWay()
         """What goes before these requests, where something else on the loop does."""
-        self._slots = asyncio.Semaphore(concurrency)
+        self._concurrency, self._slots = concurrency, asyncio.Semaphore(concurrency)
         self._building = asyncio.Semaphore(concurrency + 2)
         self._one, self._creating = asyncio.Lock(), asyncio.Lock()
         self._there: set[str] = set()
@@ -100,7 +101,14 @@ class BulkTables:
         if table not in self._there and (first := next(batches, None)):
             await self._put_batch(table, first)  # alone, should the table have to be made for it
             self._there.add(table)
-        await together(self._put_batch(table, batch) for batch in batches)
+        waiting = [*batches][::-1]
+        partitions.clear()
+
+        async def put() -> None:
+            while waiting:
+                await self._put_batch(table, waiting.pop())  # let go once it is written, while others still wait
+
+        await together(put() for _ in range(min(len(waiting), self._concurrency)))
 
     def _stored(self, table: str, entity: Entity) -> Entity:
         partition, key, body = entity
@@ -154,7 +162,9 @@ class BulkTables:
         following = ""
         while True:
             response = await self._send(Request("GET", f"{self._endpoint}/{table}()?{query}{following}", {**_HEADERS}))
-            if response.status_code == 404:
+            if response.status_code == 404 or (
+                response.status_code == 409 and _code(response) == deletion.BEING_DELETED
+            ):
                 return  # the table is made by its first write
             _raise_refused(response)
             rows = orjson.loads(response.content)["value"]
@@ -190,7 +200,7 @@ class BulkTables:
             if response.status_code == 202 and 0 < part < 300:
                 return
             code = _code(response)
-            if code == "TableNotFound":
+            if code in ("TableNotFound", deletion.BEING_DELETED):
                 await self._create(table)
                 continue
             worst = max(response.status_code, part)
@@ -232,9 +242,14 @@ class BulkTables:
         async with self._creating:
             body = orjson.dumps({"TableName": table})
             headers = {**_HEADERS, "Content-Type": "application/json"}
-            response = await self._send(Request("POST", f"{self._endpoint}/Tables", headers, body))
-            if response.status_code != 409:
-                _raise_refused(response)
+            for _ in range(deletion.LOOKS):
+                response = await self._send(Request("POST", f"{self._endpoint}/Tables", headers, body))
+                if response.status_code != 409:
+                    return _raise_refused(response)
+                if _code(response) != deletion.BEING_DELETED:
+                    return None  # somebody else made it
+                await self._clock.sleep(deletion.WAIT)
+            raise deletion.still_deleting(table)
 
     async def _send(self, request: Request) -> Answer:
         """One answer with its body read; 5xx, 429 and lost connections are tried again for about a minute. A batch that is

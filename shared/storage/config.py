@@ -47,11 +47,23 @@ def _row(document: Document) -> Row:
 
 def _parse(row: dict[str, Any], etag: str) -> Document:
     kind, _, object_id = row["RowKey"].partition("|")
-    return Document(
-        kind=kind, id=object_id, revision=row["Revision"], created_at=row["CreatedAt"], updated_at=row["UpdatedAt"],
-        name=row["Name"], scope=row["Scope"], uses=tuple(orjson.loads(row["Uses"])), body=orjson.loads(row["Body"]),
-        system=orjson.loads(row["System"]), etag=etag,
-    )  # fmt: skip
+    try:
+        return Document(
+            kind=kind, id=object_id, revision=row["Revision"], created_at=row["CreatedAt"], updated_at=row["UpdatedAt"],
+            name=row["Name"], scope=row["Scope"], uses=tuple(orjson.loads(row["Uses"])), body=dict(orjson.loads(row["Body"])),
+            system=dict(orjson.loads(row["System"])), etag=etag,
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError):  # written by hand, or by another release
+        revision = row.get("Revision")
+        return Document(
+            kind, object_id, revision if isinstance(revision, int) else 0, _text(row, "CreatedAt"), _text(row, "UpdatedAt"),
+            _text(row, "Name"), _text(row, "Scope"), (), {}, {}, etag,
+        )  # fmt: skip
+
+
+def _text(row: dict[str, Any], column: str) -> str:
+    value = row.get(column)
+    return value if isinstance(value, str) else ""
 
 
 class ConfigStore:

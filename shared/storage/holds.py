@@ -1,4 +1,4 @@
-"""The table Holds: removals that wait for a person. One partition a stream, one row an object, and one row for a decision
+"""The table Holds: removals that wait, for a person or for a second answer of Graph. One partition a stream, one row an object, and one row for a decision
 about all of them.
 """
 
@@ -57,10 +57,10 @@ def decided(rows: Iterable[Row]) -> list[Held]:
             general = orjson.loads(row["Runs"])
             continue
         since = _time(row["Since"])
-        decision, by = row.get("Decision", ""), row.get("DecidedBy", "")
-        if not decision and row["Run"] in general:
+        decision, by, cause = row.get("Decision", ""), row.get("DecidedBy", ""), Cause(row["Cause"])
+        if not decision and row["Run"] in general and cause is not Cause.ABSENT:  # nobody was told about those
             decision, by = general[row["Run"]]
-        found.append(Held(row["RowKey"], Cause(row["Cause"]), since, row["Run"], decision, by, row))
+        found.append(Held(row["RowKey"], cause, since, row["Run"], decision, by, row))
     return found
 
 

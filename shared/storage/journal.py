@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from shared.clock import iso
+from shared.domain.columns import MALFORMED, TIME_SUFFIX
 from shared.names import CHANGES
 from shared.storage import keys
 from shared.storage.bulk import Entity
@@ -17,7 +18,7 @@ from shared.storage.layout import CURRENT
 from shared.storage.wide import LIMIT, split
 
 _OURS = frozenset(
-    "PartitionKey RowKey Timestamp V Digest ChangedAt ChangedBy FirstSeenAt FirstSeenRun odata.etag".split()
+    f"PartitionKey RowKey Timestamp V Digest ChangedAt ChangedBy FirstSeenAt FirstSeenRun odata.etag {MALFORMED}".split()
 )
 
 
@@ -54,16 +55,15 @@ def differing(
     if comparable is not None:
         names &= comparable
     pairs = {name: (before.get(name), after.get(name)) for name in sorted(names)}
-    return {name: pair for name, pair in pairs.items() if not _same(*pair)}
+    times = {name for name in names if f"{name}{TIME_SUFFIX}" in after}
+    return {name: pair for name, pair in pairs.items() if not _same(*pair, time=name in times)}
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: Any, other: Any, *, time: bool) -> bool:
     if one == other:
         return True
     # Table Storage gives times back with as many fractional digits as it likes.
-    if isinstance(one, str) and isinstance(other, str) and one[:1].isdigit() and one[-1:] == other[-1:] == "Z":
-        return _bare(one) == _bare(other)
-    return False
+    return time and isinstance(one, str) and isinstance(other, str) and _bare(one) == _bare(other)
 
 
 def _bare(moment: str) -> str:

@@ -1,8 +1,11 @@
 """Partition and row keys of every table: the one place that spells them."""
 
 import hashlib
-import unicodedata
 from datetime import UTC, datetime
+
+from shared.clock import counted_down
+from shared.domain.folding import VERSION as FOLDING
+from shared.domain.folding import unique_form
 
 CONFIG_PARTITION = "config"
 SCHEDULE_PARTITION = "schedule"
@@ -16,8 +19,8 @@ def config_row(kind: str, object_id: str) -> str:
 
 
 def config_name(kind: str, scope: str, name: str) -> str:
-    """Reservation of a name: the folded name as hex, so that any character is a valid key and case does not count."""
-    return f"n|{kind}|{scope}|{hashlib.sha256(fold(name).encode()).hexdigest()[:40]}"
+    """Reservation of a name, in the form in which it is unique."""
+    return f"n|{kind}|{scope}|{hashlib.sha256(unique_form(name).encode()).hexdigest()[:40]}"
 
 
 def config_use(target: str, user: str) -> str:
@@ -56,14 +59,9 @@ def record_partitions(source: str, kind: str) -> tuple[str, str]:
     return f"{source}|{kind}|", f"{source}|{kind}|{_END}"
 
 
-def inverted(moment: datetime) -> str:
-    """Milliseconds counted down: newer sorts first."""
-    return f"{9_999_999_999_999 - int(moment.astimezone(UTC).timestamp() * 1000):013d}"
-
-
 def change_row(object_id: str, moment: datetime, run_key: str, tail: str) -> str:
     """An object's journal: newest first."""
-    return f"{object_id}|{inverted(moment)}|{run_key}|{tail}"
+    return f"{object_id}|{counted_down(moment)}|{run_key}|{tail}"
 
 
 def change_hour(source: str, moment: datetime, object_id: str) -> str:
@@ -98,15 +96,6 @@ def source_range(source: str) -> tuple[str, str]:
     return f"{source}|", f"{source}|{_END}"
 
 
-def fold(text: str) -> str:
-    """The form in which names are compared: no case, no accents, single blanks."""
-    if text.isascii():
-        return " ".join(text.lower().split())  # the same, twenty times faster
-    decomposed = unicodedata.normalize("NFKD", text).casefold()
-    bare = "".join(c for c in unicodedata.normalize("NFKD", decomposed) if not unicodedata.combining(c))
-    return unicodedata.normalize("NFC", " ".join(bare.split()))
-
-
 def lookup_end(source: str, object_id: str, connector: str) -> str:
     """The end of every look-up key of one record. The mark ! sorts before every digit, so that Jan comes before Janssen.
     Each connector has its own rows: what one leaves out of its scope another may hold.
@@ -115,17 +104,28 @@ def lookup_end(source: str, object_id: str, connector: str) -> str:
 
 
 def lookup_keys(attribute: str, folded: str, end: str) -> tuple[str, str]:
-    """Partition and row key of a look-up row, as hex: any script gives a valid key. The partition is by the first two
-    folded characters. `end`: what lookup_end() gave.
+    """Partition and row key of a look-up row, as hex: any script gives a valid key. The partition is by the folding's version
+    and the first two folded characters. `end`: what lookup_end() gave.
     """
     digits, first = folded.encode().hex(), folded[:2]
     begin = digits[:4] if first.isascii() else first.encode().hex()
-    return f"{attribute}|{begin}", f"{digits[:LOOKUP_HEX_LIMIT]}{end}"
+    return f"{attribute}.{FOLDING}|{begin}", f"{digits[:LOOKUP_HEX_LIMIT]}{end}"
 
 
 def lookup_partition(attribute: str, folded: str) -> str:
     """Where the rows of all values lie that begin like this one."""
     return lookup_keys(attribute, folded, "")[0]
+
+
+def lookup_partitions(attribute: str, folded: str = "") -> tuple[str, str]:
+    """The partition range of all values that begin with a text: from (inclusive), to (exclusive)."""
+    begin = f"{attribute}.{FOLDING}|{folded.encode().hex()}"
+    return begin, begin + _END
+
+
+def lookup_words(attribute: str) -> str:
+    """Under which attribute the words of a value are looked up that do not stand at its beginning."""
+    return f"{attribute}-word"
 
 
 def lookup_range(folded_prefix: str) -> tuple[str, str]:

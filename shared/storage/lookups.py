@@ -1,10 +1,11 @@
-"""The look-up rows of records: what search by prefix, and lists by name, find them by."""
+"""The look-up rows of records: what search by the beginning of words, and lists by name, find them by."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 
+from shared.domain.folding import fold, words
 from shared.domain.record_type import LookupRule
 from shared.storage import keys
 from shared.storage.bulk import Entity
@@ -28,7 +29,7 @@ def lookup_rows(
                 before, value = value, card.get(role)
                 if not value or value == before:
                     continue  # mail equal to the sign-in name is one row
-                folded = keys.fold(str(value))
+                folded = fold(str(value))
                 if not folded:
                     continue
                 partition, row = keys.lookup_keys(rule.attribute, folded, end)
@@ -37,7 +38,20 @@ def lookup_rows(
                 known.append(row)
                 keyed = f'{{"PartitionKey":"{partition}","RowKey":"{row}",'  # hex, ids and marks: nothing to escape
                 rows.append((partition, row, keyed.encode() + tail))
+                if rule.words:
+                    rows += _word_rows(rule.attribute, folded, end, tail)
     return rows
+
+
+def _word_rows(attribute: str, folded: str, end: str, tail: bytes) -> list[Entity]:
+    """One row for each word but the one at the beginning, which the value's own row is found by."""
+    found: list[Entity] = []
+    for word in dict.fromkeys(words(folded)):
+        if not folded.startswith(word):
+            partition, row = keys.lookup_keys(keys.lookup_words(attribute), word, end)
+            keyed = f'{{"PartitionKey":"{partition}","RowKey":"{row}",'
+            found.append((partition, row, keyed.encode() + tail))
+    return found
 
 
 def card_tail(source: str, object_id: str, card: dict[str, Any]) -> bytes:

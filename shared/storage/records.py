@@ -5,7 +5,7 @@ stub, a note of the look-up rows that are about to change, the record, its look-
 there is anything left to do; the note says whose look-up rows may lag behind it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
 from typing import Any
@@ -244,7 +244,6 @@ class RecordStore:
             self._bulk.guard()
             await self._intend(batch.intent)
         await together((self._put(RECORDS, batch.records), self._drop(RECORDS, batch.gone)))
-        batch.records.clear()
         home = self._home
         for rule in self._rules:  # one attribute after the other: a third of the memory, and batches are as full
             rows: list[Entity] = []
@@ -259,7 +258,7 @@ class RecordStore:
     async def _put(self, table: str, entities: list[Entity]) -> None:
         if entities:
             self._bulk.guard()
-            await self._bulk.put(table, entities)
+            await self._bulk.put(table, _handed_over(entities))
 
     async def _drop(self, table: str, gone: Sequence[LookupKey]) -> None:
         if gone:
@@ -352,3 +351,9 @@ class RecordStore:
                 reads += [read(partition, row, row, {row}) for row in rows]
         await together(reads)
         return found
+
+
+def _handed_over(entities: list[Entity]) -> Iterator[Entity]:
+    """All of them, and none is kept: thousands wait to be written, and each is let go once it is."""
+    yield from entities
+    entities.clear()

@@ -1,6 +1,5 @@
 """Runs, stream states and receipts in the table State: one partition a track."""
 
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -15,11 +14,6 @@ from shared.storage.tables import Delete, Operation, Put, RowExists, Tables
 
 LEASE_ROW = "lease"
 CANCEL = "cancel|"
-
-
-def new_run_id(track: str, moment: datetime, salt: str) -> str:
-    """Newest first by key; names its track, so that one read finds it."""
-    return f"{track}~{keys.inverted(moment)}{salt}"
 
 
 def _key(run_id: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from shared.clock import parse_iso
+from shared.clock import counted_down, parse_iso
 from shared.domain.retention import Retention
 from shared.domain.write import Authorship, Home, Intent
 from shared.names import CHANGES, HOLDS, LOOKUP, OUT_OF_SCOPE, RECORDS, STATE, TOMBSTONES
@@ -92,11 +92,11 @@ class Session:
 
     async def outdated(self, keep: Retention, now: datetime) -> list[Sweep | Dropped]:
         """Closed runs with their receipts, tombstones, undecided holds and the journal, each older than its days."""
-        oldest_run = keys.inverted(now - timedelta(days=keep.runs_days))
+        oldest_run = counted_down(now - timedelta(days=keep.runs_days))
         last_day = f"{now - timedelta(days=keep.tombstones_days):%Y%m%d}"
         held_since = now - timedelta(days=keep.holds_days)
         journal_since = now - timedelta(days=keep.journal_days)
-        oldest_change = keys.inverted(journal_since)
+        oldest_change = counted_down(journal_since)
         months = [table for table in await asyncio.to_thread(self._tables.names, CHANGES) if table != CHANGES]
         decided = await self._decided()
 

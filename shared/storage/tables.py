@@ -24,6 +24,7 @@ from azure.core.exceptions import (
 from azure.data.tables import TableClient, TableServiceClient, TableTransactionError, UpdateMode
 
 from shared.errors import Unavailable
+from shared.storage import deletion
 from shared.storage.layout import CURRENT, Layout, Row
 from shared.storage.wide import join, split
 
@@ -136,9 +137,23 @@ class Tables:
             except HttpResponseError as error:
                 if not _table_missing(error):
                     raise
-            with contextlib.suppress(ResourceExistsError):
-                self._service.create_table(table)
+            self._create(table)
             return self._retried(call)
+
+    def _create(self, table: str) -> None:
+        """A table that was just deleted can't be made again until Table Storage is done with it."""
+        for _ in range(deletion.LOOKS):
+            try:
+                self._service.create_table(table)
+            except HttpResponseError as error:
+                if isinstance(error, ResourceExistsError) and not _says(error, deletion.BEING_DELETED):
+                    return
+                if not _says(error, deletion.BEING_DELETED):
+                    raise
+                self._pause(deletion.WAIT)
+            else:
+                return
+        raise deletion.still_deleting(table)
 
     def _retried[T](self, call: Callable[[], T]) -> T:
         """The SDK does not repeat a POST whose connection broke, because it may have been done, nor a transaction that was
@@ -319,8 +334,12 @@ class Tables:
 
 
 def _table_missing(error: HttpResponseError) -> bool:
-    # azure-data-tables gives some errors undecoded: then the code stands in the body only, which str() shows.
-    return "TableNotFound" in str(getattr(error, "error_code", "")) or "TableNotFound" in str(error)
+    return _says(error, "TableNotFound") or _says(error, deletion.BEING_DELETED)
+
+
+def _says(error: HttpResponseError, code: str) -> bool:
+    """azure-data-tables gives some errors undecoded: then the code stands in the body only, which str() shows."""
+    return code in str(getattr(error, "error_code", "")) or code in str(error)
 
 
 def _stamped(entity: Any) -> Stamped:

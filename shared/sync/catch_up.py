@@ -53,6 +53,7 @@ class CatchUp:
 
     async def _take_changes(self, page: Page) -> None:
         reading = self._reading
+        reading.note_oddities(page)
         told: dict[str, dict[str, Any]] = {}  # the last word on each counts; what it leaves out an earlier one may say
         for item in page.items:
             earlier = told.get(item["id"], {})
@@ -99,7 +100,7 @@ class CatchUp:
         place = seen.records.find(object_id) if seen.loaded else -1
         first = (seen.records.mark(place) if place >= 0 else seen.told.add(object_id)) or judged
         day = reading.day if changed or not judged else changed_day(row or stub or {}) or None
-        reason = reading.scope.left_out(item, lambda: day)
+        reason = reading.scope.left_out(item, lambda: day, inside=row is not None)
         if reason is None and stub and not row and not changed and stub.get("Reason") == Cause.THRESHOLD:
             reason = Cause.THRESHOLD  # told, but nothing that we keep differs: still old
         if reason:

@@ -20,7 +20,9 @@ from shared.tasks import RightOfWay
 
 
 class Source(Protocol):
-    """A collection at the source."""
+    """A collection at the source. `page_size`: the objects of a page that it had to content itself with, 0: as usual."""
+
+    page_size: int
 
     async def page(self, link: str | None) -> Page: ...
     async def enumerate(self, link: str | None) -> Page: ...

@@ -1,6 +1,10 @@
 """What a read came to, counted as it goes: each object once, however often it is met."""
 
+from collections.abc import Iterable
+
 from shared.domain.run import StreamProgress
+
+_MOST_NAMED = 20
 
 
 class Counts:
@@ -8,6 +12,7 @@ class Counts:
 
     def __init__(self, progress: StreamProgress) -> None:
         self.progress = progress
+        self._odd = set(progress.malformed_objects)
 
     def page(self, objects: int) -> None:
         self.progress.pages += 1
@@ -36,6 +41,21 @@ class Counts:
         """An object out of scope; `left`: its record was there before."""
         self.progress.out_of_scope += 1
         self.progress.left_scope += left
+
+    def malformed(self, object_id: str, names: Iterable[str]) -> None:
+        """An object with values that can't be stored as they are: counted once in a slice."""
+        if object_id in self._odd:
+            return
+        self._odd.add(object_id)
+        self.progress.malformed += 1
+        if len(self.progress.malformed_objects) < _MOST_NAMED:
+            self.progress.malformed_objects = {**self.progress.malformed_objects, object_id: sorted(names)}
+
+    def nameless(self, objects: int) -> None:
+        """Objects without an id that could stand in keys."""
+        if objects:
+            self.progress.malformed += objects
+            self.progress.nameless += objects
 
     def as_written(self, written_as: str) -> None:
         """An object that this run wrote already, as what it was then."""

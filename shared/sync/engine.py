@@ -7,6 +7,7 @@ worker costs at most the pages behind it.
 """
 
 import itertools
+from collections.abc import Iterator
 
 from shared.connectors.base import Proof
 from shared.domain.checkpoint import Checkpoint, Phase
@@ -99,12 +100,11 @@ class StreamReader:
                 progress.counted_after = await reading.source.count()
             progress.not_seen = len(records) - records.seen_count
             if progress.not_seen and self.complete:
-                async for _ in reading.leavers.ask(records.unseen(), reading.leavers.most_asked(len(records))):
-                    await reading.control.beat(progress)
-                    if reading.control.time_left() <= 0:
-                        raise SliceOver
+                await self._ask(records.unseen(), reading.leavers.most_asked(len(records)))
         else:
             progress.ids = progress.reported_present + progress.reported_removed
+            due = reading.leavers.due()
+            await self._ask(iter(due), len(due))
         if reading.plan.full and self.complete:
             await self._forget_stubs()
         before = len(records) if reading.plan.full else reading.plan.records
@@ -113,6 +113,13 @@ class StreamReader:
             progress.not_seen -= sum(records.is_unseen(object_id) for object_id in gone)
         self._note_stale(set(gone))
         await reading.advance(Phase.REMOVALS)
+
+    async def _ask(self, absent: Iterator[str], most: int) -> None:
+        reading = self._reading
+        async for _ in reading.leavers.ask(absent, most):
+            await reading.control.beat(reading.progress)
+            if reading.control.time_left() <= 0:
+                raise SliceOver
 
     def _note_stale(self, gone: set[str]) -> None:
         """Objects that stay although the read did not bring them: their values are not as fresh as the rest."""
@@ -150,21 +157,28 @@ class StreamReader:
 
     @property
     def complete(self) -> bool:
-        """Whether the list brought everything, as the stream's proof asks. By counts: the different ids lie between Graph's
-        counts before and after, give or take what it reported as changed meanwhile. An empty list proves nothing where
-        there were records.
+        """Whether the list brought everything, as the stream's proof asks; a round of changes needs no proof."""
+        return not self.unproved
+
+    @property
+    def unproved(self) -> str:
+        """Why nothing shows that the list brought everything; empty where it did. By counts: the different ids lie between
+        Graph's counts before and after, give or take what it reported as changed meanwhile. An empty list proves nothing
+        where there were records.
         """
         reading = self._reading
         progress = reading.progress
         if not reading.plan.full:
-            return True
+            return ""
+        if progress.ids == 0 and reading.checkpoint.stored > 0:
+            return "empty-answer"
         if reading.stream.proof is Proof.WHOLE:
-            return progress.ids > 0 or reading.checkpoint.stored == 0
-        if progress.expected is None or progress.counted_after is None or progress.ids == 0:
-            return False
+            return ""
+        if progress.expected is None or progress.counted_after is None:
+            return "no-count"
         low = min(progress.expected, progress.counted_after) - progress.reported_present - progress.reported_removed
         high = max(progress.expected, progress.counted_after) + progress.reported_present + progress.reported_removed
-        return low <= progress.ids <= high
+        return "" if low <= progress.ids <= high else "counts-differ"
 
     async def _remove(self) -> None:
         reading = self._reading

@@ -14,6 +14,7 @@ from shared.domain.base import Model
 from shared.domain.configuration import ConnectorIn, SourceIn
 from shared.domain.document import Document
 from shared.domain.forecast import Forecast, StreamForecast
+from shared.domain.removal import leaves_hardly_anybody, limit_of
 from shared.domain.write import Home, changed_day
 from shared.errors import NotFound
 from shared.sync.activity import Activity
@@ -69,7 +70,7 @@ class Forecasts:
                     scope, known = await self._scope(session, connector_id, connector, source, kind, stream)
                     if not known and (field := to_camel(stream.threshold)) not in not_counted:
                         not_counted = [*not_counted, field]
-                    found.append(await _count(session, connector_id, connector.source_id, scope))
+                    found.append(await _count(session, connector_id, connector, scope))
         finally:
             await session.close()
         return Forecast(
@@ -95,10 +96,10 @@ class Forecasts:
         return scope, activity is None or activity.known
 
 
-async def _count(session: Session, connector: str, source: str, scope: Scope) -> StreamForecast:
+async def _count(session: Session, connector_id: str, connector: ConnectorIn, scope: Scope) -> StreamForecast:
     stream, causes, records = scope.stream, Counter[str](), 0
     columns = stream.scope_columns
-    home = Home(source, connector, stream.name, stream.record_type, stream.partition)
+    home = Home(connector.source_id, connector_id, stream.name, stream.record_type, stream.partition)
     async for page in session.columns(home, ("ChangedAt", "FirstSeenAt", *columns.values())):
         for object_id, row in page:
             records += 1
@@ -110,9 +111,12 @@ async def _count(session: Session, connector: str, source: str, scope: Scope) ->
                 lambda row=row: scope.unknown_since(row["FirstSeenAt"]),  # type: ignore[misc]
             ):
                 causes[reason] += 1
+    leave, limit = causes.total(), limit_of(records, connector.removal_limit.count, connector.removal_limit.percent)
+    held = leave > limit or (leave > 0 and leaves_hardly_anybody(records, leave))
     return StreamForecast(
-        connector_id=connector, stream=stream.name, records=records, leave=causes.total(), causes=dict(causes)
-    )
+        connector_id=connector_id, stream=stream.name, records=records, leave=leave, causes=dict(causes), limit=limit,
+        held=held,
+    )  # fmt: skip
 
 
 def _words(found: list[StreamForecast], not_counted: list[str]) -> str:
@@ -122,6 +126,9 @@ def _words(found: list[StreamForecast], not_counted: list[str]) -> str:
     records = sum(stream.records for stream in found)
     why = ", ".join(f"{count:,} by {cause}" for cause, count in sorted(causes.items()))
     text = f"{causes.total():,} of {records:,} records would leave the copy{f' ({why})' if why else ''}."
+    if any(stream.held for stream in found):
+        streams = ", ".join(dict.fromkeys(stream.stream for stream in found if stream.held))
+        text += f" Those of {streams} would be held until a person confirms them."
     if not_counted:
         text += f" Who would leave by {' and '.join(not_counted)} only the next run can tell."
     return text

@@ -10,7 +10,7 @@ from shared.domain.document import Document
 from shared.domain.receipt import Receipt
 from shared.domain.run import StreamProgress
 from shared.domain.state import SaveReceipt
-from shared.errors import SourceProblem
+from shared.errors import Conflict, SourceProblem
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.graph.credentials import token_roles
@@ -48,7 +48,7 @@ async def read(work: Slice) -> None:
             graph.pace = pace
         await _read(work, found, graph, session)
     finally:
-        if pace and all(stream.phase in ("done", "failed") for stream in work.run.streams):
+        if pace and all(stream.ended for stream in work.run.streams):
             await pace.release()
         await graph.close()
         await session.close()
@@ -60,7 +60,10 @@ async def configured(work: Slice) -> Configured:
     document = await asyncio.to_thread(services.config.get, "connector", work.run.connector_id)
     if document is None or document.deleting:
         raise Cancelled
-    connector, kind = services.registry.connector(document), services.registry.kind_of(document)
+    try:
+        connector, kind = services.registry.connector(document), services.registry.kind_of(document)
+    except Conflict as error:
+        raise SourceProblem(error.detail, code=error.code, remedy=error.remedy) from error
     job = kind.job(work.run.job)
     if job is None or not job.wanted(connector.options):
         raise Cancelled
@@ -123,7 +126,7 @@ async def _read(work: Slice, found: Configured, graph: GraphClient, session: Ses
     receipt.permissions_granted = sorted(roles)
     needed = found.kind.permissions(found.connector.options, found.source, found.job)
     receipt.permissions_needed = sorted({one.permission.name for one in needed})
-    ahead = {entry.name for entry in run.streams if entry.phase not in ("done", "failed")}
+    ahead = {entry.name for entry in run.streams if not entry.ended}
     unfinished = [stream for stream in streams if stream.name in ahead]
     receipt.missing_streams |= dict.fromkeys([stream.name for stream in unfinished], NOT_FINISHED)
     tenant = Tenant(found.connector, found.source, found.kind, found.job, graph, session, roles)

@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from shared.clock import iso
 from shared.domain.checkpoint import Checkpoint, packed, unpacked
 from shared.domain.record_type import RecordType
-from shared.domain.removal import Candidate, Cause, Held, limit_of
+from shared.domain.removal import Candidate, Cause, Held, limit_of, not_before
 from shared.domain.write import Write
 from shared.sync.contracts import HeldRows, Source, Store
-from shared.sync.limits import Limits
-from shared.sync.plan import Plan
+from shared.sync.plan import Control, Plan
 
 CAUSES = {"deleted": Cause.DELETED, "gone": Cause.GONE}
 """What Graph's answers to asking for an object mean."""
@@ -17,16 +17,18 @@ CAUSES = {"deleted": Cause.DELETED, "gone": Cause.GONE}
 
 class Leavers:
     """The candidates of one stream in one run, collected while pages are read. `checkpoint` carries what must survive;
-    `held` is what waits already, `released` those of it who are there again, `approved` those whom a person confirmed and
+    `held` is what waits for a person already, `absent` what waits for a second answer of Graph, `released` those of both who
+    are there again, `approved` those whom a person confirmed and
     Graph confirmed again; `judged_again`: a person lets them leave the scope, if they are still outside.
     """
 
     def __init__(
         self, record_type: RecordType, source: Source, store: Store, rows: HeldRows, plan: Plan, checkpoint: Checkpoint,
-        limits: Limits,
+        control: Control,
     ) -> None:  # fmt: skip
         self.record_type = record_type
-        self.source, self.store, self.rows, self.plan, self.limits = source, store, rows, plan, limits
+        self.source, self.store, self.rows, self.plan = source, store, rows, plan
+        self.limits, self._now = control.limits, control.clock.now
         self.checkpoint = checkpoint
         self.candidates = {
             object_id: Candidate(Cause(cause), digest, changed)
@@ -36,19 +38,28 @@ class Leavers:
         self.released: set[str] = set(unpacked(checkpoint.released))
         self.approved: dict[str, str] = dict(unpacked(checkpoint.approved))
         self.held: dict[str, Held] = {}
+        self.absent: dict[str, Held] = {}
         self._spilled: list[dict[str, Any]] = []
         self._freed: list[str] = []
         self.judged_again: set[str] = set()
 
     async def load(self) -> None:
         if self.rows.maybe:
-            self.held = await self.rows.all()
+            await self.look()
+
+    async def look(self) -> None:
+        """What waits now: people may have decided meanwhile."""
+        rows = await self.rows.all()
+        self.absent = {key: row for key, row in rows.items() if row.cause is Cause.ABSENT}
+        self.held = {key: row for key, row in rows.items() if row.cause is not Cause.ABSENT}
 
     # While pages are read
 
     def reported(self, item: dict[str, Any]) -> None:
         """Graph says @removed."""
-        cause = Cause.GONE if item["@removed"].get("reason") == "deleted" else Cause.DELETED
+        told = item["@removed"]
+        for_good = isinstance(told, dict) and told.get("reason") == "deleted"
+        cause = Cause.GONE if for_good else Cause.DELETED
         self.candidates[item["id"]] = Candidate(cause)
         self.was_reported.add(item["id"])
         self.released.discard(item["id"])
@@ -57,7 +68,7 @@ class Leavers:
         """It is there and in scope."""
         if self.candidates:
             self.candidates.pop(object_id, None)
-        if self.held and object_id in self.held:
+        if (self.held and object_id in self.held) or (self.absent and object_id in self.absent):
             self.released.add(object_id)
 
     def leaves_scope(self, write: Write) -> None:
@@ -103,15 +114,37 @@ class Leavers:
             await self._ask(chunk)
             yield
 
+    def due(self) -> list[str]:
+        """Whom a round of changes asks for: absent ones about which a second answer counts by now, and those about whom
+        there was no clear answer.
+        """
+        begun = self.checkpoint.begun_at
+        absent = [key for key, row in self.absent.items() if row.due <= begun]
+        unclear = [key for key, row in self.held.items() if row.doubtful and row.cause is Cause.NOT_CONFIRMED]
+        return sorted(key for key in (*absent, *unclear) if key not in self.released)
+
     async def _ask(self, chunk: list[str]) -> None:
         for object_id, answer in (await self.source.ask(chunk)).items():
             if answer == "there":
-                self.checkpoint.progress.drift += 1
-                if object_id in self.held:
+                self.checkpoint.progress.drift += self.checkpoint.progress.mode == "full"
+                if object_id in self.held or object_id in self.absent:
                     self.released.add(object_id)
-            else:
-                self.candidates[object_id] = Candidate(CAUSES.get(answer, Cause.NOT_CONFIRMED))
+            elif answer in CAUSES or object_id not in self.absent:  # who waits for a second answer goes on waiting
+                self.candidates[object_id] = Candidate(self._cause_of_absence(object_id, answer))
                 self.was_reported.discard(object_id)
+
+    def _cause_of_absence(self, object_id: str, answer: str) -> Cause:
+        cause = CAUSES.get(answer, Cause.NOT_CONFIRMED)
+        if cause is not Cause.GONE:
+            return cause  # that an object is among the deleted ones is proof enough
+        absent, held = self.absent.get(object_id), self.held.get(object_id)
+        proved = bool(held and held.reported) or bool(absent and absent.due <= self.checkpoint.begun_at)
+        return Cause.GONE if proved else Cause.ABSENT
+
+    @property
+    def freed(self) -> int:
+        """Those who waited for a person and are back."""
+        return sum(key not in self.absent for key in self.released)
 
     # Checkpoints
 
@@ -132,14 +165,15 @@ class Leavers:
             self._spilled += [
                 {"ObjectId": object_id, "Cause": candidate.cause.value}
                 for object_id, candidate in self.candidates.items()
-                if object_id not in self.held
+                if object_id not in self.held and not (candidate.cause is Cause.ABSENT and object_id in self.absent)
             ]
             self.candidates.clear()
         if len(self.released) > self.limits.spill:
-            self.checkpoint.progress.released += len(self.released)
+            self.checkpoint.progress.released += self.freed
             self._freed += sorted(self.released)
             for object_id in self.released:
                 self.held.pop(object_id, None)  # a slice that died may have dropped its row
+                self.absent.pop(object_id, None)
             self.released.clear()
 
     @property
@@ -161,15 +195,18 @@ class Leavers:
             await self.hold(spilled[start : start + self.limits.at_once])
         if spilled:
             self.rows.maybe = True
-            self.held = await self.rows.all()
+            await self.look()
 
     async def hold(self, rows: list[dict[str, Any]]) -> None:
         """Writes holds, each with the card of its record as it is stored."""
         known = await self.store.find([row["ObjectId"] for row in rows], stubs=False)
-        ready = []
+        ready, now = [], self._now()
         for row in rows:
             stored = known[row["ObjectId"]].row
             if stored:
                 card = self.record_type.card_of(stored)
-                ready.append({"Since": self.checkpoint.begun_at, "Run": self.checkpoint.run_id, **row, **card})
+                made = {"Since": self.checkpoint.begun_at, "Run": self.checkpoint.run_id, **row, **card}
+                if row["Cause"] == Cause.ABSENT:
+                    made["NotBefore"] = iso(not_before(now, stored, self.plan.grace))
+                ready.append(made)
         await self.rows.put(ready)

@@ -55,7 +55,8 @@ class Lister:
     def _end_listing(self, page: Page) -> None:
         reading = self._reading
         checkpoint = reading.checkpoint
-        reading.progress.ids = reading.seen.different + checkpoint.outside + checkpoint.empty
+        different = reading.seen.different + checkpoint.outside + checkpoint.empty
+        reading.progress.ids = different + reading.progress.nameless
         if checkpoint.phase is Phase.ENUMERATING and page.delta_link:
             checkpoint.delta_link = page.delta_link
         checkpoint.phase = Phase.CHANGES if checkpoint.delta_link else Phase.ABSENT
@@ -63,6 +64,7 @@ class Lister:
 
     async def _take(self, page: Page, next_link: str | None) -> None:
         reading = self._reading
+        reading.note_oddities(page)
         for number, item in enumerate(page.items):
             if number % _TURN == _TURN - 1:
                 await reading.control.way.give()
@@ -109,6 +111,7 @@ class Lister:
                 item,
                 lambda: self._last_change(place, stub, changed=changed),
                 lambda: seen.recent.has_packed(key) or (place < 0 and stub < 0),
+                inside=place >= 0,
             )
         ):
             self._leave_out(Write(object_id, Act.OUTSIDE, {}, body, digest, reason, changed=changed), place, stub)
@@ -117,7 +120,7 @@ class Lister:
         if place >= 0 and not changed and stub < 0:
             if seen.records.mark(place):
                 reading.counts.known(changed=seen.touched.has_packed(key))
-            if reading.plan.unfinished and object_id in seen.lagging:
+            if reading.plan.look_ups_anew or (reading.plan.unfinished and object_id in seen.lagging):
                 write = reading.write_of(object_id, Act.CHANGE, made)
                 write.again = True
                 reading.buffer.add(write)

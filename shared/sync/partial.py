@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.connectors.base import Stream
+from shared.domain.columns import TIME_SUFFIX, malformed_in, with_malformed
 from shared.mapping.attribute import Attribute, Type
-from shared.mapping.compiled import TIME_SUFFIX, compile_mapping, selected
+from shared.mapping.compiled import ODD, carefully, compile_mapping, selected
 
 Columns = dict[str, Any]
 
@@ -19,6 +20,7 @@ class Parts:
     """
 
     def __init__(self, stream: Stream) -> None:
+        self._all = stream.attributes
         self._attributes = [attribute for attribute in stream.attributes if attribute.source]
         self._mapper = compile_mapping(stream.attributes)
         self._columns = stream.scope_columns
@@ -34,16 +36,22 @@ class Parts:
             return any(0 < len(absent.intersection(one.source)) < len(one.source) for one in self._attributes)
         return bool(absent if stub else absent & self.in_list)
 
-    def filled(self, item: Mapping[str, Any], stored: Mapping[str, Any]) -> Columns:
+    def filled(self, item: dict[str, Any], stored: Mapping[str, Any]) -> Columns:
         """The columns of an object that came in part, with stored ones where a property is absent."""
-        columns, absent = self._mapper(dict(item)), self.in_changes - item.keys()
-        made: Columns = {}
+        absent, made = self.in_changes - item.keys(), Columns()
+        try:
+            columns = self._mapper(item)
+        except ODD:
+            columns = carefully(self._all, item)
+        malformed, before = malformed_in(columns), malformed_in(stored)
         for attribute in self._attributes:  # in the order of the mapping: the digest goes by it
             kept = not absent.isdisjoint(attribute.source)
             value = (stored if kept else columns).get(attribute.column)
             if value is not None:
                 made |= _column(attribute, _plain(value) if kept else value)
-        return made
+            if kept and attribute.name in before:
+                malformed.append(attribute.name)
+        return with_malformed(made, list(dict.fromkeys(malformed)))
 
     def with_scope(self, item: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
         """The object with what its scope is judged by."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from shared.clock import Clock
 from shared.domain.checkpoint import Checkpoint
@@ -45,10 +46,12 @@ class Control:
 @dataclass(frozen=True)
 class Plan:
     """`full`: why everything is read; empty for a delta round from `delta_link`. `records`, `stubs`: what is stored, as far
-    as is known; `limit`: removals that need no person's word, `lately` those of the last 24 hours; `moved`: causes whose
+    as is known; `limit`: removals that need no person's word, `lately` those of the last 24 hours; `grace`: for so long an object is too new to be
+    removed for being absent; `moved`: causes whose
     part of the scope the owner changed since the last complete read; `ageing_asks`: who grows past a threshold counts as
     a removal, for the clock has gone a long way since; `unfinished`: runs that may have left records without their
-    look-up rows; `unseen`: records that the last full read did not bring; `fresh`: the checkpoint to begin with.
+    look-up rows; `unseen`: records that the last full read did not bring;
+    `look_ups_anew`: look-up rows of unchanged records are written too; `fresh`: the checkpoint to begin with.
     """
 
     fresh: Checkpoint
@@ -58,8 +61,10 @@ class Plan:
     stubs: int = 0
     limit_count: int = 500
     limit_percent: int = 20
+    grace: timedelta = timedelta(hours=24)
     lately: int = 0
     moved: frozenset[Cause] = field(default_factory=frozenset)
     ageing_asks: bool = False
     unfinished: frozenset[str] = field(default_factory=frozenset)
     unseen: tuple[str, ...] = ()
+    look_ups_anew: bool = False

@@ -9,10 +9,13 @@ from shared.clock import parse_iso
 from shared.compact import kept_json
 from shared.connectors.base import Stream
 from shared.domain.checkpoint import Checkpoint, Phase
+from shared.domain.columns import MALFORMED, malformed_in
+from shared.domain.page import Page
 from shared.domain.removal import Cause
 from shared.domain.run import StreamProgress
 from shared.domain.write import Act, Known, Write
-from shared.mapping.compiled import compile_mapping
+from shared.mapping.compiled import ODD, carefully, compile_mapping
+from shared.mapping.size import SURELY_FITS, fitting
 from shared.sync.buffer import WriteBuffer
 from shared.sync.contracts import HeldRows, Source, Store
 from shared.sync.counts import Counts
@@ -48,7 +51,7 @@ class Reading:
         self.fresh = resumed is None
         self.checkpoint = resumed or plan.fresh
         self.seen, self.buffer = Seen(), WriteBuffer(control.clock, control.limits)
-        self.leavers = Leavers(stream.record_type, source, store, held, plan, self.checkpoint, control.limits)
+        self.leavers = Leavers(stream.record_type, source, store, held, plan, self.checkpoint, control)
         self.counts = Counts(self.checkpoint.progress)
         self.unannounced: Checkpoint | None = None
         """A delta round's first checkpoint, which only its first batch of rows needs."""
@@ -57,13 +60,28 @@ class Reading:
         self.day = int(parse_iso(self.checkpoint.begun_at).timestamp() // 86400)
 
     def mapped(self, item: dict[str, Any]) -> Mapped:
-        """The object as it is stored: columns, their JSON, and its digest."""
-        return self.digested(self._mapper(item))
+        """The object as it is stored: columns, their JSON, and its digest. Values that can't be stored are taken out of it."""
+        try:
+            columns = self._mapper(item)
+        except ODD:
+            columns = carefully(self.stream.attributes, item)
+        return self.digested(item["id"], columns)
 
-    def digested(self, columns: dict[str, Any]) -> Mapped:
+    def digested(self, object_id: str, columns: dict[str, Any]) -> Mapped:
         """Columns with their JSON and digest."""
         body = kept_json(columns)
+        if len(body) > SURELY_FITS:
+            columns = fitting(columns, self.stream.attributes)
+            body = kept_json(columns)
+        if MALFORMED in columns:
+            self.counts.malformed(object_id, malformed_in(columns))
         return columns, body, int.from_bytes(hashlib.sha256(body).digest()[:8])
+
+    def note_oddities(self, page: Page) -> None:
+        """What a page brought that can't be stored as it is."""
+        for object_id, names in page.mended.items():
+            self.counts.malformed(object_id, names)
+        self.counts.nameless(page.nameless)
 
     async def completed(
         self, items: list[dict[str, Any]], known: dict[str, Known]
@@ -90,7 +108,7 @@ class Reading:
             if known[object_id].stub is not None and not newest[object_id]:
                 continue  # no clear answer, and a stub holds no values: it stays what it is
             columns = self.parts.filled(item, newest[object_id])
-            made[object_id] = self.parts.with_scope(item, newest[object_id]), self.digested(columns)
+            made[object_id] = self.parts.with_scope(item, newest[object_id]), self.digested(object_id, columns)
             newest[object_id] = columns  # should it come once more in this page
         return made
 
@@ -130,16 +148,14 @@ class Reading:
         self.counts = Counts(fresh.progress)
 
     def must_ask(self, write: Write) -> bool:
-        """Whether leaving the scope counts as a removal: not where the owner moved that part of the scope, nor for growing
-        old day by day. Where many days went by at once the clock may be wrong. Who waits already goes on waiting.
+        """Whether leaving the scope counts as a removal: not for growing old day by day. Where many days went by at once the
+        clock may be wrong, and what the owner changed may be a mistake. Who waits already goes on waiting.
         """
         if self.leavers.approves(write.object_id):
             return False
         if self.leavers.waits(write.object_id):
             return True
-        if write.reason in self.plan.moved:
-            return False
-        return write.reason != Cause.THRESHOLD or self.plan.ageing_asks
+        return write.reason != Cause.THRESHOLD or self.plan.ageing_asks or write.reason in self.plan.moved
 
     def flush_due(self) -> bool:
         return self.buffer.due(forced=self.leavers.dirty, early=self._nearly_there())

@@ -1,6 +1,9 @@
 """What a run can prove, written down stream by stream."""
 
+from datetime import datetime
+
 from shared.clock import parse_iso
+from shared.connectors.base import Stream
 from shared.domain.checkpoint import Checkpoint, StreamState
 from shared.domain.receipt import Receipt, StreamReceipt
 from shared.domain.run import Problem, StreamCounts, StreamProgress
@@ -31,16 +34,13 @@ async def note_subscriptions(
             receipt.subscriptions_missing = "throttled"
 
 
-def note_stream(receipt: Receipt, name: str, checkpoint: Checkpoint, state: StreamState, *, complete: bool) -> None:
+def note_stream(receipt: Receipt, name: str, checkpoint: Checkpoint, state: StreamState) -> None:
     """One receipt for a stream that was read to its end."""
     progress = checkpoint.progress
-    because = ""
-    if not complete:
-        counts = progress.expected is None or progress.counted_after is None
-        because = "empty-answer" if progress.ids == 0 else "no-count" if counts else "counts-differ"
+    because = progress.incomplete_because
     same = {field: getattr(progress, field) for field in StreamCounts.model_fields}
     made = StreamReceipt(
-        stream=name, begun_at=parse_iso(checkpoint.begun_at), complete=complete, incomplete_because=because,
+        stream=name, begun_at=parse_iso(checkpoint.begun_at), complete=not because, incomplete_because=because,
         count_before=progress.expected, count_after=progress.counted_after, records=state.records,
         waiting=checkpoint.waiting, missing=state.missing, **same,
     )  # fmt: skip
@@ -48,12 +48,44 @@ def note_stream(receipt: Receipt, name: str, checkpoint: Checkpoint, state: Stre
     receipt.missing_streams.pop(name, None)
 
 
-def unproved_problem(name: str, progress: StreamProgress) -> Problem:
+_WHY = {
+    "counts-differ": "{ids} different objects, Microsoft Graph counted {expected} before and {counted_after} after",
+    "no-count": "{ids} different objects, and Microsoft Graph gave no count to compare them with",
+    "empty-answer": "no objects, although there are records",
+}
+
+
+def unproved_problem(name: str, progress: StreamProgress, again: datetime) -> Problem:
+    """What the list lacks, and when it is read again."""
+    kept = f" {progress.not_seen} stored records were absent; all of them are kept." if progress.not_seen else ""
     return Problem(
         code="read-unproved",
-        message=f"The list of {name} brought {progress.ids} different objects, Microsoft Graph counted "
-        f"{progress.expected} before and {progress.counted_after} after. {progress.not_seen} stored records were absent; "
-        "all of them are kept.",
-        remedy="The next full read looks again by itself. If it goes on, compare the receipt's counts.",
+        message=f"The list of {name} brought {_WHY[progress.incomplete_because].format_map(vars(progress))}.{kept}",
+        remedy=f"Everything is read again at {again:%Y-%m-%d %H:%M} UTC by itself. If it goes on, compare the receipt's "
+        "counts.",
         stream=name,
+    )
+
+
+def malformed_problem(name: str, progress: StreamProgress) -> Problem:
+    """Which objects have values that could not be stored."""
+    named = [f"{key} ({', '.join(names)})" if names else key for key, names in progress.malformed_objects.items()]
+    more = progress.malformed - len(named)
+    named += [f"{more} more"] if more else []
+    return Problem(
+        code="malformed-values",
+        message=f"Of {progress.malformed} objects of {name} Microsoft Graph sent values that can't be stored as they are: "
+        f"{'; '.join(named)}.",
+        remedy="Everything else of these objects is stored; the values are marked as malformed. Correct them in the directory.",
+        stream=name,
+    )
+
+
+def threshold_problem(stream: Stream, days: int) -> Problem:
+    """A threshold that can't leave anybody out yet."""
+    return Problem(
+        code="threshold-without-activity",
+        message=f"The threshold of {days} days left nobody of {stream.name} out: when they were last active is not known.",
+        remedy=f"{stream.activity} must have been read whole once, in the last days. See the runs of its job for what it lacks.",
+        stream=stream.name,
     )

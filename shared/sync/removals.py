@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.clock import iso
 from shared.domain.checkpoint import packed, unpacked
-from shared.domain.removal import Candidate, Cause, causes_of, is_new, judge
+from shared.domain.removal import Candidate, Cause, causes_of, empties, is_new, judge
 from shared.domain.write import Act, Known, Write
 from shared.sync.leavers import CAUSES, Leavers
 
@@ -40,20 +40,25 @@ class Removals:
         leavers.candidates = {key: c for key, c in leavers.candidates.items() if known[key].row or known[key].stub}
         limit = leavers.limit(records)
         await self._ask_about_reported(known, limit)
+        pending = {key: c for key, c in leavers.candidates.items() if c.cause is Cause.ABSENT}
+        leavers.candidates = {key: c for key, c in leavers.candidates.items() if key not in pending}
         await self._ask_again()
         settled = leavers.released | leavers.approved.keys() | leavers.judged_again
         stored = {key for key, (row, _) in known.items() if row}
         verdict = judge(
-            leavers.candidates, stored, leavers.held, settled, lately=leavers.plan.lately, limit=limit
+            leavers.candidates, stored, leavers.held, settled, lately=leavers.plan.lately, limit=limit,
+            emptied=empties(leavers.candidates, stored, leavers.plan.moved, records),
         )  # fmt: skip
         await self._rename(leavers.candidates, verdict.renamed)
         checkpoint.decision = "remove" if verdict.may else "hold"
-        leavers.candidates = verdict.fresh
+        waiting = leavers.absent.keys() - leavers.released - leavers.candidates.keys()
+        progress.pending = checkpoint.pending = len(waiting | {key for key in pending if known[key].row})
+        leavers.candidates = {**verdict.fresh, **pending}
         earlier = [leavers.held[key].cause for key in verdict.waiting if leavers.held[key].run == checkpoint.run_id]
         held = causes_of(verdict.fresh, verdict.held) + earlier
         progress.held = len(held)
         progress.held_causes = {cause.value: held.count(cause) for cause in sorted(set(held))}
-        progress.released += len(leavers.released)
+        progress.released += leavers.freed
         going = causes_of(verdict.fresh, verdict.going)
         left = sum(cause.of_scope for cause in going)
         progress.counted_removals = len(going)
@@ -65,7 +70,8 @@ class Removals:
 
     async def _ask_about_reported(self, known: dict[str, Known], limit: int) -> None:
         """Microsoft Graph may repeat an old report, or send reports out of order: whoever was reported as removed is asked
-        for before they go. More than may go are held anyway, and asked for when a person has confirmed.
+        for, and goes only where the answer confirms it. More than may go are held anyway, and asked for when a person has
+        confirmed.
         """
         leavers = self._leavers
         reported = [
@@ -80,10 +86,10 @@ class Removals:
                 if answer == "there":
                     leavers.checkpoint.progress.drift += 1
                     del leavers.candidates[key]
-                    if key in leavers.held:
+                    if key in leavers.held or key in leavers.absent:
                         leavers.released.add(key)
-                elif answer in CAUSES:
-                    leavers.candidates[key] = Candidate(CAUSES[answer])
+                else:
+                    leavers.candidates[key] = Candidate(CAUSES.get(answer, Cause.NOT_CONFIRMED))
 
     def _chunks(self, keys: Iterable[str]) -> Iterator[list[str]]:
         keys = iter(keys)
@@ -127,7 +133,7 @@ class Removals:
         leavers = self._leavers
         if not leavers.rows.maybe:
             return False
-        leavers.held = await leavers.rows.all()
+        await leavers.look()
         leavers.candidates, leavers.approved, leavers.released, leavers.judged_again = {}, {}, set(), set()
         if next(self._confirmed(), None) is None:
             return False
@@ -188,7 +194,7 @@ class Removals:
     async def _candidates_step(self, chunk: list[str]) -> Step:
         leavers = self._leavers
         if leavers.held.keys() & chunk:
-            leavers.held = await leavers.rows.all()  # somebody may have decided meanwhile
+            await leavers.look()  # somebody may have decided meanwhile
         candidates = {key: leavers.candidates[key] for key in chunk}
         chosen = {key: c for key, c in candidates.items() if is_new(key, c.cause, leavers.held)}
         known = await leavers.store.find(chosen, stubs=True)
@@ -196,26 +202,35 @@ class Removals:
         for key, candidate in chosen.items():
             row, stub = known[key]
             cause = candidate.cause
-            if held_now := leavers.checkpoint.decision == "hold" or cause.unproved:
-                held.append({"ObjectId": key, "Cause": cause.value})
+            held_now = leavers.checkpoint.decision == "hold" or cause.unproved
+            if cause is Cause.ABSENT and key in leavers.absent:
+                continue  # since the first answer
+            if held_now:
+                reported = {"Reported": True} if cause.unproved and key in leavers.was_reported else {}
+                held.append({"ObjectId": key, "Cause": cause.value, **reported})
             elif cause.of_scope:
                 write = Write(key, Act.LEAVE, {}, b"", candidate.digest, cause.value, changed=candidate.changed)
                 write.stored, write.stub, write.had_stub = row, stub, stub is not None
                 step.writes.append(write)
             elif row:
                 step.writes.append(_removal(key, cause, row))
-            if key in leavers.held and not held_now:
+            if (key in leavers.held or key in leavers.absent) and not held_now:
                 step.drops.append(key)
         await leavers.hold(held)
         await leavers.store.drop_stubs(
-            [key for key, c in chosen.items() if known[key].stub and not known[key].row and not c.cause.of_scope]
+            [
+                key
+                for key, c in chosen.items()
+                if known[key].stub and not known[key].row and not (c.cause.of_scope or c.cause is Cause.ABSENT)
+            ]
         )
         return step
 
     def kept(self, most: int) -> list[str]:
         """Objects that are stored although they seem to be gone, at most so many."""
         leavers = self._leavers
-        waiting = [key for key in leavers.held if key not in leavers.released and key not in leavers.approved]
+        waits = [*leavers.held, *(key for key in leavers.absent if key not in leavers.candidates)]
+        waiting = [key for key in waits if key not in leavers.released and key not in leavers.approved]
         if leavers.checkpoint.decision == "hold":
             waiting += leavers.candidates
         else:

@@ -101,9 +101,7 @@ class Slice:
         except Exception:  # noqa: BLE001 - a defect of ours must not lose the run: tried again, then closed
             _log.exception("run %s failed in slice %s", run.id, run.slice)
             return await self._defect()
-        failed = any(stream.phase == "failed" for stream in run.streams)
-        held = any(stream.held for stream in run.streams)
-        return await self._close(RunState.FAILED if failed else RunState.HELD if held else RunState.SUCCEEDED)
+        return await self._close(_outcome(run))
 
     def show(self, progress: StreamProgress) -> None:
         self.run.streams = [progress.model_copy() if s.name == progress.name else s for s in self.run.streams]
@@ -178,6 +176,16 @@ class Slice:
         if attempts >= _MOST_ATTEMPTS:
             return await self._close(RunState.FAILED)
         return await self._pause(5.0 * attempts)
+
+
+def _outcome(run: RunRow) -> RunState:
+    """How a run ended that came to its end: what needs a person goes before what the next run mends."""
+    if any(stream.phase == "failed" for stream in run.streams):
+        return RunState.FAILED
+    if any(stream.held for stream in run.streams):
+        return RunState.HELD
+    incomplete = any(stream.incomplete_because for stream in run.streams)
+    return RunState.INCOMPLETE if incomplete else RunState.SUCCEEDED
 
 
 def _place(change: Change) -> tuple[str, ...]:

@@ -25,11 +25,13 @@ def listing_of(stream: Stream) -> Listing:
             )
 
 
-def source_of(stream: Stream, listing: Listing, graph: GraphClient) -> Source:
-    """Reads the stream; pages are asked for ahead where nothing limits how fast."""
+def source_of(stream: Stream, listing: Listing, graph: GraphClient, page_size: int) -> Source:
+    """Reads the stream; pages are asked for ahead where nothing limits how fast. `page_size`: what this tenant is known to
+    allow, 0: as usual.
+    """
     if isinstance(stream.reader, DirectoryList):
-        return DirectoryReader(graph, listing, ahead=True)
-    return PageReader(graph, listing, counted=stream.proof is Proof.COUNTS)
+        return DirectoryReader(graph, listing, ahead=True, page_size=page_size)
+    return PageReader(graph, listing, counted=stream.proof is Proof.COUNTS, page_size=page_size)
 
 
 def changes_since(stream: Stream, listing: Listing, completed_at: datetime) -> str:

@@ -11,19 +11,23 @@ from shared.domain.removal import noted
 from shared.mapping.compiled import fingerprint
 
 GRACE = timedelta(minutes=30)
+_UNPROVED = (timedelta(hours=1), timedelta(hours=4))
+"""How soon everything is read again after the first and second read that could not be proved; then as usual."""
 LINK_DAYS = 6  # Microsoft forgets a delta link after seven
 
 
 @dataclass(frozen=True)
 class Facts:
     """What the configuration makes of a stream now. `marks`: attribute to a digest of its definition; `scope`: domains,
-    excluded groups and threshold; `fingerprint` names tenant, listing and both; `delta`: the address of the delta.
+    excluded groups and threshold; `fingerprint` names tenant, listing and both; `delta`: the address of the delta;
+    `folding`: the version of the form in which its names are searched, 0: they are not.
     """
 
     marks: dict[str, str]
     scope: dict[str, Any]
     fingerprint: str
     delta: str
+    folding: int = 0
 
     @property
     def delta_mark(self) -> str:
@@ -31,17 +35,27 @@ class Facts:
 
 
 def why_full(
-    state: StreamState, facts: Facts, changes_link: str, now: datetime, *, every: timedelta, asked: bool
+    state: StreamState,
+    facts: Facts,
+    changes_link: str,
+    now: datetime,
+    *,
+    every: timedelta,
+    asked: bool,
 ) -> str:
     """Why everything has to be read; empty where a round of changes does."""
-    if state.completed_at is None or state.full_at is None:
+    if state.completed_at is None or not (state.full_at or state.unproved):
         return "first-read"
     if asked:
         return "asked"
-    if state.mapping != facts.marks:
-        return "mapping-changed"
-    if state.scope != facts.scope:
-        return "scope-changed"
+    changed = {
+        "mapping-changed": state.mapping != facts.marks,
+        "scope-changed": state.scope != facts.scope,
+        "lookups-changed": state.folding != facts.folding,
+    }
+    for reason, applies in changed.items():
+        if applies:
+            return reason
     if not changes_link:
         return "no-delta"
     if facts.delta:
@@ -51,9 +65,18 @@ def why_full(
             return "delta-link-old"
     elif parse_iso(state.completed_at) > now:
         return "full-due"  # made with another clock: asking for what is newer brings nobody
-    grace = min(every / 10, GRACE)  # a daily run may begin some seconds earlier than yesterday's
-    age = now - parse_iso(state.full_at)
-    return "full-due" if age >= every - grace or age < timedelta() else ""
+    last = state.unproved_at if state.unproved else state.full_at
+    assert last
+    age = now - parse_iso(last)
+    due = age >= read_again_after(state, every) or age < timedelta()
+    return ("unproved" if state.unproved else "full-due") if due else ""
+
+
+def read_again_after(state: StreamState, every: timedelta) -> timedelta:
+    """How long after the last full read, complete or not, everything is read again."""
+    usual = every - min(every / 10, GRACE)  # a daily run may begin some seconds earlier than yesterday's
+    soon = _UNPROVED[state.unproved - 1] if 0 < state.unproved <= len(_UNPROVED) else usual
+    return min(soon, usual)
 
 
 def finished(
@@ -69,11 +92,15 @@ def finished(
     state.excluded = checkpoint.excluded  # of the first slice: who was added since is for the next run to see
     state.attributes = [a.name for a in stream.attributes if a.source]
     state.missing = {a.name: a.missing for a in stream.attributes if a.missing}
-    state.held = checkpoint.held
+    state.held, state.pending = checkpoint.held, checkpoint.pending
     state.removals = noted(state.removals, at, progress.counted_removals)
     if progress.mode == "full":
-        unproved = not complete and progress.not_seen > 0
-        state.full_at, state.unfinished = state.full_at if unproved else checkpoint.begun_at, []
+        if complete:
+            state.full_at, state.unproved, state.unproved_at = checkpoint.begun_at, 0, ""
+        else:
+            state.unproved, state.unproved_at = state.unproved + 1, checkpoint.begun_at
+        state.unfinished = []
+        state.folding = facts.folding
         state.outside, state.many_unseen = progress.out_of_scope, False
     else:
         state.outside += progress.out_of_scope

@@ -9,25 +9,33 @@ from shared.clock import iso, parse_iso
 from shared.connectors.base import Denial, DirectoryList, Job, Kind, Stream
 from shared.domain.checkpoint import Checkpoint, Phase, StreamState, packed, unpacked
 from shared.domain.configuration import ConnectorIn, SourceIn
+from shared.domain.folding import VERSION as FOLDING
 from shared.domain.receipt import Receipt
 from shared.domain.removal import Cause, lately, noted
-from shared.domain.run import StreamProgress
+from shared.domain.run import Problem, StreamProgress
 from shared.domain.state import SaveGroups, SaveReceipt, SaveStream
 from shared.domain.write import Authorship, Home, Intent
 from shared.graph.answers import Denied
 from shared.graph.client import GraphClient
 from shared.mapping.compiled import fingerprint
 from shared.sync.activity import MOST_AGE, Activity
-from shared.sync.contracts import Session, Store
+from shared.sync.contracts import Session, Source, Store
+from shared.sync.domains import domain_problems
 from shared.sync.engine import StreamReader
-from shared.sync.groups import NOBODY, Excluded, excluded_people
+from shared.sync.groups import NOBODY, Excluded, Pause, excluded_people
 from shared.sync.plan import Control, Plan, StartOver
 from shared.sync.reading import Reading
-from shared.sync.receipts import note_stream, note_subscriptions, unproved_problem
+from shared.sync.receipts import (
+    malformed_problem,
+    note_stream,
+    note_subscriptions,
+    threshold_problem,
+    unproved_problem,
+)
 from shared.sync.scope import Scope
 from shared.sync.slice import Slice, problem_of
 from shared.sync.sources import changes_since, listing_of, source_of
-from shared.sync.state import Facts, finished, why_full
+from shared.sync.state import Facts, finished, read_again_after, why_full
 
 _DENIED_RUNS = 3  # so many runs in a row: then values that were read once count as out of reach
 
@@ -53,6 +61,7 @@ class OneStream:
         self._listing = listing_of(stream)
         self._excluded: Excluded = NOBODY
         self._state = StreamState()
+        self._source: Source | None = None
         self._facts = self._find_facts()
 
     def _find_facts(self) -> Facts:
@@ -60,14 +69,16 @@ class OneStream:
         stream, source, connector = self._stream, self._tenant.source, self._tenant.connector
         marks = attribute_marks(stream)
         scope = {
-            "domains": sorted(source.domains) if stream.addresses else [],
+            "domains": sorted(source.domains) if stream.address else [],
             "excludedGroups": sorted(source.excluded_groups) if stream.by_group else [],
             "thresholdDays": stream.threshold_days(connector.options),
         }
         graph = self._tenant.graph
         where = (self._listing.first, connector.source_id, graph.tenant_id, graph.base_url)
         delta = self._listing.delta if isinstance(stream.reader, DirectoryList) else ""
-        return Facts(marks, scope, fingerprint(*where, sorted(marks.items()), scope), delta)
+        return Facts(
+            marks, scope, fingerprint(*where, sorted(marks.items()), scope), delta, 0 if stream.leader else FOLDING
+        )
 
     async def read(self) -> None:
         work, stream = self._work, self._stream
@@ -97,15 +108,18 @@ class OneStream:
             return
         state.refused += 1
         state.checkpoint = None
-        if state.full_at is None or state.refused >= _DENIED_RUNS:
+        if state.completed_at is None or state.refused >= _DENIED_RUNS:
             state.missing = {a.name: denied.reason for a in stream.attributes}
-        work.phase(stream.name, "done")
+        work.phase(stream.name, "denied")
         work.later(SaveStream(self._run.track, stream.name, state))
 
     async def _read(self) -> StreamReader:
         """Reads by delta if that can be, and whole where it turns out that it can't."""
         resumed = self._state.for_run(self._run.id, self._facts.fingerprint)
         reason = resumed.progress.reason if resumed else self._why_full()
+        if reason:
+            tenant = self._tenant
+            self._note(*await domain_problems(tenant.graph, tenant.roles, self._stream, tenant.source.domains))
         while True:
             await self._exclude(anew=bool(reason))
             if not (reason or resumed) and self._stream.by_group and self._state.excluded != self._excluded.mark:
@@ -120,10 +134,18 @@ class OneStream:
                 return reader
 
     def _why_full(self) -> str:
-        every = self._stream.full_every or timedelta(hours=self._tenant.connector.full_every_hours)
         return why_full(
-            self._state, self._facts, self._changes_link(), self._work.clock.now(), every=every, asked=self._run.full
+            self._state,
+            self._facts,
+            self._changes_link(),
+            self._work.clock.now(),
+            every=self._every,
+            asked=self._run.full,
         )
+
+    @property
+    def _every(self) -> timedelta:
+        return self._stream.full_every or timedelta(hours=self._tenant.connector.full_every_hours)
 
     def _changes_link(self) -> str:
         """Where a round of changes begins; empty where there is none."""
@@ -138,11 +160,18 @@ class OneStream:
             return
         if self._excluded is NOBODY or anew:
             kept = await asyncio.to_thread(self._work.services.runs.groups, self._run.track)
-            self._excluded = await excluded_people(
-                self._tenant.graph, names, self._stream.name, permission.name, kept, anew=anew
+            pause = Pause(
+                lambda: self._work.time_left() <= 0, lambda part: self._work.later(SaveGroups(self._run.track, part))
             )
+            self._excluded = await excluded_people(
+                self._tenant.graph, names, self._stream.name, permission.name, kept, pause, anew=anew
+            )
+        self._note(*self._excluded.problems)
+
+    def _note(self, *problems: Problem) -> None:
+        """Once in a run, however many slices meet it."""
         known = {(problem.code, problem.message) for problem in self._run.problems}
-        self._run.problems += [p for p in self._excluded.problems if (p.code, p.message) not in known]
+        self._run.problems += [problem for problem in problems if (problem.code, problem.message) not in known]
 
     async def _reader(self, reason: str) -> StreamReader:
         work, stream, state = self._work, self._stream, self._state
@@ -158,11 +187,12 @@ class OneStream:
             await store.settle(intent)
             state.intent = ""
         holds = self._tenant.session.holds(self._run.connector_id, stream.name)
-        holds.maybe = bool(state.held or left)
+        holds.maybe = bool(state.held or state.pending or left)
         control = Control(
             self._save, work.beat, work.time_left, work.clock, self._tenant.graph.way, work.services.limits
         )
-        source = source_of(stream, self._listing, self._tenant.graph)
+        source = source_of(stream, self._listing, self._tenant.graph, state.page_size)
+        self._source = source
         reading = Reading(stream, source, store, holds, scope, control, self._plan(reason, begun), resumed)
         return StreamReader(reading, self._leader())
 
@@ -185,15 +215,21 @@ class OneStream:
         return Plan(
             fresh=fresh, full=reason, delta_link="" if reason else self._changes_link(), records=state.records,
             stubs=state.outside, limit_count=limits.count, limit_percent=limits.percent,
+            grace=timedelta(hours=limits.grace_hours),
             lately=sum(count for _, count in lately(state.removals, parse_iso(begun))),
             moved=_moved(state.scope, self._facts.scope), unfinished=frozenset(state.unfinished),
-            ageing_asks=not self._read_lately(), unseen=tuple(state.unseen),
+            ageing_asks=not self._read_lately(), unseen=tuple(state.unseen), look_ups_anew=state.folding != self._facts.folding,
         )  # fmt: skip
 
     async def _save(self, checkpoint: Checkpoint) -> None:
         self._state.checkpoint, self._state.intent = checkpoint, ""
+        self._note_page_size()
         self._work.show(checkpoint.progress)
         await self._work.commit([SaveStream(self._run.track, self._stream.name, self._state)])
+
+    def _note_page_size(self) -> None:
+        if self._source:
+            self._state.page_size = self._source.page_size
 
     async def _intend(self, intent: Intent) -> None:
         """Whose look-up rows are about to change, with the state that is durable already."""
@@ -241,6 +277,8 @@ class OneStream:
                 self._work.services.runs, self._tenant.session, self._tenant.connector.source_id,
                 self._run.connector_id, self._tenant.kind, stream.activity, now, days,
             )  # fmt: skip
+            if not activity.known:
+                self._note(threshold_problem(stream, days))
         return Scope(
             stream, frozenset(source.domains), self._excluded.people, tuple(scope["excludedGroups"]), days,
             now, activity.last_seen if activity else None, activity.since if activity else "",
@@ -251,12 +289,18 @@ class OneStream:
         checkpoint = reader.checkpoint
         if state.completed_at and stream.journal:
             await self._note_configuration(parse_iso(checkpoint.begun_at))
+        self._note_page_size()
+        checkpoint.progress.incomplete_because = reader.unproved
         finished(state, stream, self._facts, checkpoint, records=reader.stored_records, complete=reader.complete)
-        if not reader.complete and checkpoint.progress.not_seen > 0:
-            run.problems.append(unproved_problem(stream.name, checkpoint.progress))
+        if reader.unproved:
+            again = parse_iso(checkpoint.begun_at) + read_again_after(state, self._every)
+            run.again_at = min(run.again_at or again, again)
+            run.problems.append(unproved_problem(stream.name, checkpoint.progress, again))
+        if checkpoint.progress.malformed:
+            self._note(malformed_problem(stream.name, checkpoint.progress))
         if self._tenant.job.names_subscriptions:
             await note_subscriptions(self._receipt, checkpoint.progress, self._tenant.graph, self._tenant.roles)
-        note_stream(self._receipt, stream.name, checkpoint, state, complete=reader.complete)
+        note_stream(self._receipt, stream.name, checkpoint, state)
         work.show(checkpoint.progress)  # the stream counts as done: what it brought goes with the same commit
         if self._excluded.keep:
             work.later(SaveGroups(run.track, self._excluded.keep))

@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 
 from shared.connectors.entra_id import USERS
+from shared.domain.folding import fold, words
 from shared.mapping.compiled import compile_mapping
 from shared.storage.connection import table_signature
 from shared.storage.keys import shard
@@ -27,12 +28,6 @@ _LEAD = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n
 
 def _hex(text: str) -> str:
     return text.encode().hex()
-
-
-def _folded(text: str) -> str:
-    from shared.storage.keys import fold
-
-    return fold(text)
 
 
 class Pipeline:
@@ -75,10 +70,16 @@ class Pipeline:
             ("address", ("SignInName", "Mail")),
             ("employee", ("EmployeeId",)),
         ):
-            for value in {_folded(columns[name]) for name in names}:
-                where = f"{attribute}|{_hex(value[:2])}"
-                row = f"{_hex(value)[:120]}!{self.source}!{object_id}!{self.connector}"
-                await self.add("Lookup", where, row, f'{{"PartitionKey":"{where}","RowKey":"{row}",'.encode() + tail)
+            for value in {fold(columns[name]) for name in names}:
+                await self.look_up(attribute, value, object_id, tail)
+                if attribute == "name":
+                    for word in words(value)[1:]:
+                        await self.look_up("name-word", word, object_id, tail)
+
+    async def look_up(self, attribute: str, value: str, object_id: str, tail: bytes) -> None:
+        where = f"{attribute}.2|{_hex(value[:2])}"
+        row = f"{_hex(value)[:120]}!{self.source}!{object_id}!{self.connector}"
+        await self.add("Lookup", where, row, f'{{"PartitionKey":"{where}","RowKey":"{row}",'.encode() + tail)
 
     async def write(self, session: aiohttp.ClientSession) -> None:
         while (batch := await self.queue.get()) is not None:

@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Self
 
@@ -25,14 +25,13 @@ from shared.connectors.registry import Registry
 from shared.domain.base import new_id
 from shared.domain.clouds import Cloud, CloudName
 from shared.domain.document import Document
-from shared.domain.run import Run, RunRow, Waits, track_of
+from shared.domain.run import Run, RunRow, Waits, new_run_id, track_of
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.settings import Settings, is_loopback
 from shared.storage.bulk import BulkTables, Entity, build_pipeline
 from shared.storage.config import ConfigStore
 from shared.storage.connection import StorageConnection, from_connection_string
-from shared.storage.runs import new_run_id
 from shared.sync.runner import run_slice
 from shared.wiring import App
 
@@ -78,9 +77,12 @@ class CountingBulk(BulkTables):
     operations: Counter[str]
 
     async def put(self, table: str, entities: Iterable[Entity]) -> None:
-        entities = list(entities)
-        self.operations[f"{table} put"] += len(entities)
-        await super().put(table, entities)
+        await super().put(table, self._counted(f"{table} put", entities))
+
+    def _counted(self, name: str, entities: Iterable[Entity]) -> Iterator[Entity]:
+        for entity in entities:
+            self.operations[name] += 1
+            yield entity
 
     async def delete(self, table: str, keys: Iterable[tuple[str, str]]) -> None:
         keys = list(keys)

@@ -251,7 +251,7 @@ def test_a_forecast_counts_who_would_leave_by_domain(
     assert status == 200, told
     for _, stream in subject.own:
         counted = next(entry for entry in told["streams"] if entry["stream"] == stream.name)
-        assert counted["leave"] == (counted["records"] if stream.addresses else 0)
+        assert counted["leave"] == (counted["records"] if stream.address else 0)
 
 
 # In the rig: time, permissions and storage in the test's hands

@@ -53,7 +53,7 @@ TOY = Kind(
                         Attribute("kinds", "Kinds", Type.JSON, ("groupTypes",), "ordered"),
                     ),
                     permissions=(Permission("Group.Read.All", ("Group.ReadWrite.All", "Directory.Read.All")),),
-                    addresses=("mail",),
+                    address="mail",
                     threshold="team_threshold_days",
                     created="createdDateTime",
                 ),

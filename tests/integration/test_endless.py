@@ -70,3 +70,45 @@ def test_many_small_pages_and_some_empty_ones_are_no_loop(rig: Rig) -> None:
     rig.fault("empty-page", every=2)
     run = rig.run(connector)
     assert (run.state, run.streams[0].new) == ("succeeded", 60)
+
+
+def test_members_are_read_over_as_many_slices_as_it_takes(rig: Rig) -> None:
+    connector = rig.configure(source={"excludedGroups": ["Service accounts"]})
+    rig.directory.set_members(0, list(range(35)))
+    rig.slice_seconds = 0.0
+    before = rig.web.requests
+    run = rig.run(connector)
+    assert run.state == "succeeded" and run.slice > 4 and run.streams[0].out_of_scope >= 35
+    assert rig.web.requests - before < 60
+    assert len(rig.entities("Records")) == 60 - run.streams[0].out_of_scope
+    rig.slice_seconds = 480.0
+    assert rig.run(connector).streams[0].mode == "delta"  # what was kept on the way is of use
+
+
+def test_members_that_are_throttled_are_read_on_where_they_stopped(rig: Rig) -> None:
+    connector = rig.configure(source={"excludedGroups": ["Service accounts"]})
+    rig.directory.set_members(0, list(range(35)))
+    rig.fault("429", match="transitiveMembers.*skiptoken", seconds=400, most=1)
+    run = rig.run(connector)
+    assert run.state == "succeeded" and run.slice == 2 and run.streams[0].out_of_scope >= 35
+
+
+def test_a_change_between_two_slices_of_members_is_seen_by_the_next_run(rig: Rig) -> None:
+    connector = rig.configure(source={"excludedGroups": ["Service accounts"]})
+    rig.directory.set_members(0, list(range(35)))
+    rig.fault("429", match="transitiveMembers.*skiptoken", seconds=400, most=1)
+    change = [*range(1, 35), 50]
+    sleep = rig.clock.move
+
+    def move(seconds: float) -> None:
+        if seconds > 100:
+            rig.directory.set_members(0, change)
+        sleep(seconds)
+
+    rig.clock.move = move  # type: ignore[method-assign]
+    rig.run(connector)
+    rig.clock.move = sleep  # type: ignore[method-assign]
+    rig.run(connector)
+    stored = {row["RowKey"].partition("|")[0] for row in rig.entities("Records")}
+    assert rig.directory.maker.object_id("user", 0) in stored
+    assert rig.directory.maker.object_id("user", 50) not in stored

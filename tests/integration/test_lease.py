@@ -9,12 +9,12 @@ import pytest
 from local.stack import Stack
 from shared.clock import Clock
 from shared.domain.checkpoint import StreamState
-from shared.domain.run import RunRow
+from shared.domain.run import RunRow, new_run_id
 from shared.domain.state import SaveStream
 from shared.errors import LeaseLost
 from shared.names import STATE
 from shared.storage.lease import Lease
-from shared.storage.runs import Runs, new_run_id
+from shared.storage.runs import Runs
 from shared.storage.tables import Tables
 from shared.sync.abandon import abandon
 from shared.sync.slice import Services

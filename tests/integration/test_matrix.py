@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from local.cloud.faults import GRAPH_FAULTS, STORAGE_FAULTS
+from shared.clock import counted_down
 from shared.domain.run import Run
-from shared.storage import keys
 from shared.storage.holds import decide
 from shared.sync.limits import Limits
 from tests import expected
@@ -169,7 +169,7 @@ class Before:
         return re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
 
     def _of_the_run(self, inverted: str) -> bool:
-        return inverted <= keys.inverted(self.began)
+        return inverted <= counted_down(self.began)
 
 
 def _stream_body(body: dict[str, Any]) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from shared.clock import parse_iso
+from shared.clock import counted_down, parse_iso
 from shared.domain.configuration import JobState
 from shared.domain.retention import Retention
 from shared.domain.run import track_of
 from shared.domain.schedule_row import ScheduleRow
 from shared.names import HOLDS
 from shared.scheduling.quarantine import quarantine_of
-from shared.storage import keys
 from shared.storage.holds import decide
 from shared.storage.lease import Lease
 from tests.rig import Rig
@@ -211,7 +210,7 @@ def test_a_purge_takes_what_is_too_old_and_keeps_what_people_decided(rig: Rig) -
     assert months == [f"Changes{rig.clock.now():%Y%m}"]
     runs = {row["RowKey"].partition("|")[2] for row in rig.entities("State") if row["RowKey"].startswith("run|")}
     assert runs >= {last.id.partition("~")[2], purge.partition("~")[2]}
-    assert all(run[:13] <= keys.inverted(rig.clock.now() - timedelta(days=10)) for run in runs)
+    assert all(run[:13] <= counted_down(rig.clock.now() - timedelta(days=10)) for run in runs)
     assert ended.id.partition("~")[2] not in runs
     rig.slice_seconds = 480.0
     assert rig.run(connector).state == "succeeded"

@@ -42,7 +42,7 @@ async def _served(pages: int, special: Special | None = None) -> AsyncIterator[t
 async def _all(ahead: PagesAhead, first: str) -> list[int]:
     found, link = [], first
     while link:
-        page = await ahead.get(link)
+        page, _ = await ahead.get(link)
         found += page["value"]
         link = page.get(NEXT)
     return found
@@ -85,7 +85,7 @@ def test_what_goes_wrong_with_a_page_is_raised_when_its_turn_comes() -> None:
             ahead = PagesAhead(client, "x")
             link = "/p/1"
             for number in (1, 2):
-                page = await ahead.get(link)
+                page, _ = await ahead.get(link)
                 assert page["value"] == [number]
                 link = page[NEXT]
             with pytest.raises(PageTokenExpired):

@@ -44,8 +44,7 @@ def test_a_503_renews_the_connections_without_harm_to_what_is_under_way() -> Non
 
 @pytest.mark.parametrize(
     "page",
-    [[], {}, {"value": None}, {"value": {}}, {"value": [1]}, {"value": [{"x": 1}]}, {"value": [{"id": None}]},
-     {"value": [{"id": 'a"b'}]}, {"value": [{"id": "a/b"}]}, {"value": [{"id": ""}]}],
+    [[], {}, {"value": None}, {"value": {}}, {"value": [], "@odata.nextLink": 7}, {"value": [], "@odata.deltaLink": 7}],
 )  # fmt: skip
 @pytest.mark.parametrize("ahead", [False, True])
 def test_a_page_of_nonsense_is_called_that(page: Any, *, ahead: bool) -> None:
@@ -58,6 +57,25 @@ def test_a_page_of_nonsense_is_called_that(page: Any, *, ahead: bool) -> None:
             with pytest.raises(SourceProblem) as found:
                 await reader.page(None)
             assert found.value.code in ("graph-malformed", "graph-unavailable") and found.value.transient
+            await reader.stop()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("items", "nameless"),
+    [([1, None, "x"], 0), ([{"x": 1}], 1), ([{"id": None}], 1), ([{"id": 'a"b'}, {"id": "a/b"}], 2), ([{"id": ""}], 1)],
+)
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_has_no_usable_id_is_left_out_and_counted(items: list[Any], nameless: int, *, ahead: bool) -> None:
+    async def handle(_request: web.BaseRequest) -> web.Response:
+        return web.Response(body=orjson.dumps({"value": [{"id": "good"}, *items]}), content_type="application/json")
+
+    async def test() -> None:
+        async with served(handle) as client:
+            reader = DirectoryReader(client, Listing("/users", ["displayName"], "x"), ahead=ahead)
+            page = await reader.page(None)
+            assert (page.items, page.nameless) == ([{"id": "good"}], nameless)
             await reader.stop()
 
     run(test)

@@ -4,11 +4,12 @@ from typing import Any
 
 from aiohttp import web
 
-from shared.sync.groups import excluded_people
+from shared.sync.groups import Pause, excluded_people
 from tests.served import run, served
 
 GROUP = "11111111-0000-4000-8000-000000000001"
 _PERMISSION = "GroupMember.Read.All"
+_NO_PAUSE = Pause(lambda: False, lambda _kept: None)
 
 
 def test_a_link_of_another_tenant_or_other_groups_is_never_followed() -> None:
@@ -27,7 +28,7 @@ def test_a_link_of_another_tenant_or_other_groups_is_never_followed() -> None:
             async def read(tenant: str, names: list[str], kept: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
                 asked.clear()
                 client.tenant_id = tenant
-                found = await excluded_people(client, names, "users", _PERMISSION, kept, anew=False)
+                found = await excluded_people(client, names, "users", _PERMISSION, kept, _NO_PAUSE, anew=False)
                 assert len(found.people) == len(names)
                 return found.keep, [path.partition("deltatoken=")[2] or "members" for path in asked]
 
@@ -53,7 +54,7 @@ def test_a_tenant_without_delta_of_groups_has_its_members_read_every_time() -> N
         async with served(answer) as client:
             kept: dict[str, Any] = {}
             for _ in range(2):
-                found = await excluded_people(client, [GROUP], "users", _PERMISSION, kept, anew=False)
+                found = await excluded_people(client, [GROUP], "users", _PERMISSION, kept, _NO_PAUSE, anew=False)
                 kept = found.keep
                 assert len(found.people) == 1 and kept["link"] == ""
 

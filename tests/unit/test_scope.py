@@ -30,7 +30,8 @@ def _person(**properties: Any) -> dict[str, Any]:
     ("mail", "sign_in_name", "outcome"),
     [
         ("ann@contoso.example", "ann@elsewhere.example", None),
-        ("ann@elsewhere.example", "ann@contoso.example", None),
+        ("ann@elsewhere.example", "ann@contoso.example", "domain"),
+        (None, "ann@contoso.example", "domain"),
         ("ANN@CONTOSO.EXAMPLE", None, None),
         ("ann@sub.contoso.example", "ann@elsewhere.example", "domain"),
         ("contoso.example@elsewhere.example", None, "domain"),

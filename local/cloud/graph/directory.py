@@ -178,7 +178,10 @@ class Directory:
         return random.Random(salt).sample(there, min(count, len(there)))
 
     def organization(self) -> dict[str, Any]:
-        domains = [{"name": DOMAIN, "isDefault": True, "isInitial": False, "type": "Managed", "capabilities": "Email"}]
+        domains = [
+            {"name": name, "isDefault": name == DOMAIN, "isInitial": False, "type": "Managed", "capabilities": "Email"}
+            for name in (DOMAIN, SECOND_DOMAIN)
+        ]
         return {"id": self.tenant_id, "displayName": "Contoso", "verifiedDomains": domains, "onPremisesSyncEnabled": True,
                 "onPremisesLastSyncDateTime": stamp(datetime.now(UTC)), "tenantType": "AAD", "countryLetterCode": "NL",
                 "createdDateTime": "2014-03-01T09:00:00Z"}  # fmt: skip

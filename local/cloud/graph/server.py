@@ -67,6 +67,8 @@ class Graph:
         self.limit_sign_ins = True
         self.thin: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _way, item: item
         """Takes properties from an object of a page, as Graph may; the way is list or delta."""
+        self.behind: set[tuple[str, int]] = set()
+        """Objects, by kind and index, that the replica does not know yet which answers lists, counts and requests for one."""
         self.page_of: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = lambda items: items
         """Orders, doubles or drops the objects of a list's page."""
 
@@ -196,7 +198,8 @@ class Graph:
         body: dict[str, Any] = {"@odata.context": f"{request.base}/$metadata#{kind}"}
         if following is not None:
             body["@odata.nextLink"] = self._link(request, f"/{kind}", "$skiptoken", self._token(kind, following))
-        shown = [self.thin("list", self._shown(kind, index, select, expand)) for index in indexes]
+        known = [index for index in indexes if (kind, index) not in self.behind]
+        shown = [self.thin("list", self._shown(kind, index, select, expand)) for index in known]
         body["value"] = self.page_of(shown)
         return GraphReply(200, body)
 
@@ -323,14 +326,15 @@ class Graph:
             raise GraphRefusal(
                 400, "Request_BadRequest", "$count is not currently supported without ConsistencyLevel: eventual."
             )
-        return GraphReply(200, str(self.directory.count(kind)), "text/plain")
+        unknown = sum(known == kind and self.directory.get(kind, index) is not None for known, index in self.behind)
+        return GraphReply(200, str(self.directory.count(kind) - unknown), "text/plain")
 
     def _one(self, request: GraphRequest, kind: str, object_id: str) -> GraphReply:
         self._allow(request, d.COLLECTIONS[kind].permissions)
         self._options(request, frozenset({"$select", "$expand"}))
         select = self._select(request, kind, single=True)
         index = self.directory.index_of(kind, object_id)
-        if index is None or self.directory.get(kind, index) is None:
+        if index is None or self.directory.get(kind, index) is None or (kind, index) in self.behind:
             raise _not_found(object_id)
         return GraphReply(200, self._shown(kind, index, select, self._expand(request, kind)))
 

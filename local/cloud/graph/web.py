@@ -15,6 +15,8 @@ from local.cloud.graph.facts import Facts, facts
 from local.cloud.graph.server import Graph, GraphReply, GraphRequest
 from local.cloud.storage_proxy import reset
 
+_SMALL_PAGE = 120
+
 
 class GraphWeb:
     """`resources` maps a cloud to Graph's audience there; `graphs` a tenant id to its Graph. `known`: what Microsoft
@@ -29,6 +31,8 @@ class GraphWeb:
         self.requests = 0
         self.undescribed: list[str] = []
         """Requests of the app that Microsoft does not describe, with what is wrong. Each was refused."""
+        self.rewrite: Callable[[GraphRequest, GraphReply], GraphReply] = lambda _asked, reply: reply
+        """Has the last word on an answer, whose body may then be any bytes."""
         self.slow_seconds = 0.0
         self.gate: asyncio.Event | None = None
         """Requests that come while it is there wait for it; `held` counts them."""
@@ -81,9 +85,12 @@ class GraphWeb:
             reply = _undescribed(problems)
         if fault and reply.status == 200 and isinstance(reply.body, dict):
             reply = self._bend(fault, reply, asked, request, graph)
+        reply = self.rewrite(asked, reply)
         response = _send(reply)
         if reply.status == 429:
             response.headers["Retry-After"] = "30"
+        if fault and fault.kind == "bom" and isinstance(response.body, bytes):
+            response.body = b"\xef\xbb\xbf" + response.body
         if fault and fault.kind == "truncate":
             return await _truncated(request, response)
         return response
@@ -105,6 +112,16 @@ class GraphWeb:
         if kind in ("500", "502", "503", "504"):
             return _send(
                 Graph.refuse(int(kind), "UnknownError" if kind == "500" else "ServiceNotAvailable", "Injected fault.")
+            )
+        if kind == "400":
+            return _send(Graph.refuse(400, "Request_UnsupportedQuery", "Injected fault."))
+        if kind == "404":
+            return _send(Graph.refuse(404, "Request_ResourceNotFound", "Injected fault."))
+        if kind == "404-bare":
+            return web.Response(status=404, text="<html>Not Found</html>", content_type="text/html")
+        if kind == "page-size" and int(request.query.get("$top", "0")) > _SMALL_PAGE:
+            return _send(
+                Graph.refuse(400, "BadRequest", f"Cannot query data for more than {_SMALL_PAGE} users at a time.")
             )
         return None
 
@@ -134,6 +151,8 @@ class GraphWeb:
         elif fault.kind == "first-again" and "$skiptoken" in asked.query:
             body.pop("@odata.deltaLink", None)
             body["@odata.nextLink"] = graph.first_page(asked)
+        elif fault.kind == "no-value":
+            del body["value"]
         elif fault.kind == "twice":
             body["value"] = body["value"] + body["value"][:3]
         elif fault.kind == "old-report" and "$deltatoken" in asked.query:
@@ -161,7 +180,8 @@ def _spoiled_parts(kind: str, parts: list[dict[str, Any]]) -> list[dict[str, Any
 
 
 def _send(reply: GraphReply) -> web.Response:
-    body = reply.body.encode() if isinstance(reply.body, str) else orjson.dumps(reply.body)
+    body = reply.body.encode() if isinstance(reply.body, str) else reply.body
+    body = body if isinstance(body, bytes) else orjson.dumps(body)
     return web.Response(status=reply.status, body=body, content_type=reply.content_type, charset="utf-8")
 
 
