@@ -7,16 +7,16 @@ from typing import Any
 
 GRAPH_FAULTS = (
     "429", "429-date", "429-bare", "500", "502", "503", "504", "reset", "truncate", "slow", "expired-page-token", "delta-410",
-    "empty-page", "twice", "foreign-link", "part-503", "part-lost", "400", "404", "404-bare", "page-size", "bom", "no-value",
+    "empty-page", "twice", "foreign-link", "part-503", "part-lost", "404-bare", "bom", "no-value",
 )  # fmt: skip
-GRAPH_LIES = ("short-list", "empty-list", "old-report", "first-again", "same-again")
+GRAPH_LIES = ("short-list", "empty-list", "old-report", "first-again", "same-again", "400", "404", "page-size")
 """Whole answers that are not true: a list that ends too early, a removal that was taken back long ago, a page that links to
-the first one, or to itself with another token.
+the first one, or to itself with another token; and refusals of what is allowed.
 """
-STORAGE_FAULTS = ("503", "500", "reset", "delay", "answer-lost", "empty-page", "inner-503", "being-deleted")
+STORAGE_FAULTS = ("503", "500", "reset", "delay", "answer-lost", "empty-page", "inner-503")
 TARGETS = {
     "graph": GRAPH_FAULTS + GRAPH_LIES,
-    "storage": STORAGE_FAULTS,
+    "storage": (*STORAGE_FAULTS, "being-deleted"),
     "token": ("503", "reset", "500"),
     "vault": ("429", "503", "reset"),
 }

@@ -99,7 +99,7 @@ class Verdict:
 def is_new(object_id: str, cause: Cause, held: Mapping[str, Held]) -> bool:
     """Whether a candidate is not held yet, or held for a doubt that is gone now."""
     before = held.get(object_id)
-    return before is None or (before.doubtful and not cause.unproved)
+    return before is None or (before.doubtful and (cause is Cause.ABSENT or not cause.unproved))
 
 
 def judge(

@@ -96,7 +96,7 @@ class PageReader:
         """The first page, with fewer objects where Graph refuses as many as usual."""
         listing, refused = self._listing, None
         usual = self.page_size or listing.page_size
-        for size in (usual, *(size for size in _SMALLER if size < usual)):
+        for size in (usual, usual, *(size for size in _SMALLER if size < usual)):  # once may be an accident
             try:
                 page = await self._page(listing.sized(size), self._ahead)
             except SourceProblem as problem:
@@ -104,7 +104,7 @@ class PageReader:
                     raise
                 refused = refused or problem
             else:
-                self.page_size = size if refused else self.page_size
+                self.page_size = size if size < usual else self.page_size
                 return page
         assert refused
         raise refused

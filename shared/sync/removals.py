@@ -46,7 +46,8 @@ class Removals:
         settled = leavers.released | leavers.approved.keys() | leavers.judged_again
         stored = {key for key, (row, _) in known.items() if row}
         verdict = judge(
-            leavers.candidates, stored, leavers.held, settled, lately=leavers.plan.lately, limit=limit,
+            leavers.candidates, stored, {key: row for key, row in leavers.held.items() if key not in pending}, settled,
+            lately=leavers.plan.lately, limit=limit,
             emptied=empties(leavers.candidates, stored, leavers.plan.moved, records),
         )  # fmt: skip
         await self._rename(leavers.candidates, verdict.renamed)

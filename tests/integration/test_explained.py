@@ -111,11 +111,13 @@ def _why_not_there(rig: Rig, index: int) -> NotFound:
 
 @pytest.mark.parametrize("first", [True, False], ids=["never in scope", "the scope was changed"])
 def test_somebody_out_of_scope_is_told_apart_from_somebody_unknown(rig: Rig, first: bool) -> None:
-    connector = rig.configure(source={"domains": ["nobody.example"] if first else ["*"]})
+    rig.directory.change("users", 4, {"mail": "x@contoso.example"})
+    everything = {"count": 5000, "percent": 100}
+    connector = rig.configure(source={"domains": ["fabrikam.example"] if first else ["*"]}, removalLimit=everything)
     rig.run(connector)
     if not first:
-        rig.change("source", "a", domains=["nobody.example"])
-        rig.run(connector)
+        rig.change("source", "a", domains=["fabrikam.example"])
+        assert rig.run(connector).state == "succeeded"
     told = _why_not_there(rig, 4)
     assert (told.code, "(domain)" in told.detail) == ("out-of-scope", True)
     with pytest.raises(NotFound) as unknown:

@@ -15,7 +15,7 @@ def _forecast(stack: Stack, path: str, change: dict[str, Any]) -> dict[str, Any]
 
 
 def test_a_forecast_of_domains_is_what_saving_them_does(stack: Stack) -> None:
-    ids = support.configure(stack)
+    ids = support.configure(stack, connector={"removalLimit": {"count": 5000, "percent": 100}})
     support.run_and_wait(stack, ids["connector"])
     before = stack.api("GET", f"sources/{ids['source']}")[1]
     change = {"domains": ["fabrikam.example"]}
@@ -31,7 +31,7 @@ def test_a_forecast_of_domains_is_what_saving_them_does(stack: Stack) -> None:
 
 
 def test_a_forecast_of_thresholds_is_what_saving_them_does(stack: Stack) -> None:
-    ids = support.configure(stack)
+    ids = support.configure(stack, connector={"removalLimit": {"count": 5000, "percent": 100}})
     support.run_and_wait(stack, ids["connector"])
     support.run_and_wait(stack, ids["connector"], job="sign-ins")
     change = {"options": {"deviceThresholdDays": 90, "userThresholdDays": 200}}

@@ -36,15 +36,15 @@ def test_the_rest_of_a_mass_removal_is_not_carried_out_by_a_clear_answer(rig: Ri
     """
     connector = rig.configure(removalLimit={"count": 10, "percent": 100})
     rig.run(connector)
-    rig.directory.leave("users", list(range(8)), purge=True)
+    rig.directory.leave("users", list(range(8)))
     rig.fault("part-lost", match=r"\$batch")
     assert rig.run(connector, full=True).streams[0].held_causes == {"not-confirmed": 8}
     since = {row["RowKey"]: (row["Since"], row["Run"]) for row in rig.entities(HOLDS)}
     rig.faults.clear()
-    rig.directory.leave("users", list(range(10, 15)), purge=True)
+    rig.directory.leave("users", list(range(10, 15)))
     run = rig.run(connector, full=True)
     assert (run.streams[0].removed, len(_stored(rig))) == (5, PEOPLE - 5)
-    assert _causes(rig) == dict.fromkeys(rig.ids(list(range(8))), "gone")
+    assert _causes(rig) == dict.fromkeys(rig.ids(list(range(8))), "deleted")
     assert {row["RowKey"]: (row["Since"], row["Run"]) for row in rig.entities(HOLDS)} == since
     assert rig.run(connector, full=True).streams[0].removed == 0
     decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
@@ -67,9 +67,9 @@ def test_more_held_than_a_checkpoint_has_room_for(rig: Rig) -> None:
     rig.limits = Limits(spill=3, confirmed=4)
     connector = rig.configure(removalLimit={"count": 0, "percent": 0})
     rig.run(connector)
-    rig.directory.leave("users", list(range(12)), purge=True)
+    rig.directory.leave("users", list(range(12)))
     run = rig.run(connector, full=True)
-    assert (run.state, run.streams[0].held_causes) == ("held", {"gone": 12})
+    assert (run.state, run.streams[0].held_causes) == ("held", {"deleted": 12})
     assert set(_causes(rig)) == set(rig.ids(list(range(12)))) and len(_stored(rig)) == PEOPLE
     decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
     run = rig.run(connector)
@@ -84,7 +84,7 @@ def test_what_was_confirmed_and_has_no_clear_answer_ends_no_run_in_a_circle(rig:
     rig.limits = Limits(confirmed=4)
     connector = rig.configure(removalLimit={"count": 0, "percent": 0})
     rig.run(connector)
-    rig.directory.leave("users", list(range(12)), purge=True)
+    rig.directory.leave("users", list(range(12)))
     rig.run(connector, full=True)
     decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
     rig.fault("part-503")
@@ -120,8 +120,11 @@ def test_who_was_absent_from_an_unproved_list_stays_marked_through_delta_rounds(
     rig.faults.clear()
     absent = set(_state(rig, connector).unseen)
     assert len(absent) == PEOPLE - 8
+    assert rig.run(connector).streams[0].mode == "delta"
+    assert set(_state(rig, connector).unseen) == absent
+    rig.clock.move(3600)
     again = rig.run(connector)
-    assert (again.streams[0].mode, again.streams[0].reason) == ("full", "full-due")  # until a list is whole
+    assert (again.streams[0].mode, again.streams[0].reason) == ("full", "unproved")
     assert _state(rig, connector).unseen == []
 
 
@@ -150,7 +153,7 @@ def test_a_daily_run_reads_everything_though_it_begins_a_little_early(rig: Rig) 
 
 
 def _threshold(rig: Rig, days: int) -> str:
-    connector = rig.configure(removalLimit={"count": 0, "percent": 0})
+    connector = rig.configure(removalLimit={"count": 5000, "percent": 100})
     rig.run(connector, job="sign-ins", full=True)
     rig.run(connector)
     rig.change("connector", connector, options={"collectDevices": False, "userThresholdDays": days})

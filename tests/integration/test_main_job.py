@@ -58,9 +58,9 @@ def _search_follows_a_rename(stack: Stack, salt: int, renamed: set[str]) -> None
     lookups = support.rows(stack, "Lookup")
     people = {u["id"]: u for u in support.truth(stack, "users")}
     for row in lookups:
-        if row["PartitionKey"].startswith("name|"):
+        if row["PartitionKey"].startswith("name."):
             assert row["DisplayName"] == people[row["ObjectId"]]["displayName"]
-    assert sum(row["PartitionKey"].startswith("name|") for row in lookups) == len(people)
+    assert sum(row["PartitionKey"].startswith("name.") for row in lookups) == len(people)
 
 
 @pytest.mark.slow

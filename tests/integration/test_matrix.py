@@ -79,6 +79,21 @@ def _confirmed(rig: Rig) -> str:
     return connector
 
 
+def _absent(rig: Rig) -> str:
+    """Somebody is gone, and nothing but a whole list shows it."""
+    connector = rig.configure(removalLimit={"graceHours": 1}, options=PEOPLE)
+    rig.run(connector)
+    rig.directory.leave("users", [5], purge=True)
+    rig.graph.expire_delta_tokens()
+    return connector
+
+
+def _absent_once(rig: Rig) -> str:
+    connector = _absent(rig)
+    assert rig.run(connector, full=True).streams[0].pending == 1
+    return connector
+
+
 def _deletion(rig: Rig, connector: str) -> Run:
     """The connector goes, with its records."""
 
@@ -118,6 +133,8 @@ SCENARIOS = {
     "hold-full": Scenario(8, _many_leave, lambda rig, it: rig.run(it, full=True)),
     "confirm": Scenario(8, _confirmed, lambda rig, it: rig.run(it)),
     "confirm-portions": Scenario(8, _confirmed, lambda rig, it: rig.run(it), confirmed_at_once=1),
+    "absent": Scenario(8, _absent, lambda rig, it: rig.run(it, full=True)),
+    "absent-again": Scenario(8, _absent_once, lambda rig, it: rig.run(it)),
     "sign-ins": Scenario(7, _first, lambda rig, it: rig.run(it, job="sign-ins"), slices=True),
     "delete": Scenario(3, _to_be_deleted, _deletion, slices=True),
 }

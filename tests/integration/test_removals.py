@@ -181,7 +181,8 @@ def test_a_tenant_that_changes_during_the_read_is_complete(own_stack: Stack) -> 
 
 
 def test_changes_are_told_by_person_and_by_time(stack: Stack) -> None:
-    made = support.configure(stack, connector={"options": {"collectDevices": False}})
+    limit = {"count": 5000, "percent": 100}
+    made = support.configure(stack, connector={"options": {"collectDevices": False}, "removalLimit": limit})
     support.run_and_wait(stack, made["connector"])
     since = urllib.parse.quote("2026-01-01T00:00:00Z")
     path = f"changes?since={since}&source={made['source']}&limit=3"
