@@ -39,7 +39,7 @@ class PagesAhead:
             body, mended = parse(raw)
         except NotJson:
             body, mended = await self._client.get_mended(link, self._permission)  # looked whole, but is not: once more
-        self._next = body.get("@odata.nextLink") if isinstance(body, dict) else None
+        self._next = (body.get("@odata.nextLink") or None) if isinstance(body, dict) else None
         if self._next != following or self._next is None:
             await self.stop()
         return body, mended

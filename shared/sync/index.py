@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 _EMPTY = 0
 _PARTS = 64
-_MOST_ROOM = 2_000_000  # ids that room is made for in advance: 24 MB
 
 
 def _guid(object_id: str) -> tuple[int, int] | None:
@@ -60,13 +59,6 @@ class IdSet:
         for mark in marks:
             made._add(mark)
         return made
-
-    def make_room(self, ids: int) -> None:
-        """So many are going to be added: growing again and again takes twice as long as adding them."""
-        size = min(ids, _MOST_ROOM) * 3 // 2 // _PARTS
-        for part, slots in enumerate(self._parts):
-            if size > len(slots):
-                self._grow(part, size)
 
     def add(self, object_id: str) -> bool:
         """Whether it was new."""

@@ -23,8 +23,6 @@ class Lister:
         self._short: list[dict[str, Any]] = []
 
     async def read(self) -> None:
-        seen = self._reading.seen
-        seen.born.make_room((self._reading.progress.expected or 0) - len(seen.records))
         try:
             await self._enumerate()
         except (PageTokenExpired, ResyncNeeded):

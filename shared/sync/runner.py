@@ -7,7 +7,7 @@ from typing import Any
 from shared.domain.run import DELETE, PURGE, Run
 from shared.domain.state import SaveRun
 from shared.errors import LeaseLost, Unavailable
-from shared.sync.collector import collect_rarely
+from shared.sync.memory import tune_memory
 from shared.sync.slice import Services, Slice, Work
 
 
@@ -51,5 +51,5 @@ def _work_of(run: Run) -> Work:
         return housekeeping.delete if run.job == DELETE else housekeeping.purge
     from shared.sync import job
 
-    collect_rarely()
+    tune_memory()
     return job.read
