@@ -9,6 +9,8 @@ import unicodedata
 
 VERSION = 2
 """Of fold() and words(): look-up rows carry it. A change means that all of them are written again."""
+NAMES = 1
+"""Version of unique_form(): reservations of names carry it. After a change each object gets one in the new form."""
 LETTERS = str.maketrans(
     {
         "ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "đ": "d", "Đ": "d", "ð": "d", "Ð": "d", "ħ": "h", "Ħ": "h", "ı": "i",

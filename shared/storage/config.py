@@ -2,12 +2,14 @@
 of all three is one transaction.
 """
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 
 from shared.domain.document import Document
+from shared.domain.folding import NAMES
 from shared.names import CONFIG
 from shared.storage import keys
 from shared.storage.layout import Row
@@ -69,6 +71,7 @@ def _text(row: dict[str, Any], column: str) -> str:
 class ConfigStore:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self._names_reserved = False
 
     def get(self, kind: str, object_id: str) -> Document | None:
         found = self._tables.get(CONFIG, keys.CONFIG_PARTITION, keys.config_row(kind, object_id))
@@ -89,8 +92,24 @@ class ConfigStore:
 
     def create(self, document: Document) -> None:
         """Raises NameTaken or TargetGone; nothing is written then."""
+        self._reserve_all()
         operations: list[Operation] = [Insert(_row(document)), *self._reserve(document), *self._use(document, ())]
         self._commit(operations, document)
+
+    def _reserve_all(self) -> None:
+        """Where an earlier release reserved names in another form: reserves them in this one, before any is given away. Of
+        two objects whose names are the same now the older one has it; both stay.
+        """
+        if self._names_reserved:
+            return
+        found = self._tables.get(CONFIG, keys.CONFIG_PARTITION, keys.NAMES_ROW)
+        if found is None or found.row.get("Form") != NAMES:
+            for stamped in self._tables.query(CONFIG, keys.CONFIG_PARTITION, ("", "~")):
+                if "Body" in stamped.row:
+                    with contextlib.suppress(RowExists):
+                        self._tables.transaction(CONFIG, list(self._reserve(_parse(stamped.row, stamped.etag))))
+            self._tables.put(CONFIG, {"PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.NAMES_ROW, "Form": NAMES})
+        self._names_reserved = True
 
     def replace(self, document: Document, before: Document) -> None:
         """Writes a new revision of `before`. Raises RowChanged where it changed meanwhile, NameTaken, TargetGone.
@@ -111,6 +130,7 @@ class ConfigStore:
         operations: list[Operation] = [Put(_row(document), before.etag)]
         new_name, old_name = _name_key(document), _name_key(before)
         if new_name != old_name:
+            self._reserve_all()
             operations += [*self._reserve(document), Delete(keys.CONFIG_PARTITION, old_name)]
         operations += self._use(document, before.uses)
         if document.name != before.name:
@@ -124,6 +144,7 @@ class ConfigStore:
 
     def delete(self, document: Document) -> None:
         """Raises InUse, or RowChanged: using an object touches it, so a use that comes in meanwhile is noticed."""
+        self._reserve_all()
         if users := self.users_of(document.ref):
             raise InUse(users)
         operations: list[Operation] = [

@@ -4,10 +4,12 @@ import hashlib
 from datetime import UTC, datetime
 
 from shared.clock import counted_down
+from shared.domain.folding import NAMES, unique_form
 from shared.domain.folding import VERSION as FOLDING
-from shared.domain.folding import unique_form
 
 CONFIG_PARTITION = "config"
+NAMES_ROW = "names"
+"""Says in which form all names are reserved."""
 SCHEDULE_PARTITION = "schedule"
 _SHARDS = {f"{number:02x}": f"{number >> 2:02x}" for number in range(256)}
 _END = "~"  # sorts after every character that our keys use
@@ -19,8 +21,8 @@ def config_row(kind: str, object_id: str) -> str:
 
 
 def config_name(kind: str, scope: str, name: str) -> str:
-    """Reservation of a name, in the form in which it is unique."""
-    return f"n|{kind}|{scope}|{hashlib.sha256(unique_form(name).encode()).hexdigest()[:40]}"
+    """Reservation of a name, in the form in which it is unique, and that form's version."""
+    return f"n{NAMES}|{kind}|{scope}|{hashlib.sha256(unique_form(name).encode()).hexdigest()[:40]}"
 
 
 def config_use(target: str, user: str) -> str:

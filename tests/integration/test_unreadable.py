@@ -9,7 +9,7 @@ from azure.data.tables import UpdateMode
 
 from shared.configuration.kinds import config_kinds
 from shared.connectors.record_types import PERSON
-from shared.domain.configuration import Unreadable
+from shared.domain.configuration import OrganizationIn, Unreadable
 from shared.domain.run import Run
 from shared.errors import Conflict
 from tests.rig import Rig
@@ -98,3 +98,24 @@ def test_patch_mends_it_and_delete_removes_it(rig: Rig) -> None:
     service.delete(kind, second, None)
     assert [item.id for item in service.page(kind, after=None, limit=10)] == [first]  # type: ignore[attr-defined]
     assert rig.run(first).state == "succeeded"
+
+
+def test_names_that_were_reserved_in_another_form_are_reserved_in_this_one_before_any_is_given_away(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = config_kinds(rig.registry)["organization"]
+    for module in ("keys", "config"):
+        monkeypatch.setattr(f"shared.storage.{module}.NAMES", 0)
+    first = rig.app().configuration.create(kind, OrganizationIn(name="Fabrikam"))
+    monkeypatch.undo()
+    service = rig.app().configuration
+    with pytest.raises(Conflict) as refused:
+        service.create(kind, OrganizationIn(name="FABRIKAM\u200b"))
+    assert refused.value.code == "name-taken"
+    service.create(kind, OrganizationIn(name="パパ商事"))
+    service.create(kind, OrganizationIn(name="ハハ商事"))
+    assert service.patch(kind, first.id, {"name": "Other"}, None).id == first.id  # type: ignore[attr-defined]
+    again = service.create(kind, OrganizationIn(name="fabrikam"))
+    service = rig.app().configuration
+    service.delete(kind, again.id, None)  # type: ignore[attr-defined]
+    service.create(kind, OrganizationIn(name="Fabrikam"))
