@@ -109,6 +109,11 @@ class PageReader:
         assert refused
         raise refused
 
+    def ask_less(self) -> None:
+        """The next list asks for fewer objects a page: Graph has ended lists after a large first page, without a link."""
+        usual = self.page_size or self._listing.page_size
+        self.page_size = next((size for size in _SMALLER if size < usual), self.page_size)
+
     async def enumerate(self, link: str | None) -> Page:
         """The whole collection in another way, where there is one."""
         return await self.page(link)

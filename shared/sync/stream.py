@@ -289,6 +289,8 @@ class OneStream:
         checkpoint = reader.checkpoint
         if state.completed_at and stream.journal:
             await self._note_configuration(parse_iso(checkpoint.begun_at))
+        if self._source and reader.unproved == "counts-differ":
+            self._source.ask_less()
         self._note_page_size()
         checkpoint.progress.incomplete_because = reader.unproved
         finished(state, stream, self._facts, checkpoint, records=reader.stored_records, complete=reader.complete)

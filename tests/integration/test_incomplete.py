@@ -1,10 +1,12 @@
 """Lists that Microsoft Graph ends too early: the run says so, and reads again soon rather than a day later."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from local.cloud.graph.server import GraphReply, GraphRequest
 from shared.domain.run import Run
 from tests.rig import Rig
 
@@ -85,6 +87,22 @@ def test_once_it_is_whole_the_usual_rhythm_is_back(rig: Rig) -> None:
     rig.clock.move(2 * 3600)
     again = rig.run(connector)
     assert (again.state, again.streams[0].mode) == ("succeeded", "delta")
+
+
+def test_a_large_page_that_ends_the_list_is_followed_by_smaller_ones(rig: Rig) -> None:
+    """As reported: with $top=900 the first page of some tenant had no link to the second."""
+    connector = rig.configure()
+
+    def rewrite(asked: GraphRequest, reply: GraphReply) -> GraphReply:
+        if int(asked.query.get("$top", "0")) > 500 and isinstance(reply.body, dict):
+            return replace(reply, body={k: v for k, v in reply.body.items() if k != "@odata.nextLink"})
+        return reply
+
+    rig.web.rewrite = rewrite
+    assert rig.run(connector).state == "incomplete"
+    again = _scheduled(rig, connector)
+    assert (again.state, again.streams[0].reason) == ("succeeded", "unproved")
+    assert len(rig.entities("Records")) == PEOPLE + DEVICES
 
 
 def test_a_paused_connector_is_not_started_by_it(rig: Rig) -> None:
