@@ -341,7 +341,7 @@ def _faults(every: int, say: Say, *, full: bool) -> None:
             assert rig.faults.list()[0].done == 1, (kind, at)
             rig.faults.clear()
             if kind == "foreign-link" and run.state == "failed":
-                assert [problem.code for problem in run.problems] == ["graph-foreign-link"]
+                assert {problem.code for problem in run.problems} - {"domain-not-verified"} == {"graph-foreign-link"}
                 run = rig.run(connector, full=full)
             assert run.state == "succeeded", (kind, at, run.problems)
             seen = _rows_only if kind in RETURNING else dict
