@@ -2,7 +2,7 @@
 sent.
 """
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from shared.domain.document import Document
 from shared.errors import Conflict, FieldError
@@ -16,6 +16,14 @@ def field_errors(error: ValidationError) -> tuple[FieldError, ...]:
         message = item["msg"].removeprefix("Value error, ")
         found.append(FieldError(path or "(body)", item["type"].replace("_", "-"), message))
     return tuple(found)
+
+
+def read_as[M: BaseModel](noun: str, document: Document, model: type[M]) -> M:
+    """What a stored object configures. Raises Conflict for one that this release can't read."""
+    try:
+        return model.model_validate(document.body)
+    except ValidationError as error:
+        raise unreadable(noun, document, field_errors(error)) from error
 
 
 def unreadable(noun: str, document: Document, fields: tuple[FieldError, ...]) -> Conflict:

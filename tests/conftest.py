@@ -66,16 +66,17 @@ def own_stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def shared_rig() -> "Iterator[Rig]":
+def shared_rig(request: pytest.FixtureRequest) -> "Iterator[Rig]":
     from tests.rig import Rig
 
-    made = Rig(24, page_cap=8)
+    people, devices, page_cap = getattr(request.module, "TENANT", (24, 0, 8))
+    made = Rig(people, devices, page_cap=page_cap)
     yield made
     made.close()
 
 
 @pytest.fixture
 def rig(shared_rig: "Rig") -> "Rig":
-    """A tenant in this process, as new for every test: 24 people, eight a page."""
+    """A tenant in this process, as new for every test: 24 people, eight a page, or what the module calls TENANT."""
     shared_rig.reset()
     return shared_rig

@@ -176,7 +176,9 @@ class Rig:
         self.faults.clear()
         self.directory.__init__(*self._tenant)  # type: ignore[misc]
         self.graph._delta_floor = 0
-        self.graph.behind.clear()
+        self.graph.behind = set()
+        self.graph.thin = lambda _way, item: item
+        self.graph.page_of = lambda items: items
         self.web.rewrite = lambda _asked, reply: reply
         self.clock, self.web.slow_seconds, self.slice_seconds = Hands(), 0.0, 480.0
         self.roles, self.keep, self.limits, self.layout = list(ROLES), Retention(), Limits(), CURRENT
@@ -289,7 +291,8 @@ class Rig:
         for kind, body in bodies.items():
             object_id = f"c{name}" if kind == "connector" else name
             uses = (f"source.{name}",) if kind == "connector" else ()
-            config.create(Document(kind, object_id, 1, now, now, name, "", uses, body))
+            scope = name if kind == "connector" else ""
+            config.create(Document(kind, object_id, 1, now, now, name, scope, uses, body))
         return f"c{name}"
 
     def change(self, kind: str, object_id: str, **fields: Any) -> None:

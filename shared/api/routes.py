@@ -29,9 +29,8 @@ _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. `role` None: open to everybody (health only). `returns_list`: a page of `returns`,
-    or of `or_items` among them; `also`: other good
-    answers, as status, model, when.
+    """One operation. `role` None: open to everybody (health only). `returns_list`: a page of `returns`, with `or_items` among
+    them; `also`: other good answers, as status, model, when.
     """
 
     name: str

@@ -23,7 +23,7 @@ from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, Not
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import ConfigStore, InUse, NameTaken, TargetGone
 from shared.storage.tables import RowChanged
-from shared.validation import field_errors, unreadable
+from shared.validation import field_errors, read_as, unreadable
 from shared.vault import Vault
 
 _PIN = "pin"
@@ -150,14 +150,15 @@ class Configuration:
         )
         with self._explained(kind, document, None):
             self._store.replace(document, before)
-        self._in_step(kind, document)
+        with contextlib.suppress(Conflict):  # one that can't be read is deleted all the same
+            self._in_step(kind, document)
         return document
 
     def permissions(self, connector_id: str) -> list[PermissionNeeded]:
         """What a connector needs as it is configured."""
         document = self._document(self.kinds["connector"], connector_id)
         connector, kind = self._registry.connector(document), self._registry.kind_of(document)
-        source = SourceIn.model_validate(self._document(self.kinds["source"], connector.source_id).body)
+        source = read_as("source", self._document(self.kinds["source"], connector.source_id), SourceIn)
         return [
             PermissionNeeded(
                 permission=one.permission.name, or_instead=list(one.permission.wider), job=job.name, purpose=one.purpose

@@ -6,7 +6,7 @@ from operator import or_
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import Field, ValidationError, ValidationInfo, WrapValidator, create_model
+from pydantic import Field, ValidationInfo, WrapValidator, create_model
 
 from shared.connectors.base import Job, Kind, Stream
 from shared.domain.base import Model
@@ -15,7 +15,7 @@ from shared.domain.document import Document
 from shared.domain.record_type import RecordType
 from shared.domain.run import DELETE, PURGE
 from shared.errors import FieldError
-from shared.validation import field_errors, unreadable
+from shared.validation import read_as, unreadable
 
 _RESERVED = (DELETE, PURGE)
 
@@ -69,10 +69,7 @@ class Registry:
 
     def connector(self, document: Document) -> ConnectorIn:
         """The connector that a stored document configures. Raises Conflict for one that this release can't read."""
-        try:
-            return self.connector_in.model_validate(document.body)
-        except ValidationError as error:
-            raise unreadable("connector", document, field_errors(error)) from error
+        return read_as("connector", document, self.connector_in)
 
     def kind_of(self, document: Document) -> Kind:
         """The kind of a connector's document. Raises Conflict where this release has none."""

@@ -24,6 +24,11 @@ class Document:
     etag: str = ""
 
     @property
+    def source_id(self) -> str:
+        """Of a connector: its source, in which its name is unique. Known also where the body can't be read."""
+        return str(self.body.get("sourceId") or self.scope)
+
+    @property
     def ref(self) -> str:
         return f"{self.kind}.{self.id}"
 

@@ -39,17 +39,6 @@ class Attribute:
 
 
 RESERVED = frozenset(
-    (
-        "PartitionKey",
-        "RowKey",
-        "Timestamp",
-        "V",
-        "Digest",
-        "ChangedAt",
-        "FirstSeenAt",
-        "ChangedBy",
-        "Missing",
-        MALFORMED,
-    )
+    f"PartitionKey RowKey Timestamp V Digest ChangedAt FirstSeenAt ChangedBy Missing {MALFORMED}".split()
 )
 """Columns that Rollcall itself uses: no attribute may have one of these names."""

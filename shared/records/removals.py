@@ -179,7 +179,7 @@ class Removals:
 
     def _source(self, connector: str) -> str:
         document = self._config.get("connector", connector)
-        return str(document.body["sourceId"]) if document else ""
+        return document.source_id if document else ""
 
 
 def _item(source: str, held: Held) -> HoldItem:

@@ -84,7 +84,7 @@ class Dispatch:
                 code="job-off",
                 remedy=f"Switch it on (options: {switches}), then run again.",
             )
-        if document.body["connectorServerId"] != CLOUD_SERVER_ID:
+        if document.body.get("connectorServerId") != CLOUD_SERVER_ID:
             raise Conflict(
                 "This connector belongs to another connector server; the function app does not run it.",
                 code="other-server",
@@ -99,15 +99,15 @@ class Dispatch:
 
     def crawled(self, document: Document) -> bool:
         """Whether the function app may read for this connector."""
-        if document.body["connectorServerId"] != CLOUD_SERVER_ID:
+        if document.body.get("connectorServerId") != CLOUD_SERVER_ID:
             return False  # its own server takes the work; this one must not
-        source = self._config.get("source", document.body["sourceId"])
-        return bool(source and source.body["crawl"])
+        source = self._config.get("source", document.source_id)
+        return bool(source and source.body.get("crawl"))
 
     def credential_mark(self, document: Document) -> str:
         """Names the credential that a connector reads with, in its present form."""
-        source = self._config.get("source", document.body["sourceId"])
-        credential = self._config.get("credential", source.body["credentialId"]) if source else None
+        source = self._config.get("source", document.source_id)
+        credential = self._config.get("credential", str(source.body.get("credentialId"))) if source else None
         return f"{credential.id}.{credential.revision}" if credential else ""
 
     def delete_records(self, document: Document, who: str) -> RunRow | None:

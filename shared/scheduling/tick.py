@@ -65,9 +65,10 @@ class Tick:
 
     def _look_after(self, document: Document, rows: dict[str, ScheduleRow], started: list[str]) -> None:
         own = {track: row for track, row in rows.items() if connector_of(track) == document.id}
-        on = {track_of(document.id, job.name): job for job in self._registry.jobs_of(document)}
+        jobs = [] if document.deleting else self._registry.jobs_of(document)
+        on = {track_of(document.id, job.name): job for job in jobs}
         for track, row in own.items():
-            if (track not in on or document.deleting) and row.run and track != track_of(document.id, DELETE):
+            if track not in on and row.run and track != track_of(document.id, DELETE):
                 self._mend(row)
         if document.deleting:
             self._dispatch.delete_records(document, "")

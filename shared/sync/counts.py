@@ -43,13 +43,15 @@ class Counts:
         self.progress.left_scope += left
 
     def malformed(self, object_id: str, names: Iterable[str]) -> None:
-        """An object with values that can't be stored as they are: counted once in a slice."""
-        if object_id in self._odd:
+        """An object with values that can't be stored as they are: counted once in a slice, however often it is told."""
+        named = self.progress.malformed_objects
+        if object_id not in self._odd:
+            self._odd.add(object_id)
+            self.progress.malformed += 1
+        elif object_id not in named:
             return
-        self._odd.add(object_id)
-        self.progress.malformed += 1
-        if len(self.progress.malformed_objects) < _MOST_NAMED:
-            self.progress.malformed_objects = {**self.progress.malformed_objects, object_id: sorted(names)}
+        if object_id in named or len(named) < _MOST_NAMED:
+            self.progress.malformed_objects = {**named, object_id: sorted({*named.get(object_id, ()), *names})}
 
     def nameless(self, objects: int) -> None:
         """Objects without an id that could stand in keys."""

@@ -20,6 +20,7 @@ from shared.errors import NotFound
 from shared.sync.activity import Activity
 from shared.sync.contracts import Configs, Runs, Session
 from shared.sync.scope import Scope
+from shared.validation import read_as
 
 
 class Forecasts:
@@ -38,12 +39,12 @@ class Forecasts:
         return self._source(object_id, changed)
 
     def _connector(self, connector_id: str, connector: ConnectorIn) -> Forecast:
-        source = SourceIn.model_validate(self._document("source", connector.source_id).body)
+        source = read_as("source", self._document("source", connector.source_id), SourceIn)
         return asyncio.run(self._look([(connector_id, connector, source)], []))
 
     def _source(self, source_id: str, source: SourceIn) -> Forecast:
         """For all its connectors."""
-        before = SourceIn.model_validate(self._document("source", source_id).body)
+        before = read_as("source", self._document("source", source_id), SourceIn)
         users = self._config.users_of(f"source.{source_id}")
         proposed = [
             (user, self._registry.connector(self._document("connector", user)), source)

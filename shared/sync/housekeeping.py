@@ -27,7 +27,7 @@ async def delete(work: Slice) -> None:
             raise Postponed(10)  # it was asked to stop; nobody may write behind us
     session = _session(work)
     try:
-        await _remove(work, await session.belongings(document.body["sourceId"], connector, tracks))
+        await _remove(work, await session.belongings(document.source_id, connector, tracks))
     finally:
         await session.close()
     for track in tracks:

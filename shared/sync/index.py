@@ -65,7 +65,7 @@ class IdSet:
         return self._add(mark_of(packed(object_id)))
 
     def add_packed(self, key: tuple[int, int]) -> bool:
-        return self._add((key[0] ^ key[1]) or 1)
+        return self._add(mark_of(key))
 
     def _add(self, mark: int) -> bool:
         part = mark % _PARTS

@@ -1,7 +1,8 @@
 """One slice of a job: signs in, keeps the pace that the job declares, and reads one stream after the other."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from shared.connectors.base import Job, Kind, Stream
@@ -19,6 +20,7 @@ from shared.sync.contracts import Session
 from shared.sync.plan import Cancelled, SliceOver
 from shared.sync.slice import Slice
 from shared.sync.stream import OneStream, Tenant
+from shared.validation import read_as
 
 NOT_FINISHED = "not-finished"
 
@@ -60,17 +62,16 @@ async def configured(work: Slice) -> Configured:
     document = await asyncio.to_thread(services.config.get, "connector", work.run.connector_id)
     if document is None or document.deleting:
         raise Cancelled
-    try:
+    with _said():
         connector, kind = services.registry.connector(document), services.registry.kind_of(document)
-    except Conflict as error:
-        raise SourceProblem(error.detail, code=error.code, remedy=error.remedy) from error
     job = kind.job(work.run.job)
     if job is None or not job.wanted(connector.options):
         raise Cancelled
     source_document = await asyncio.to_thread(services.config.get, "source", connector.source_id)
     if source_document is None:
         raise Cancelled
-    source = SourceIn.model_validate(source_document.body)
+    with _said():
+        source = read_as("source", source_document, SourceIn)
     if not source.crawl:
         raise Cancelled
     credential = await asyncio.to_thread(services.config.get, "credential", source.credential_id)
@@ -81,6 +82,15 @@ async def configured(work: Slice) -> Configured:
             remedy="Choose a credential on the source.",
         )
     return Configured(connector, source, kind, job, credential)
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """A stored object that this release can't read ends the run with what to do about it."""
+    try:
+        yield
+    except Conflict as error:
+        raise SourceProblem(error.detail, code=error.code, remedy=error.remedy) from error
 
 
 def _sign_in(work: Slice, found: Configured) -> GraphClient:

@@ -1,6 +1,5 @@
 """Lists of domains that match nobody, or nearly nobody: said, forecast, and held."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,11 +10,8 @@ from tests.rig import Rig
 PEOPLE = 60
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    made = Rig(PEOPLE, 0, page_cap=25)
-    yield made
-    made.close()
+TENANT = (PEOPLE, 0, 25)
+"""Of the shared rig: people, devices, objects a page."""
 
 
 def _stored(rig: Rig) -> set[str]:

@@ -1,7 +1,5 @@
 """Pages that never end: every loop over pages stops by itself within its slice, and says why."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.rig import Rig
@@ -10,11 +8,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 ENDLESS = pytest.mark.parametrize("kind", ["first-again", "same-again", "empty-page"])
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    made = Rig(60, 0, page_cap=10)
-    yield made
-    made.close()
+TENANT = (60, 0, 10)
+"""Of the shared rig: people, devices, objects a page."""
 
 
 def _ends(rig: Rig, connector: str, *, full: bool = False) -> None:

@@ -1,7 +1,7 @@
 """One odd object, or one odd answer, among good ones: it is stored as far as it can be, and everybody else is right."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,11 +20,8 @@ ODD = 5
 """The index of the person, and of the device, that is odd."""
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    made = Rig(PEOPLE, DEVICES, page_cap=25)
-    yield made
-    made.close()
+TENANT = (PEOPLE, DEVICES, 25)
+"""Of the shared rig: people, devices, objects a page."""
 
 
 def _change_answers(rig: Rig, change: Callable[[dict[str, Any]], Any], *, kind: str = "users", where: str = "") -> str:

@@ -1,7 +1,5 @@
 """Replicas of the directory that do not know somebody yet: absence alone, asked for once, makes no leaver."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from shared.domain.run import Run
@@ -11,11 +9,8 @@ PEOPLE, DEVICES = 40, 6
 HOUR = 3600
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    made = Rig(PEOPLE, DEVICES, page_cap=25)
-    yield made
-    made.close()
+TENANT = (PEOPLE, DEVICES, 25)
+"""Of the shared rig: people, devices, objects a page."""
 
 
 def _stored(rig: Rig, stream: str = "users") -> set[str]:

@@ -1,7 +1,6 @@
 """One stored row that this release can't read: it is shown as such, and is in nobody else's way."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,10 +8,14 @@ from azure.data.tables import UpdateMode
 
 from shared.configuration.kinds import config_kinds
 from shared.connectors.record_types import PERSON
-from shared.domain.configuration import OrganizationIn, Unreadable
+from shared.domain.configuration import OrganizationIn, SourceIn, Unreadable
 from shared.domain.run import Run
 from shared.errors import Conflict
 from tests.rig import Rig
+
+TENANT = (20, 0, 25)
+"""Of the shared rig: people, devices, objects a page."""
+
 
 SPOILT: list[tuple[str, dict[str, Any], str]] = [
     ("zone", {"schedule": {"timeZone": "localtime"}}, "timeZone"),
@@ -22,16 +25,9 @@ SPOILT: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    made = Rig(20, 0)
-    yield made
-    made.close()
-
-
-def _spoil(rig: Rig, connector: str, change: Any) -> None:
+def _spoil(rig: Rig, object_id: str, change: Any, kind: str = "connector") -> None:
     with rig.service.get_table_client("Config") as table:
-        row = table.get_entity("config", f"connector|{connector}")
+        row = table.get_entity("config", f"{kind}|{object_id}")
         row["Body"] = change(row["Body"])
         table.update_entity(row, mode=UpdateMode.REPLACE)
 
@@ -78,12 +74,60 @@ def test_an_unreadable_connector_is_shown_and_stops_nobody(rig: Rig, spoil: Any,
     )
 
 
-def test_a_run_that_goes_on_fails_with_what_to_do(rig: Rig) -> None:
+@pytest.mark.parametrize(("spoil", "word"), SPOILERS + BROKEN)
+def test_a_run_that_goes_on_fails_with_what_to_do(rig: Rig, spoil: Any, word: str) -> None:
     connector = rig.configure()
     run, _ = rig.app().dispatch.run_now(connector, "test")
-    _spoil(rig, connector, _merged({"schedule": {"timeZone": "localtime"}}))
+    _spoil(rig, connector, spoil)
     ended = rig.finish(run.id)
     assert (ended.state, [problem.code for problem in ended.problems]) == ("failed", ["unreadable"])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _merged({"domains": ["contoso.example."]}),
+        _merged({"crawl": "perhaps"}),
+        lambda _body: "{}",
+        lambda _body: "{not json",
+    ],
+    ids=["a domain of an earlier release", "flag", "empty", "no json"],
+)
+def test_an_unreadable_source_is_said_so_and_stops_nobody(rig: Rig, spoil: Any) -> None:
+    bad, good = rig.configure("a"), rig.configure("b")
+    for connector in (bad, good):
+        rig.run(connector)
+    run, _ = rig.app().dispatch.run_now(bad, "test")
+    _spoil(rig, "a", spoil, "source")
+    ended = rig.finish(run.id)
+    assert (ended.state, [problem.code for problem in ended.problems]) == ("failed", ["unreadable"]), ended.problems
+    app = rig.app()
+    sources = app.configuration.page(config_kinds(rig.registry)["source"], after=None, limit=10)
+    assert [isinstance(item, Unreadable) for item in sources] == [True, False]
+    body = app.config.get("connector", bad)
+    assert body
+    for ask in (
+        lambda: app.configuration.permissions(bad),
+        lambda: app.forecasts.of(bad, rig.registry.connector(body)),
+        lambda: app.forecasts.of("a", SourceIn.model_validate(app.config.get("source", "b").body)),  # type: ignore[union-attr]
+    ):
+        with pytest.raises(Conflict) as refused:
+            ask()
+        assert refused.value.code == "unreadable"
+    assert {run.connector_id for run in _due(rig) if run.state == "succeeded"} == {good}
+
+
+@pytest.mark.parametrize(
+    "spoil", [_merged({"schedule": {"timeZone": "localtime"}}), lambda _body: "{not json"], ids=["zone", "no json"]
+)
+def test_an_unreadable_connector_can_be_deleted_with_its_records(rig: Rig, spoil: Any) -> None:
+    connector = rig.configure()
+    rig.run(connector)
+    _spoil(rig, connector, spoil)
+    document = rig.app().configuration.mark_deleting(connector, None)
+    run = rig.app().dispatch.delete_records(document, "test")
+    assert run and rig.finish(run.id).state == "succeeded"
+    assert rig.entities("Records") == [] and rig.app().config.get("connector", connector) is None
 
 
 def test_patch_mends_it_and_delete_removes_it(rig: Rig) -> None:
