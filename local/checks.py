@@ -55,8 +55,8 @@ def _proofs() -> bool:
 
 
 def _tests(name: str, options: list[str]) -> bool:
-    """The tests in three processes: they wait a third of their time."""
-    pytest = [str(PYTHON), "-m", "pytest", "-q", "-n", "3", "--dist", "load", "--maxschedchunk", "1"]
+    """The tests in three processes: they wait a third of their time. Tests that share a stack share a process."""
+    pytest = [str(PYTHON), "-m", "pytest", "-q", "-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder"]
     return _step(name, *pytest, *options)
 
 

@@ -1,5 +1,6 @@
 """The stack that the wire tests share: Azurite, the simulated cloud and the Functions host, started once."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,30 @@ settings.load_profile("any-machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow ones begin first, so that no worker is left alone with them at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None and item.get_closest_marker("prove") is None)
+    """Tests that share what their module starts go to one process, which starts it once. The slow ones begin first,
+    then those, so that no process is left alone with them at the end.
+    """
+    for item in items:
+        if _shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: (not _is_slow(item), not _shares(item)))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("slow", "prove"))
+
+
+def _shares(item: pytest.Item) -> bool:
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return any(fixture.scope == "module" for found in fixtures.values() for fixture in found)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emulators() -> Iterator[None]:
+    """The rigs' emulators, which go from one rig to the next, end with the session."""
+    yield
+    if rig := sys.modules.get("tests.rig"):
+        rig.stop_emulators()
 
 
 @pytest.fixture
@@ -50,10 +73,26 @@ def stopped(started: Stack) -> None:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """400 people, 240 devices. Tests that change the tenant or switch faults on start one of their own."""
-    started = Stack(Options(people=400, devices=240)).start()
+    """160 people, 90 devices. Tests that change the tenant or switch faults on start one of their own."""
+    started = Stack(Options(people=160, devices=90)).start()
     yield started
     stopped(started)
+
+
+@pytest.fixture(scope="session")
+def _rough() -> Iterator[Stack]:
+    started = Stack(Options(people=160, devices=90, page_cap=40)).start()
+    yield started
+    stopped(started)
+
+
+@pytest.fixture
+def rough_stack(_rough: Stack) -> Iterator[Stack]:
+    """A stack whose tests may change the tenant and switch faults on: these are off again for the next one."""
+    yield _rough
+    _rough.admin("DELETE", "/faults")
+    _rough.admin("POST", "/slow", {"seconds": 0})
+    _rough.admin("POST", f"/tenants/{_rough.addresses['tenants']['global']}", {"do": "premium", "on": True})
 
 
 @pytest.fixture

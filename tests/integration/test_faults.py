@@ -9,7 +9,7 @@ import pytest
 from local.stack import Options, Stack
 from tests import expected, support
 
-SMALL, LARGE = 160, 10_000
+SMALL, LARGE = 100, 10_000
 QUICK_GRAPH = ("429-date", "503", "reset", "truncate", "expired-page-token", "empty-page", "twice", "foreign-link")
 QUICK_STORAGE = ("reset", "answer-lost", "empty-page")
 LARGE_GRAPH = ("429", "expired-page-token")  # each kind at each request: test_matrix.py
@@ -24,7 +24,7 @@ def _stack(people: int, page_cap: int = 999) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Stack]:
-    yield from _stack(SMALL, 40)
+    yield from _stack(SMALL, 25)
 
 
 @pytest.fixture(scope="module")
@@ -138,37 +138,9 @@ def test_a_storage_fault_loses_nobody_at_ten_thousand(large: Stack, kind: str) -
     _storage_fault(large, kind)
 
 
-@pytest.mark.parametrize("own_stack", [{"people": 250, "devices": 10, "page_cap": 100}], indirect=True)
-def test_a_page_token_that_never_lives_fails_the_run_and_removes_nobody(own_stack: Stack) -> None:
-    ids = support.configure(own_stack)
-    own_stack.admin(
-        "POST", "/faults", {"target": "graph", "kind": "expired-page-token", "every": 1, "match": "skiptoken"}
-    )
-    run = support.run_and_wait(own_stack, ids["connector"])
-    assert run["state"] == "failed"
-    assert [problem["code"] for problem in run["problems"]] == ["graph-page-token-expired"]
-    own_stack.admin("DELETE", "/faults")
-    assert support.run_and_wait(own_stack, ids["connector"])["state"] == "succeeded"
-    assert _differences(own_stack, ids["source"]) == []
-
-
 @pytest.mark.parametrize(
     "own_stack",
-    [{"people": 300, "devices": 10, "page_cap": 50, "settings": {"ROLLCALL_SLICE_SECONDS": "0.5"}}],
-    indirect=True,
-)
-def test_a_run_goes_on_over_many_slices(own_stack: Stack) -> None:
-    ids = support.configure(own_stack)
-    own_stack.admin("POST", "/slow", {"seconds": 0.3})
-    run = support.run_and_wait(own_stack, ids["connector"])
-    assert run["state"] == "succeeded", run
-    assert run["slice"] >= 3
-    assert _differences(own_stack, ids["source"]) == []
-
-
-@pytest.mark.parametrize(
-    "own_stack",
-    [{"people": 300, "devices": 10, "page_cap": 100, "settings": {"ROLLCALL_SLICE_SECONDS": "5"}}],
+    [{"people": 120, "devices": 10, "page_cap": 40, "settings": {"ROLLCALL_SLICE_SECONDS": "5"}}],
     indirect=True,
 )
 def test_a_wait_longer_than_the_slice_lets_the_run_wait_in_the_queue(own_stack: Stack) -> None:
@@ -180,43 +152,3 @@ def test_a_wait_longer_than_the_slice_lets_the_run_wait_in_the_queue(own_stack: 
     assert run["slice"] == 2
     assert run["waits"]["throttled"] == 1
     assert _differences(own_stack, ids["source"]) == []
-
-
-@pytest.mark.parametrize(
-    "own_stack",
-    [{"people": 300, "devices": 10, "page_cap": 50, "settings": {"ROLLCALL_SLICE_SECONDS": "3"}}],
-    indirect=True,
-)
-def test_slices_that_are_nearly_all_waiting_still_get_on(own_stack: Stack) -> None:
-    """Every second page is throttled for longer than a slice: what was read before the wait must be durable."""
-    ids = support.configure(own_stack)
-    fault = {"target": "graph", "kind": "429", "every": 3, "seconds": 4, "match": r"GET /v1.0/users\?"}
-    own_stack.admin("POST", "/faults", fault)
-    run = support.run_and_wait(own_stack, ids["connector"])
-    assert run["state"] == "succeeded", run
-    assert run["slice"] >= 3
-    assert next(s for s in run["streams"] if s["name"] == "users")["pages"] == 6
-    assert _differences(own_stack, ids["source"]) == []
-
-
-@pytest.mark.parametrize(
-    "own_stack",
-    [{"people": 300, "devices": 10, "page_cap": 40, "settings": {"ROLLCALL_SLICE_SECONDS": "1"}}],
-    indirect=True,
-)
-def test_objects_that_leave_the_scope_do_not_confuse_a_run_of_many_slices(own_stack: Stack) -> None:
-    ids = support.configure(own_stack, connector={"removalLimit": {"count": 5000, "percent": 100}})
-    assert support.run_and_wait(own_stack, ids["connector"])["state"] == "succeeded"
-    support.mutate(own_stack, "leave", count=4, salt=3)
-    own_stack.api("PATCH", f"sources/{ids['source']}", {"domains": ["fabrikam.example"]}, {"If-Match": "*"})
-    own_stack.admin("POST", "/slow", {"seconds": 0.4})
-    run = support.run_and_wait(own_stack, ids["connector"])
-    users = next(s for s in run["streams"] if s["name"] == "users")
-    stored = {row["RowKey"].split("|")[0] for row in support.rows(own_stack, "Records", f"{ids['source']}|person")}
-    wanted = {
-        user["id"] for user in support.truth(own_stack, "users") if (user["mail"] or "").endswith("@fabrikam.example")
-    }
-    assert run["slice"] >= 2
-    assert stored == wanted
-    assert users["removed"] == 4 and users["reason"] == "scope-changed"
-    assert users["outOfScope"] + users["unchanged"] == 296

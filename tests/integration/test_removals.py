@@ -139,41 +139,25 @@ def _tombstones(stack: Stack, ids: dict[str, str]) -> list[dict[str, Any]]:
     return _all(stack, f"tombstones?source={ids['source']}&limit=500")
 
 
-@pytest.mark.parametrize("own_stack", [{"people": 300, "devices": 0, "page_cap": 40}], indirect=True)
-def test_a_failed_last_page_removes_nobody(own_stack: Stack) -> None:
-    made = support.configure(own_stack, connector={"options": {"collectDevices": False}})
-    support.run_and_wait(own_stack, made["connector"])
-    stored = _stored(own_stack, made)
-    support.mutate(own_stack, "purge", count=5, salt=3)
-    fault = {"target": "graph", "kind": "expired-page-token", "every": 1, "match": "skiptoken"}
-    own_stack.admin("POST", "/faults", fault)
-    run = support.run_and_wait(own_stack, made["connector"], full="true")
-    assert run["state"] == "failed" and _stored(own_stack, made) == stored
-    assert support.rows(own_stack, "Tombstones") == []
-    own_stack.admin("DELETE", "/faults")
-    assert _users(support.run_and_wait(own_stack, made["connector"]))["removed"] == 5
-
-
-@pytest.mark.parametrize("own_stack", [{"people": 400, "devices": 0, "page_cap": 40}], indirect=True)
-def test_a_tenant_that_changes_during_the_read_is_complete(own_stack: Stack) -> None:
-    made = support.configure(own_stack, connector={"options": {"collectDevices": False}})
-    own_stack.admin("POST", "/slow", {"seconds": 0.2})
-    run = support.run_now(own_stack, made["connector"])
-    _wait_for_pages(own_stack)
-    hired = support.mutate(own_stack, "hire", count=7)
-    left = support.mutate(own_stack, "leave", count=6, salt=9)
-    support.mutate(own_stack, "rename", count=8, salt=10)
-    own_stack.admin("POST", "/slow", {"seconds": 0.05})
-    ended = support.wait(own_stack, run["id"])
+def test_a_tenant_that_changes_during_the_read_is_complete(rough_stack: Stack) -> None:
+    made = support.configure(rough_stack, connector={"options": {"collectDevices": False}})
+    rough_stack.admin("POST", "/slow", {"seconds": 0.4})
+    run = support.run_now(rough_stack, made["connector"])
+    _wait_for_pages(rough_stack)
+    hired = support.mutate(rough_stack, "hire", count=7)
+    left = support.mutate(rough_stack, "leave", count=6, salt=9)
+    support.mutate(rough_stack, "rename", count=8, salt=10)
+    rough_stack.admin("POST", "/slow", {"seconds": 0.05})
+    ended = support.wait(rough_stack, run["id"])
     assert ended["state"] == "succeeded", ended
-    receipt = own_stack.api("GET", f"runs/{run['id']}/receipt")[1]["streams"][0]
+    receipt = rough_stack.api("GET", f"runs/{run['id']}/receipt")[1]["streams"][0]
     assert (
         receipt["complete"]
         and receipt["reportedPresent"] >= 7
         and receipt["reportedRemoved"] >= len(set(left) - set(hired))
     )
-    rows = support.rows(own_stack, "Records")
-    assert expected.differences("person", list(support.truth(own_stack, "users")), rows) == []
+    rows = support.rows(rough_stack, "Records", made["source"])
+    assert expected.differences("person", list(support.truth(rough_stack, "users")), rows) == []
 
 
 def test_changes_are_told_by_person_and_by_time(stack: Stack) -> None:
@@ -192,20 +176,20 @@ def test_changes_are_told_by_person_and_by_time(stack: Stack) -> None:
     assert change["fields"]["department"] == {"before": before[moved[0]]["department"], "after": "Department 77"}
     stack.api("PATCH", f"sources/{made['source']}", {"domains": ["fabrikam.example"]}, ANY)
     run = support.run_and_wait(stack, made["connector"])
-    assert _users(run)["reason"] == "scope-changed" and _users(run)["leftScope"] > 100 and run["state"] == "succeeded"
+    assert _users(run)["reason"] == "scope-changed" and _users(run)["leftScope"] > 60 and run["state"] == "succeeded"
     entries = [c for c in _all(stack, path) if c["kind"] != "changed"]
     assert [entry["kind"] for entry in entries] == ["configuration"]
     assert entries[0]["fields"]["domains"]["after"] == ["fabrikam.example"]
     support.mutate(stack, "move", ids=moved, salt=78)
 
 
-def test_sign_ins_come_in_runs_of_their_own(own_stack: Stack) -> None:
-    made = support.configure(own_stack, connector={"options": {"collectDevices": False}})
-    support.run_and_wait(own_stack, made["connector"])
-    people = {u["id"]: u for u in support.truth(own_stack, "users")}
+def test_sign_ins_come_in_runs_of_their_own(rough_stack: Stack) -> None:
+    made = support.configure(rough_stack, connector={"options": {"collectDevices": False}})
+    support.run_and_wait(rough_stack, made["connector"])
+    people = {u["id"]: u for u in support.truth(rough_stack, "users")}
 
     def shown(object_id: str) -> Any:
-        return own_stack.api("GET", f"people/{made['source']}~{object_id}")[1]["values"]["lastLogonAt"]
+        return rough_stack.api("GET", f"people/{made['source']}~{object_id}")[1]["values"]["lastLogonAt"]
 
     someone = next(
         u for u in people.values() if u["signInActivity"] and u["signInActivity"]["lastSuccessfulSignInDateTime"]
@@ -215,7 +199,7 @@ def test_sign_ins_come_in_runs_of_their_own(own_stack: Stack) -> None:
     )
     never = next(u for u in people.values() if not u["signInActivity"])
     assert shown(someone["id"])["missing"] == "not-requested"
-    run = support.run_and_wait(own_stack, made["connector"], job="sign-ins")
+    run = support.run_and_wait(rough_stack, made["connector"], job="sign-ins")
     assert run["state"] == "succeeded" and run["job"] == "sign-ins", run
     value = shown(someone["id"])
     assert value["value"] == someone["signInActivity"]["lastSuccessfulSignInDateTime"] and value["stream"] == "sign-ins"
@@ -223,42 +207,42 @@ def test_sign_ins_come_in_runs_of_their_own(own_stack: Stack) -> None:
     value = shown(tried["id"])
     assert value["value"] == tried["signInActivity"]["lastSignInDateTime"] and "attempt" in value["note"]
     assert (shown(never["id"])["value"], shown(never["id"])["missing"]) == (None, None)
-    assert [r["id"] for r in own_stack.api("GET", f"connectors/{made['connector']}/runs?job=sign-ins")[1]["items"]] == [
-        run["id"]
-    ]
-    own_stack.admin("POST", f"/tenants/{own_stack.addresses['tenants']['global']}", {"do": "premium", "on": False})
-    other = support.configure(own_stack, connector={"options": {"collectDevices": False}})
-    support.run_and_wait(own_stack, other["connector"])
-    denied = support.run_and_wait(own_stack, other["connector"], job="sign-ins")
+    assert [
+        r["id"] for r in rough_stack.api("GET", f"connectors/{made['connector']}/runs?job=sign-ins")[1]["items"]
+    ] == [run["id"]]
+    rough_stack.admin("POST", f"/tenants/{rough_stack.addresses['tenants']['global']}", {"do": "premium", "on": False})
+    other = support.configure(rough_stack, connector={"options": {"collectDevices": False}})
+    support.run_and_wait(rough_stack, other["connector"])
+    denied = support.run_and_wait(rough_stack, other["connector"], job="sign-ins")
     assert denied["state"] == "succeeded" and [p["code"] for p in denied["problems"]] == ["graph-licence-missing"]
-    values = own_stack.api("GET", f"people/{other['source']}~{someone['id']}")[1]["values"]
+    values = rough_stack.api("GET", f"people/{other['source']}~{someone['id']}")[1]["values"]
     assert values["lastLogonAt"]["missing"] == "licence" and values["displayName"]["value"]
-    again = support.run_and_wait(own_stack, made["connector"], job="sign-ins")
+    again = support.run_and_wait(rough_stack, made["connector"], job="sign-ins")
     assert again["state"] == "succeeded" and shown(someone["id"])["value"]  # one refusal takes nothing away
 
 
-def test_a_connector_that_keeps_failing_is_quarantined_until_its_credential_changes(own_stack: Stack) -> None:
+def test_a_connector_that_keeps_failing_is_quarantined_until_its_credential_changes(rough_stack: Stack) -> None:
     made = support.configure(
-        own_stack, credential={"clientSecret": "wrong"}, connector={"options": {"collectDevices": False}}
+        rough_stack, credential={"clientSecret": "wrong"}, connector={"options": {"collectDevices": False}}
     )
     for _ in range(3):
-        assert support.run_and_wait(own_stack, made["connector"])["state"] == "failed"
+        assert support.run_and_wait(rough_stack, made["connector"])["state"] == "failed"
 
     def connector() -> Any:
-        return own_stack.api("GET", f"connectors/{made['connector']}")[1]
+        return rough_stack.api("GET", f"connectors/{made['connector']}")[1]
 
     # The run's row says failed a moment before the schedule's row does.
     _until(lambda: connector()["jobs"][0]["quarantine"])
     shown = connector()
     assert shown["active"] and shown["jobs"][0]["quarantine"]["state"] == "slowed"
     assert shown["jobs"][0]["quarantine"]["code"] == "secret-wrong"
-    own_stack.api("PATCH", f"credentials/{made['credential']}", {"clientSecret": own_stack.secret}, ANY)
+    rough_stack.api("PATCH", f"credentials/{made['credential']}", {"clientSecret": rough_stack.secret}, ANY)
 
     def last_run() -> Any:
-        return own_stack.api("GET", f"connectors/{made['connector']}/runs")[1]["items"][0]
+        return rough_stack.api("GET", f"connectors/{made['connector']}/runs")[1]["items"][0]
 
     _until(lambda: last_run()["trigger"] == "schedule")
-    assert support.wait(own_stack, last_run()["id"])["state"] == "succeeded"
+    assert support.wait(rough_stack, last_run()["id"])["state"] == "succeeded"
     _until(lambda: connector()["jobs"][0]["quarantine"] is None)
 
 
@@ -297,35 +281,35 @@ def test_a_deleted_connector_takes_its_records_with_it(own_stack: Stack) -> None
     assert expected.differences("person", list(support.truth(own_stack, "users")), rows) == []
 
 
-def test_what_is_switched_off_stops_reading(own_stack: Stack) -> None:
+def test_what_is_switched_off_stops_reading(rough_stack: Stack) -> None:
     for path, change in (("connectors/{connector}", {"active": False}), ("sources/{source}", {"crawl": False})):
-        made = support.configure(own_stack)
-        own_stack.admin("POST", "/slow", {"seconds": 1.5})
-        run = support.run_now(own_stack, made["connector"])
-        assert own_stack.api("PATCH", path.format(**made), change, ANY)[0] == 200
-        assert support.wait(own_stack, run["id"], 60)["state"] == "cancelled"
-        own_stack.admin("POST", "/slow", {"seconds": 0})
-    made = support.configure(own_stack)
-    own_stack.admin("POST", "/slow", {"seconds": 1.5})
-    run = support.run_now(own_stack, made["connector"])
-    assert own_stack.api("DELETE", f"connectors/{made['connector']}", headers=ANY)[0] == 204
-    assert support.wait(own_stack, run["id"], 60)["state"] == "cancelled"
+        made = support.configure(rough_stack)
+        rough_stack.admin("POST", "/slow", {"seconds": 1.5})
+        run = support.run_now(rough_stack, made["connector"])
+        assert rough_stack.api("PATCH", path.format(**made), change, ANY)[0] == 200
+        assert support.wait(rough_stack, run["id"], 60)["state"] == "cancelled"
+        rough_stack.admin("POST", "/slow", {"seconds": 0})
+    made = support.configure(rough_stack)
+    rough_stack.admin("POST", "/slow", {"seconds": 1.5})
+    run = support.run_now(rough_stack, made["connector"])
+    assert rough_stack.api("DELETE", f"connectors/{made['connector']}", headers=ANY)[0] == 204
+    assert support.wait(rough_stack, run["id"], 60)["state"] == "cancelled"
 
 
-def test_a_full_read_asked_for_during_a_delta_round_follows_it_once(own_stack: Stack) -> None:
-    made = support.configure(own_stack)
-    support.run_and_wait(own_stack, made["connector"])
-    own_stack.admin("POST", "/slow", {"seconds": 1})
-    first = support.run_now(own_stack, made["connector"])
+def test_a_full_read_asked_for_during_a_delta_round_follows_it_once(rough_stack: Stack) -> None:
+    made = support.configure(rough_stack)
+    support.run_and_wait(rough_stack, made["connector"])
+    rough_stack.admin("POST", "/slow", {"seconds": 1})
+    first = support.run_now(rough_stack, made["connector"])
     for _ in range(2):
-        assert support.run_now(own_stack, made["connector"], full="true")["id"] == first["id"]
-    own_stack.admin("POST", "/slow", {"seconds": 0})
-    support.wait(own_stack, first["id"])
+        assert support.run_now(rough_stack, made["connector"], full="true")["id"] == first["id"]
+    rough_stack.admin("POST", "/slow", {"seconds": 0})
+    support.wait(rough_stack, first["id"])
     deadline = time.monotonic() + 30
     runs: list[dict[str, Any]] = []
     while len(runs) < 3 and time.monotonic() < deadline:
-        runs = own_stack.api("GET", f"connectors/{made['connector']}/runs")[1]["items"]
+        runs = rough_stack.api("GET", f"connectors/{made['connector']}/runs")[1]["items"]
         time.sleep(0.2)
-    assert support.wait(own_stack, runs[0]["id"])["state"] == "succeeded"
-    runs = own_stack.api("GET", f"connectors/{made['connector']}/runs")[1]["items"]
+    assert support.wait(rough_stack, runs[0]["id"])["state"] == "succeeded"
+    runs = rough_stack.api("GET", f"connectors/{made['connector']}/runs")[1]["items"]
     assert len(runs) == 3 and runs[0]["full"] and {s["reason"] for s in runs[0]["streams"]} == {"asked"}

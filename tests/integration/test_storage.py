@@ -67,18 +67,20 @@ def test_blobs_take_bearer_tokens_too(stack: Stack) -> None:
         container.close()
 
 
-def test_every_row_has_its_schema_version_and_a_newer_one_is_refused(own_stack: Stack) -> None:
-    ids = support.configure(own_stack, source={"excludedGroups": ["Service accounts"]})
-    support.run_and_wait(own_stack, ids["connector"])
+def test_every_row_has_its_schema_version_and_a_newer_one_is_refused(rough_stack: Stack) -> None:
+    ids = support.configure(rough_stack, source={"excludedGroups": ["Service accounts"]})
+    support.run_and_wait(rough_stack, ids["connector"])
     for table in ("Config", "Schedule", "State", "Records", "Lookup", "OutOfScope"):
-        rows = support.rows(own_stack, table)
+        rows = support.rows(rough_stack, table)
         assert rows and all(row["V"] == 1 for row in rows), table
-    with support.table_service(own_stack) as service:
+    with support.table_service(rough_stack) as service:
         config = service.get_table_client("Config")
         row = config.get_entity("config", f"source|{ids['source']}")
         row["V"] = 2
         config.update_entity(row)
-    status, problem = own_stack.api("GET", f"sources/{ids['source']}")
+        status, problem = rough_stack.api("GET", f"sources/{ids['source']}")
+        row["V"] = 1
+        config.update_entity(row)
     assert (status, problem["code"]) == (503, "schema-too-new")
     assert "Deploy" in problem["remedy"]
 
@@ -95,24 +97,24 @@ def test_a_vault_out_of_reach_keeps_a_credential_from_being_half_saved() -> None
         stack.stop()
 
 
-def test_storage_out_of_reach_is_said_and_healed(own_stack: Stack) -> None:
-    ids = support.configure(own_stack)
-    own_stack.admin("POST", "/faults", {"target": "storage", "kind": "reset", "every": 1})
+def test_storage_out_of_reach_is_said_and_healed(rough_stack: Stack) -> None:
+    ids = support.configure(rough_stack)
+    rough_stack.admin("POST", "/faults", {"target": "storage", "kind": "reset", "every": 1})
     began = time.monotonic()
-    status, problem = own_stack.api("GET", f"sources/{ids['source']}")
+    status, problem = rough_stack.api("GET", f"sources/{ids['source']}")
     assert (status, problem["code"]) == (503, "storage-unreachable")
     assert time.monotonic() - began < 60
-    assert own_stack.api("GET", "health")[1]["checks"]["storage"] == "storage-unreachable"
-    own_stack.admin("DELETE", "/faults")
-    assert own_stack.api("GET", f"sources/{ids['source']}")[0] == 200
-    assert support.run_and_wait(own_stack, ids["connector"])["state"] == "succeeded"
+    assert rough_stack.api("GET", "health")[1]["checks"]["storage"] == "storage-unreachable"
+    rough_stack.admin("DELETE", "/faults")
+    assert rough_stack.api("GET", f"sources/{ids['source']}")[0] == 200
+    assert support.run_and_wait(rough_stack, ids["connector"])["state"] == "succeeded"
 
 
-def test_a_vault_out_of_reach_during_a_run_fails_it_with_the_remedy(own_stack: Stack) -> None:
-    ids = support.configure(own_stack)
-    own_stack.admin("POST", "/faults", {"target": "vault", "kind": "reset", "every": 1})
-    run = support.run_and_wait(own_stack, ids["connector"])
+def test_a_vault_out_of_reach_during_a_run_fails_it_with_the_remedy(rough_stack: Stack) -> None:
+    ids = support.configure(rough_stack)
+    rough_stack.admin("POST", "/faults", {"target": "vault", "kind": "reset", "every": 1})
+    run = support.run_and_wait(rough_stack, ids["connector"])
     assert run["state"] == "failed"
     assert [problem["code"] for problem in run["problems"]] == ["vault-unreachable"]
-    own_stack.admin("DELETE", "/faults")
-    assert support.run_and_wait(own_stack, ids["connector"])["state"] == "succeeded"
+    rough_stack.admin("DELETE", "/faults")
+    assert support.run_and_wait(rough_stack, ids["connector"])["state"] == "succeeded"
