@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from shared.storage.schedules import Schedules
     from shared.storage.session import Session
     from shared.storage.tables import Tables
+    from shared.storage.tenants import Tenants
     from shared.sync.forecast import Forecasts
     from shared.sync.limits import Limits
     from shared.sync.slice import Services
@@ -158,6 +159,12 @@ class App:
         return Runs(self.tables)
 
     @cached_property
+    def tenants(self) -> "Tenants":
+        from shared.storage.tenants import Tenants
+
+        return Tenants(self.tables)
+
+    @cached_property
     def schedules(self) -> "Schedules":
         from shared.storage.schedules import Schedules
 
@@ -177,7 +184,9 @@ class App:
             self.dispatch.halt(connector, who)
 
         self.gate.check()
-        return Configuration(self.registry, self.config, lambda: self.vault, self.timetable, self.clock, halt)
+        return Configuration(
+            self.registry, self.config, lambda: self.vault, self.timetable, self.tenants, self.clock, halt
+        )  # fmt: skip
 
     @cached_property
     def claims(self) -> "Claims":
@@ -302,6 +311,7 @@ class App:
             registry=self.registry,
             config=self.config,
             runs=self.runs,
+            tenants=self.tenants,
             schedules=self.schedules,
             dispatch=self.dispatch,
             clock=self.clock,

@@ -19,10 +19,12 @@ from shared.connectors.registry import Registry
 from shared.domain.base import Model, new_id
 from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn, Unreadable
 from shared.domain.document import Document
+from shared.domain.run import track_of
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import ConfigStore, InUse, NameTaken, TargetGone
 from shared.storage.tables import RowChanged
+from shared.storage.tenants import Tenants
 from shared.validation import field_errors, read_as, unreadable
 from shared.vault import Vault
 
@@ -38,12 +40,13 @@ class Configuration:
         store: ConfigStore,
         vault: Callable[[], Vault],
         timetable: Timetable,
+        tenants: Tenants,
         clock: Clock,
         halt: Callable[[str, str], None],
     ) -> None:
         self._registry, self.kinds = registry, config_kinds(registry)
         self._store, self._make_vault, self._timetable, self._clock = store, vault, timetable, clock
-        self._halt = halt
+        self._tenants, self._halt = tenants, halt
 
     @property
     def _vault(self) -> Vault:
@@ -133,6 +136,9 @@ class Configuration:
             ) from error
         except RowChanged as error:
             raise Changed(f"The {kind.noun} changed while it was being deleted.") from error
+        if kind.key == "source":
+            with contextlib.suppress(Unavailable):  # a row that nobody looks for any more
+                self._tenants.forget(object_id)
         if before.system.get(_PIN):
             with contextlib.suppress(Unavailable):  # unused from here on; the vault's own expiry and a retry clean up
                 self._vault.delete(secrets.secret_name(object_id))
@@ -199,7 +205,9 @@ class Configuration:
             self._check_owner(document)
 
     def _check_fixed(self, kind: ConfigKind, document: Document, before: Document) -> None:
-        """Records belong to their source: a connector that moved to another one would leave them behind."""
+        """Records belong to their source, and to its tenant."""
+        if kind.key == "source":
+            self._check_tenant(document, before)
         if kind.key == "connector" and document.body["sourceId"] != before.body.get(
             "sourceId", document.body["sourceId"]
         ):
@@ -209,6 +217,32 @@ class Configuration:
                 remedy="Create another connector for the other source. Delete this one with its records if it is no longer needed.",
                 fields=(FieldError("sourceId", "fixed", "can't be changed"),),
             )
+
+    def _check_tenant(self, source: Document, before: Document) -> None:
+        """Compared with another tenant's people, everybody who was collected would be a leaver."""
+        where, was = _directory(source.body), _directory(before.body)
+        if where == was:
+            return
+        first = self._tenants.of(source.id)
+        if first is None and self._tenants.read_by(self._tracks(before)):
+            first = was  # noted by no release that read it
+        if first in (None, where):
+            return
+        changed = [name for name in ("tenantId", "cloud") if source.body[name] != before.body.get(name)]
+        raise Conflict(
+            f"The source's records were read from the tenant {first}: tenant and cloud can't be changed any more.",
+            code="tenant-fixed",
+            remedy="Create another source for the other tenant. Switch this one's crawl off, or delete its connectors with "
+            "their records, if it is no longer needed.",
+            fields=tuple(FieldError(name, "fixed", "can't be changed") for name in changed),
+        )
+
+    def _tracks(self, source: Document) -> Iterator[str]:
+        """Of everything that reads the source."""
+        for user_kind, _, connector in self._store.users_of(source.ref):
+            found = self._store.get(user_kind, connector)
+            if found and user_kind == "connector":
+                yield from (track_of(connector, job.name) for job in self._registry.kind_of(found).jobs)
 
     def _check_owner(self, source: Document) -> None:
         """A credential that belongs to one organization serves that organization's sources only."""
@@ -324,6 +358,11 @@ def merge(target: Any, change: Any) -> Any:
         else:
             merged[key] = merge(merged.get(key), value)
     return merged
+
+
+def _directory(source: dict[str, Any]) -> str:
+    """As `SourceIn.directory` does, of a stored source that this release may not be able to read."""
+    return f"{source.get('cloud')}/{source.get('tenantId')}"
 
 
 def _refuse_deleting(document: Document) -> None:

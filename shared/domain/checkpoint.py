@@ -98,6 +98,8 @@ class Checkpoint(Model):
 class StreamState(Model):
     """What is kept of a stream between runs."""
 
+    tenant: str = ""
+    """The tenant that it was read from, as `SourceIn.directory` names it; empty where an earlier release wrote it."""
     completed_at: str | None = None
     """When the last complete read or delta round began: every value is at least as fresh as this."""
     full_at: str | None = None

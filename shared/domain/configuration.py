@@ -62,6 +62,11 @@ class SourceIn(Model):
     ] = []
     """Service-account groups, as display names or object ids. Their members, including nested ones, are left out."""
 
+    @property
+    def directory(self) -> str:
+        """The tenant within its cloud: what a source is, for good, once anything was collected."""
+        return f"{self.cloud.value}/{self.tenant_id}"
+
 
 class CredentialBase(Model):
     name: Name
@@ -228,6 +233,23 @@ class Quarantine(Model):
     """Runs in a row that failed."""
 
 
+class Backoff(Model):
+    """A job whose last runs met something that may pass, such as an outage: it is tried again within the hour, at first after
+    minutes. The next success ends it.
+    """
+
+    since: datetime
+    """UTC."""
+    failures: int
+    """Runs in a row that failed so."""
+    code: str
+    """What its last run failed with."""
+    message: str = ""
+    """The same in words."""
+    remedy: str = ""
+    """What to do if it goes on."""
+
+
 class JobState(Model):
     """One job of a connector, such as the reading of its directory: each has runs of its own."""
 
@@ -241,6 +263,8 @@ class JobState(Model):
     """The run that is going on."""
     quarantine: Quarantine | None = None
     """Why it runs less often than the schedule says."""
+    backoff: Backoff | None = None
+    """Why it runs at other times than the schedule says, for now."""
 
 
 class PermissionNeeded(Model):

@@ -38,6 +38,10 @@ class Receipt(Model):
     """The run."""
     connector_id: str
     """Whose."""
+    tenant_id: str = ""
+    """The tenant that the token was issued for."""
+    application_id: str = ""
+    """The application that signed in."""
     permissions_granted: list[str] = []
     """The application permissions in the token."""
     permissions_needed: list[str] = []

@@ -34,6 +34,8 @@ class Problem(Model):
     """What to do next."""
     stream: str | None = None
     """The stream it concerns; none: the whole run."""
+    transient: bool = False
+    """It may be over at the next run: an outage, for one. Nobody has to do anything yet."""
 
 
 class StreamCounts(Model):

@@ -17,6 +17,7 @@ from shared.domain.run import Waits
 from shared.errors import SourceProblem
 from shared.graph.answers import NotSent, OutcomeUnknown, Postponed, parse_error, refusal, sign_in_problem
 from shared.graph.connection import Line, connect
+from shared.graph.credentials import check_tenant
 from shared.graph.lenient import BOM, NotJson, parse
 from shared.graph.pacing import Pace
 from shared.graph.waiting import ATTEMPTS, LONGEST_WAIT, STILL_THROTTLED_WAIT, backoff, retry_after, throttled_wait
@@ -66,6 +67,8 @@ class GraphClient:
         self._host = urlsplit(self.base_url)[:2]
         self._make_credential, self._scope = make_credential, scope
         self._credential = make_credential()
+        self._checked = ""
+        """The token that was seen to be of this tenant."""
         self._clock, self.waits = clock, waits
         self.budget: Callable[[], float] = lambda: LONGEST_WAIT
         self.pace: Pace | None = None
@@ -74,7 +77,9 @@ class GraphClient:
         self._line: Line | None = None
 
     async def token(self) -> str:
-        """A token for Graph. Raises SourceProblem with the remedy for Entra's refusal."""
+        """A token for Graph, of this tenant. Raises SourceProblem with the remedy for Entra's refusal, and for another
+        tenant's token.
+        """
         from azure.core.exceptions import AzureError
 
         for attempt in range(4):
@@ -86,6 +91,9 @@ class GraphClient:
                     raise problem from error
                 await self._wait(1.0 * 2**attempt, retry=True)
             else:
+                if self.tenant_id and token != self._checked:
+                    check_tenant(token, self.tenant_id)
+                    self._checked = token
                 return token
         raise AssertionError
 

@@ -74,11 +74,38 @@ def _own_assertion() -> str:
     return DefaultAzureCredential().get_token(_EXCHANGE).token
 
 
-def token_roles(token: str) -> frozenset[str]:
-    """The granted application permissions. Read to tell what is missing, never to decide what is allowed."""
+@dataclass(frozen=True)
+class Claims:
+    """What a token says of itself; empty where it can't be read. `roles`: the granted application permissions, read to
+    tell what is missing, never to decide what is allowed.
+    """
+
+    tenant_id: str = ""
+    application_id: str = ""
+    roles: frozenset[str] = frozenset()
+
+
+def claims_of(token: str) -> Claims:
     try:
         payload = token.split(".")[1]
         claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return frozenset(claims.get("roles") or ())
-    except (IndexError, ValueError, AttributeError):
-        return frozenset()
+        return Claims(
+            str(claims.get("tid") or "").lower(), str(claims.get("appid") or ""), frozenset(claims.get("roles") or ())
+        )
+    except (IndexError, ValueError, AttributeError, TypeError):
+        return Claims()
+
+
+def check_tenant(token: str, tenant_id: str) -> None:
+    """Raises SourceProblem for a token of another tenant than the source's. A managed identity gets one of its home tenant,
+    whatever tenant was meant; the other kinds name the tenant in their request.
+    """
+    got = claims_of(token).tenant_id
+    if got != tenant_id.lower():
+        raise SourceProblem(
+            f"The sign-in gave a token of {f'the tenant {got}' if got else 'no tenant that it names'}; "
+            f"the source is the tenant {tenant_id}. Nothing was read.",
+            code="token-tenant",
+            remedy="A managed identity reads its own tenant only: choose a credential whose app registration the source's "
+            "tenant knows. If the source names the wrong tenant, create another source with the right one.",
+        )

@@ -129,6 +129,12 @@ class Runs(Protocol):
     def cancel_asked(self, run: Run) -> str | None: ...
 
 
+class Tenants(Protocol):
+    """Which tenant each source was read from first."""
+
+    def bind(self, source: str, tenant: str) -> str: ...
+
+
 class Configs(Protocol):
     """The configuration."""
 

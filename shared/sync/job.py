@@ -14,7 +14,7 @@ from shared.domain.state import SaveReceipt
 from shared.errors import Conflict, SourceProblem
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
-from shared.graph.credentials import token_roles
+from shared.graph.credentials import claims_of
 from shared.graph.pacing import Pace
 from shared.sync.contracts import Session
 from shared.sync.plan import Cancelled, SliceOver
@@ -132,14 +132,15 @@ async def _read(work: Slice, found: Configured, graph: GraphClient, session: Ses
     else:
         earlier: Receipt | None = await asyncio.to_thread(work.services.runs.receipt, run)
         receipt = earlier or receipt
-    roles = token_roles(await graph.token())
-    receipt.permissions_granted = sorted(roles)
+    claims = claims_of(await graph.token())
+    receipt.tenant_id, receipt.application_id = claims.tenant_id, claims.application_id
+    receipt.permissions_granted = sorted(claims.roles)
     needed = found.kind.permissions(found.connector.options, found.source, found.job)
     receipt.permissions_needed = sorted({one.permission.name for one in needed})
     ahead = {entry.name for entry in run.streams if not entry.ended}
     unfinished = [stream for stream in streams if stream.name in ahead]
     receipt.missing_streams |= dict.fromkeys([stream.name for stream in unfinished], NOT_FINISHED)
-    tenant = Tenant(found.connector, found.source, found.kind, found.job, graph, session, roles)
+    tenant = Tenant(found.connector, found.source, found.kind, found.job, graph, session, claims.roles)
     for stream in unfinished:
         await _one(work, receipt, tenant, stream)
 

@@ -18,7 +18,7 @@ from shared.errors import LeaseLost, Refused, SourceProblem, Unavailable
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.graph.pacing import Pace
-from shared.sync.contracts import Configs, Dispatch, Lease, Runs, Schedules, Session
+from shared.sync.contracts import Configs, Dispatch, Lease, Runs, Schedules, Session, Tenants
 from shared.sync.limits import Limits
 from shared.sync.plan import Cancelled, SliceOver
 
@@ -36,6 +36,7 @@ class Services:
     registry: Registry
     config: Configs
     runs: Runs
+    tenants: Tenants
     schedules: Schedules
     dispatch: Dispatch
     clock: Clock
@@ -204,7 +205,10 @@ def _place(change: Change) -> tuple[str, ...]:
 
 
 def problem_of(problem: SourceProblem, stream: str | None = None) -> Problem:
-    return Problem(code=problem.code, message=problem.detail, remedy=problem.remedy, stream=stream or problem.stream)
+    return Problem(
+        code=problem.code, message=problem.detail, remedy=problem.remedy, stream=stream or problem.stream,
+        transient=problem.transient,
+    )  # fmt: skip
 
 
 def _refused(refused: Refused) -> Problem:

@@ -15,6 +15,7 @@ from shared.domain.removal import Cause, lately, noted
 from shared.domain.run import Problem, StreamProgress
 from shared.domain.state import SaveGroups, SaveReceipt, SaveStream
 from shared.domain.write import Authorship, Home, Intent
+from shared.errors import SourceProblem
 from shared.graph.answers import Denied
 from shared.graph.client import GraphClient
 from shared.mapping.compiled import fingerprint
@@ -85,6 +86,7 @@ class OneStream:
         self._state = await asyncio.to_thread(work.services.runs.stream, self._run.track, stream.name)
         try:
             self._check_permissions()
+            await self._check_tenant()
             reader = await self._read()
         except Denied as denied:
             # One listing is closed to us; the others may go on. Nothing of this one is touched.
@@ -96,6 +98,24 @@ class OneStream:
         for permission in self._stream.permissions:
             if not permission.granted(self._tenant.roles):
                 raise not_granted(permission.name, self._stream.name)
+
+    async def _check_tenant(self) -> None:
+        """Raises SourceProblem where the source was another tenant before. Compared with its records everybody would be
+        a leaver.
+        """
+        source, state = self._tenant.source, self._state
+        if state.tenant == source.directory:
+            return
+        source_id = self._tenant.connector.source_id
+        tenants = self._work.services.tenants
+        first = state.tenant or await asyncio.to_thread(tenants.bind, source_id, source.directory)
+        if first != source.directory:
+            raise SourceProblem(
+                f"The source names the tenant {source.directory}; its records were read from {first}. Nobody was compared.",
+                code="tenant-changed",
+                remedy=f"Set the source's cloud and tenantId back to {first}, and create another source for the other tenant.",
+            )
+        state.tenant = source.directory
 
     async def _denied(self, denied: Denied) -> None:
         work, stream, state = self._work, self._stream, self._state

@@ -21,7 +21,9 @@ def test_a_forecast_of_domains_is_what_saving_them_does(stack: Stack) -> None:
     change = {"domains": ["fabrikam.example"]}
     told = _forecast(stack, f"sources/{ids['source']}", change)
     (users,) = [stream for stream in told["streams"] if stream["stream"] == "users"]
-    assert users["records"] == stack.options.people and told["leave"] == users["leave"] == users["causes"]["domain"] > 60
+    assert (
+        users["records"] == stack.options.people and told["leave"] == users["leave"] == users["causes"]["domain"] > 60
+    )
     assert "would leave" in told["explanation"] and told["notCounted"] == []
     assert stack.api("GET", f"sources/{ids['source']}")[1] == before
     assert _forecast(stack, f"sources/{ids['source']}", {"domains": ["*"]})["leave"] == 0

@@ -98,7 +98,7 @@ def test_a_message_that_keeps_failing_closes_its_run_the_third_time_only(stack: 
         runs.create(run)
         nothing: Any = None
         services = Services(
-            registry=nothing, config=nothing, runs=runs, schedules=nothing, dispatch=NoDispatch(), clock=clock,
+            registry=nothing, config=nothing, runs=runs, tenants=nothing, schedules=nothing, dispatch=NoDispatch(), clock=clock,
             slice_seconds=60, session=nothing, lease=lambda track, run: Lease(tables, track, run, clock), graph=nothing,
             pace=nothing, keep=nothing, limits=nothing,
         )  # fmt: skip

@@ -23,7 +23,7 @@ from shared.graph.answers import (
     sign_in_problem,
 )  # fmt: skip
 from shared.graph.client import GraphClient
-from shared.graph.credentials import SignIn, token_roles
+from shared.graph.credentials import Claims, SignIn, claims_of
 from shared.graph.waiting import retry_after
 
 
@@ -109,7 +109,7 @@ def test_a_wait_that_does_not_fit_the_slice_postpones_the_run() -> None:
 
 
 def test_a_token_that_is_none_has_no_roles() -> None:
-    assert token_roles("not.a.token") == frozenset() == token_roles("")
+    assert claims_of("not.a.token") == Claims() == claims_of("")
 
 
 def test_a_sign_in_does_not_show_its_secret() -> None:
