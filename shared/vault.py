@@ -67,7 +67,8 @@ class Vault:
                         raise _gone("is disabled") from error
                     raise
         except Unavailable as error:
-            raise SourceProblem(error.detail, code=error.code, remedy=error.remedy, transient=True) from error
+            passes = error.code != "vault-denied"
+            raise SourceProblem(error.detail, code=error.code, remedy=error.remedy, transient=passes) from error
         if value is None:
             raise _gone("is not there")
         return value

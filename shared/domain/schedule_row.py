@@ -8,7 +8,8 @@ class ScheduleRow:
     """`next_due` ISO 8601 or empty; `run` the run that goes on or empty; `revision` of the connector it was made from;
     `anchor`: when the schedule was saved, `fingerprint` what it said; `hinted_at`: when the run's message was last sent;
     `full`: the run reads everything, `want_full`: the next one shall; `failures`: runs in a row that failed,
-    `quarantined_at`: since when that slows the schedule down, `failed_with`: the credential it failed with.
+    `quarantined_at`: since when that slows the schedule down, `failed_with`: the credential it failed with; `passing`: runs
+    in a row that failed with what may pass, `passing_since`: when the first of them did.
     """
 
     track: str
@@ -29,6 +30,8 @@ class ScheduleRow:
     failure_remedy: str = ""
     failed_with: str = ""
     quarantined_at: str = ""
+    passing: int = 0
+    passing_since: str = ""
     etag: str = ""
 
 

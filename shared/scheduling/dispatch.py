@@ -10,7 +10,7 @@ from shared.domain.document import Document
 from shared.domain.run import DELETE, PURGE, Run, RunRow, RunState, job_of, track_of
 from shared.domain.schedule_row import ScheduleRow, bare
 from shared.errors import Conflict, FieldError, Invalid, NotFound
-from shared.scheduling import quarantine
+from shared.scheduling import backoff, quarantine
 from shared.scheduling.claims import Claims
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import ConfigStore
@@ -190,4 +190,6 @@ class Dispatch:
         if run.state is not RunState.FAILED or run.job in (DELETE, PURGE):
             return row
         document = self._config.get("connector", run.connector_id)
+        if backoff.may_pass(run):
+            return backoff.backed_off(row, run, now, self._timetable.rhythm(document, row, now) if document else None)
         return quarantine.failed(row, run, now, self.credential_mark(document) if document else "")

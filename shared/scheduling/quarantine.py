@@ -1,5 +1,5 @@
-"""What failed runs do to a schedule: after three in a row a job is slowed to once a day, after four weeks it runs no more by
-itself. Pure decisions over a schedule row.
+"""What failures that only a person can mend (a secret, a permission, the configuration) do to a schedule: after three in a
+row a job is slowed to once a day, after four weeks it runs no more by itself. Pure decisions over a schedule row.
 """
 
 from dataclasses import replace
@@ -33,8 +33,9 @@ def quarantine_of(row: ScheduleRow | None, now: datetime) -> Quarantine | None:
 def healed(row: ScheduleRow) -> ScheduleRow:
     """Without what it says of failures."""
     return replace(
-        row, failures=0, failure_code="", failure_message="", failure_remedy="", failed_with="", quarantined_at=""
-    )
+        row, failures=0, failure_code="", failure_message="", failure_remedy="", failed_with="", quarantined_at="",
+        passing=0, passing_since="",
+    )  # fmt: skip
 
 
 def succeeded(run: Run) -> bool:
@@ -47,7 +48,7 @@ def succeeded(run: Run) -> bool:
 
 def failed(row: ScheduleRow, run: Run, now: datetime, credential: str) -> ScheduleRow:
     """The row after another failed run. `credential` names what it failed with: a changed one ends a quarantine."""
-    row = replace(row, failures=row.failures + 1, failed_with=credential)
+    row = replace(row, failures=row.failures + 1, failed_with=credential, passing=0, passing_since="")
     if run.problems:
         last = run.problems[-1]
         row = replace(row, failure_code=last.code, failure_message=last.message, failure_remedy=last.remedy)

@@ -1,7 +1,7 @@
 """When each job of a connector is due: its rows in the table Schedule, kept in step with the configuration."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.clock import Clock, iso, parse_iso
 from shared.connectors.base import Job
@@ -11,6 +11,7 @@ from shared.domain.document import Document
 from shared.domain.run import job_of, track_of
 from shared.domain.schedule import Schedule, next_due
 from shared.domain.schedule_row import ScheduleRow
+from shared.scheduling.backoff import backoff_of
 from shared.scheduling.quarantine import quarantine_of
 from shared.storage.schedules import Schedules
 
@@ -68,7 +69,14 @@ class Timetable:
             for _ in range(0 if quarantine else 4):  # slowed: what comes behind the next attempt depends on it
                 due.append(self._after(document, job, row, due[-1]))
         run = (row.run or None) if row else None
-        return JobState(name=job.name, title=job.title, next_due=due, current_run_id=run, quarantine=quarantine)
+        return JobState(
+            name=job.name,
+            title=job.title,
+            next_due=due,
+            current_run_id=run,
+            quarantine=quarantine,
+            backoff=backoff_of(row),
+        )
 
     def _after(self, document: Document, job: Job | None, row: ScheduleRow, moment: datetime) -> datetime:
         """The first due time behind a moment at which the job ran, or will."""
@@ -77,6 +85,14 @@ class Timetable:
         if job and due - moment < job.least_every:
             due = next_due(schedule, moment + job.least_every, anchor=anchor)
         return due
+
+    def rhythm(self, document: Document, row: ScheduleRow, now: datetime) -> timedelta | None:
+        """What lies between the next two due times; None for a job without a schedule."""
+        if not (row.active and row.anchor and row.next_due):
+            return None
+        job = self._registry.kind_of(document).job(job_of(row.track))
+        first = self._after(document, job, row, now)
+        return self._after(document, job, row, first) - first
 
     def due_after(self, document: Document, row: ScheduleRow, moment: datetime) -> str:
         job = self._registry.kind_of(document).job(job_of(row.track))

@@ -32,6 +32,7 @@ async def abandon(services: Services, message: dict[str, Any]) -> str:
             code="worker-failed",
             message="The worker failed five times in a row, three times over, before it could report.",
             remedy="Look at the log of run_slice; the next run tries again by itself. Nobody was removed.",
+            transient=True,
         )
     )
     await asyncio.to_thread(lease.commit, [SaveRun(run)], release=True)

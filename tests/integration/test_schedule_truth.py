@@ -79,6 +79,41 @@ def test_quarantine_slows_to_daily_then_stops_and_a_success_ends_it_at_once(rig:
     assert parse_iso(row.next_due) <= rig.clock.now() + timedelta(days=1)
 
 
+@pytest.mark.parametrize(
+    ("target", "kind", "code"), [("graph", "503", "graph-unavailable"), ("graph", "reset", "graph-unavailable")]
+)
+def test_an_outage_slows_a_job_to_an_hour_at_most_and_is_over_with_it(
+    rig: Rig, target: str, kind: str, code: str
+) -> None:
+    connector = _scheduled(rig, schedule={"repeats": {"every": 5, "unit": "minutes"}, "firstRun": "scheduled"})
+    rig.fault(kind, target)
+    waits = []
+    for number in range(1, 8):
+        run = rig.run(connector) if number == 1 else rig.finish(_next(rig, connector))
+        assert (run.state, [problem.code for problem in run.problems]) == ("failed", [code])
+        assert run.problems[0].transient
+        row, ended = _row(rig, f"{connector}-directory"), run.finished_at
+        assert ended
+        waits.append(round((parse_iso(row.next_due) - ended).total_seconds() / 60))
+        shown = _shown(rig, connector)
+        assert shown.quarantine is None and shown.backoff
+        assert (shown.backoff.failures, shown.backoff.code) == (number, code) and shown.backoff.remedy
+        assert shown.next_due[0] == parse_iso(row.next_due)
+    assert waits == [5, 10, 20, 40, 60, 60, 60]
+    rig.faults.clear()
+    assert rig.finish(_next(rig, connector)).state == "succeeded"
+    assert _shown(rig, connector).backoff is None
+    assert parse_iso(_row(rig, f"{connector}-directory").next_due) - rig.clock.now() <= timedelta(minutes=5)
+
+
+def _next(rig: Rig, connector: str) -> str:
+    """The run that the timer starts when the job is due again."""
+    due = parse_iso(_row(rig, f"{connector}-directory").next_due)
+    rig.clock.move((due - rig.clock.now()).total_seconds() + 1)
+    (run,) = _tick(rig, connector)
+    return run
+
+
 def test_a_changed_credential_ends_a_quarantine_at_once(rig: Rig) -> None:
     connector = _failing(rig)
     rig.roles = ["User.Read.All"]
