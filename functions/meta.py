@@ -10,16 +10,31 @@ from shared.wiring import app
 
 def health(call: Call) -> Reply:
     """Open to everybody, so it says only ok or the code of the problem."""
-    settings = app_settings.load()
-    checks = {"authentication": "ok", "storage": "ok", "vault": "ok" if settings.vault_uri else "vault-not-configured"}
+    try:
+        settings = app_settings.load()
+    except Unavailable as error:
+        return Reply(Health(status="degraded", checks={"settings": error.code}), 503)
+    checks = {
+        "settings": "ok",
+        "authentication": "ok",
+        "storage": "ok",
+        "vault": "ok" if settings.vault_uri else "vault-not-configured",
+    }
     if not settings.platform_auth and not settings.development_roles:
         checks["authentication"] = "authentication-off"
+    elif settings.platform_auth and not settings.tenants:
+        checks["authentication"] = "tenants-missing"
     try:
         app().config.get("health", "none")
     except Unavailable as error:
         checks["storage"] = error.code
     healthy = all(value == "ok" for value in checks.values())
     return Reply(Health(status="ok" if healthy else "degraded", checks=checks), 200 if healthy else 503)
+
+
+DOCS_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 def routes(table: RouteTable) -> Routes:
@@ -37,7 +52,7 @@ def routes(table: RouteTable) -> Routes:
     def read_docs(call: Call) -> Reply:
         from shared.api.docs_page import page
 
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
+        headers = {"Content-Security-Policy": DOCS_POLICY}
         return Reply(page(table), headers=headers, content_type="text/html")
 
     return group

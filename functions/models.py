@@ -14,7 +14,7 @@ class PageQuery(Model):
     limit: Annotated[int, Field(ge=1, le=500)] = 100
     """How many items a page holds at most."""
     after: Annotated[str, StringConstraints(max_length=500)] | None = None
-    """The `next` of the page before."""
+    """The `next` of the page before, of this list with this order and these filters."""
 
 
 class ChangesQuery(PageQuery):

@@ -45,7 +45,7 @@ def up(options: argparse.Namespace) -> int:
             )
         )
         print(f"up in {time.monotonic() - began:.1f} s")
-        print(f"  function app   {stack.url}/api/v1/docs")
+        print(f"  function app   {stack.link('docs')}")
         print(f"  tenant         {stack.addresses['tenants']['global']}")
         print(f"  client id      {stack.addresses['clientId']}")
         print(f"  client secret  in {stack.folder / 'client-secret'}")

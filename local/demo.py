@@ -161,13 +161,13 @@ def show(stack: Stack, connector: str, runs: list[dict[str, Any]]) -> None:
             print(f"  {line}")
     _, found = stack.api("GET", f"connectors/{connector}")
     print("\nNext due (UTC): " + ", ".join(moment[:16].replace("T", " ") for moment in found["jobs"][0]["nextDue"]))
-    print(f"\n  {stack.url}/api/v1/docs           the API, described")
-    print(f"  {stack.url}/api/v1/people         people")
-    print(f"  {stack.url}/api/v1/people/search?text=an")
+    print(f"\n  {stack.link('docs')}   the API, described")
+    print(f"  {stack.link('people')}   people")
+    print(f"  {stack.link('people/search?text=an')}")
     if people:
-        print(f"  {stack.url}/api/v1/people/{people[0]['id']}")
+        print(f"  {stack.link(f'people/{people[0]["id"]}')}")
     for run in runs:
-        print(f"  {stack.url}/api/v1/runs/{run['id']}", flush=True)
+        print(f"  {stack.link(f'runs/{run["id"]}')}", flush=True)
 
 
 def from_environment(people: int, devices: int, port: int) -> int:

@@ -56,6 +56,8 @@ class Stack:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.token = secrets.token_urlsafe(18)
+        """What callers of the function app show: made anew at each start."""
         self._temporary = None if options.persist or options.folder else tempfile.mkdtemp(prefix="rollcall-")
         self.folder = Path(options.persist or options.folder or str(self._temporary)).resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -142,6 +144,7 @@ class Stack:
             "ROLLCALL_TICK": "*/2 * * * * *",
             "ROLLCALL_CLOUD_ENDPOINTS": json.dumps(addresses["clouds"]),
             "ROLLCALL_DEVELOPMENT_PRINCIPAL": ALL_ROLES,
+            "ROLLCALL_DEVELOPMENT_TOKEN": self.token,
             "IDENTITY_ENDPOINT": addresses["identity"],
             "IDENTITY_HEADER": "local",
             **certificates.trust(self.folder),
@@ -193,7 +196,13 @@ class Stack:
 
     def api(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         """One request to the function app's API: status and parsed body."""
-        return http(method, f"{self.url}/api/v1/{path}", body, headers)
+        return http(
+            method, f"{self.url}/api/v1/{path}", body, {"Authorization": f"Bearer {self.token}"} | (headers or {})
+        )
+
+    def link(self, path: str) -> str:
+        """An address of the function app that a browser or curl can open: it holds the token."""
+        return f"http://local:{self.token}@{self.url.partition('//')[2]}/api/v1/{path}"
 
 
 def http(method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:

@@ -1,15 +1,17 @@
 """Every route as its own HTTP function, and one function per surface for unknown addresses and methods."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import unquote
 
 import azure.functions as func
 
 from shared import settings as app_settings
+from shared.api import cursors
 from shared.api.answering import Reply, respond, without_body
 from shared.api.bodies import read_form, read_json, read_query, validate_form
 from shared.api.calls import Call
-from shared.api.csrf import FIELD, require_own_site
+from shared.api.csrf import FIELD, require_no_form, require_own_site
 from shared.api.routes import Route, RouteTable
 from shared.api.surfaces import PREFIX, Surface
 from shared.errors import MethodNotAllowed, NotFound
@@ -48,14 +50,20 @@ def endpoint(route: Route) -> Endpoint:
 
 def handle(route: Route, req: func.HttpRequest) -> Reply:
     """Principal, role, site, query, body, handler: in this order, so that nobody learns more than they may."""
-    settings, surface = app_settings.load(), route.surface
+    surface = route.surface
     headers = {name.lower(): value for name, value in req.headers.items()}
     principal = ANYBODY
     if route.role is not None:
-        principal = identify(settings, headers, req.url)
+        principal = identify(app_settings.load(), headers)
         require(principal, route.role)
     require_own_site(route.method, headers, req.url)
-    query = read_query(route.query, dict(req.params))
+    if not surface.forms and route.body is None:  # a body has to be JSON anyhow
+        require_no_form(route.method, headers)
+    query = read_query(route.query, dict(req.params), req.url)
+    address = unquote(req.url.partition("?")[0].partition(f"/{surface.prefix}/")[2]).strip("/")
+    asked = query
+    if route.returns_list and query is not None:
+        query = cursors.opened(address, asked)
     call = Call(
         principal=principal,
         path={name: unquote(str(value)) for name, value in req.route_params.items()},
@@ -65,7 +73,10 @@ def handle(route: Route, req: func.HttpRequest) -> Reply:
         base_url=req.url.partition(f"/{surface.prefix}")[0],
         csrf=surface.csrf.make(principal) if surface.csrf else "",
     )
-    return route.handler(call)
+    reply = route.handler(call)
+    if route.returns_list and asked is not None and isinstance(reply.body, dict):
+        reply = replace(reply, body=cursors.sealed(address, asked, reply.body))
+    return reply
 
 
 def _body(route: Route, principal: Principal, headers: dict[str, str], req: func.HttpRequest) -> object:
@@ -86,7 +97,7 @@ def _body(route: Route, principal: Principal, headers: dict[str, str], req: func
 def _explaining(table: RouteTable, surface: Surface) -> Endpoint:
     def explain(req: func.HttpRequest) -> Reply:
         headers = {name.lower(): value for name, value in req.headers.items()}
-        identify(app_settings.load(), headers, req.url)
+        identify(app_settings.load(), headers)
         path = unquote(req.url.partition("?")[0].partition(f"/{surface.catch_all}/")[2])
         methods = table.allowed_methods(f"{surface.catch_all}/{path}")
         if methods:

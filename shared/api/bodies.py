@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from email.message import Message
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -18,8 +18,14 @@ _MOST_FIELDS = 1000
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_query(model: type[BaseModel] | None, given: dict[str, str]) -> Any:
-    """Raises Invalid, also for options that the address does not know."""
+def read_query(model: type[BaseModel] | None, given: dict[str, str], url: str = "") -> Any:
+    """Raises Invalid, also for options that the address does not know, and for empty ones: the Functions host leaves them
+    out of `given`, and a list whose filter got lost would show everything.
+    """
+    options = url.partition("?")[2].partition("#")[0]
+    if empty := [name for name, value in parse_qsl(options, keep_blank_values=True) if not value]:
+        fields = tuple(FieldError(name, "empty", "is empty; leave it out, or give a value") for name in empty)
+        raise Invalid("Empty query options.", fields=fields)
     if model is None:
         if given:
             unknown = tuple(FieldError(name, "unknown", "is not an option of this address") for name in given)

@@ -7,7 +7,7 @@ person who got the page, valid for some hours and stored nowhere.
 import base64
 import hmac
 from collections.abc import Callable, Mapping
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from shared.clock import Clock
 from shared.errors import Forbidden
@@ -17,19 +17,20 @@ FIELD = "csrf"
 LIFETIME_SECONDS = 8 * 3600
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _OTHER_SITES = ("cross-site", "same-site")
+_OWN_SITE = ("same-origin", "none")
 
 
 def require_own_site(method: str, headers: Mapping[str, str], url: str) -> None:
     """Raises Forbidden for a changing request that another site caused in somebody's browser.
 
     `Sec-Fetch-Site` decides where it is sent: no script can set it, and a reverse proxy, which changes the host, leaves it
-    alone. Without it, `Origin` must be the host of `url`. Neither header: not a browser. `Authorization`: a browser adds a
-    bearer token only on behalf of a site that CORS allows, so no cookie is being abused.
+    alone. Without it, `Origin` must be the host of `url`. Neither header: not a browser. A bearer token: a browser adds one
+    only on behalf of a site that CORS allows, so no cookie is being abused. A password it adds by itself, like a cookie.
     """
-    if method in _SAFE_METHODS or "authorization" in headers:
+    if method in _SAFE_METHODS or headers.get("authorization", "").lower().startswith("bearer "):
         return
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site in _OTHER_SITES or (origin and not site and not _same(urlsplit(origin), urlsplit(url))):
+    if site in _OTHER_SITES or (origin and not site and not _same(origin, url)):
         raise Forbidden(
             "The request was caused by another site, so it was not carried out.",
             code="cross-site",
@@ -37,9 +38,30 @@ def require_own_site(method: str, headers: Mapping[str, str], url: str) -> None:
         )
 
 
-def _same(origin: SplitResult, url: SplitResult) -> bool:
+def require_no_form(method: str, headers: Mapping[str, str]) -> None:
+    """Raises Forbidden for a POST that a form of any site could have sent, from a browser that does not tell which one:
+    a browser asks before it sends JSON, or a header of its own, elsewhere.
+    """
+    if method != "POST" or headers.get("authorization", "").lower().startswith("bearer "):
+        return
+    if headers.get("sec-fetch-site") in _OWN_SITE:
+        return
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and "x-requested-with" not in headers:
+        raise Forbidden(
+            "A form of another site could have sent this request, so it was not carried out.",
+            code="simple-request",
+            remedy="Send Content-Type: application/json, or a header X-Requested-With with any value.",
+        )
+
+
+def _same(origin: str, url: str) -> bool:
     """Where a proxy ends TLS the app is called by http, whatever the browser used; the reverse does not happen."""
-    return origin.netloc == url.netloc and (origin.scheme == "https" or url.scheme != "https")
+    try:
+        one, other = urlsplit(origin), urlsplit(url)
+    except ValueError:  # brackets that hold no address
+        return False
+    return one.netloc == other.netloc and (one.scheme == "https" or other.scheme != "https")
 
 
 class CsrfTokens:

@@ -113,6 +113,17 @@ def _parameters(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> 
         parameters.append(
             {"name": "If-Match", "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
         )
+    if route.method == "POST" and route.body is None:
+        text = "Any value. Needed without a bearer token and without a JSON body: no form of another site can send it."
+        parameters.append(
+            {
+                "name": "X-Requested-With",
+                "in": "header",
+                "required": False,
+                "description": text,
+                "schema": {"type": "string"},
+            }
+        )
     if route.query is not None:
         schema = schemas[refs[route.query, "validation"]["$ref"].rpartition("/")[2]]
         for name, field in schema["properties"].items():

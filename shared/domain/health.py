@@ -4,7 +4,7 @@ from shared.domain.base import Model
 
 
 class Health(Model):
-    """`checks`: authentication, storage and vault, each ok or the stable code of what is wrong."""
+    """`checks`: settings, authentication, storage and vault, each ok or the stable code of what is wrong."""
 
     status: str
     """ok or degraded."""

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import azure.functions as func
 import pytest
 
+from functions.meta import DOCS_POLICY
 from local.bootstrap import ROOT
 from local.processes import clean_environment
 from shared.api import Call, Reply, Routes, RouteTable
@@ -23,7 +24,7 @@ from shared.api.answering import csv_bytes
 from shared.api.blueprint import endpoint
 from shared.api.csrf import LIFETIME_SECONDS, CsrfTokens
 from shared.api.openapi import document
-from shared.api.surfaces import pages
+from shared.api.surfaces import PAGE_HEADERS, pages
 from shared.clock import Clock
 from shared.domain.base import Model
 from shared.errors import Changed, MissingPrecondition
@@ -84,9 +85,12 @@ def _table(clock: Clock) -> RouteTable:
     return RouteTable(api, page)
 
 
+HOME = "7e4a0000-0000-4000-8000-000000000001"
+
+
 def _principal(object_id: str, *roles: Role) -> str:
     claims = [{"typ": "roles", "val": role.value} for role in roles]
-    claims += [{"typ": "oid", "val": object_id}, {"typ": "name", "val": "Ada"}]
+    claims += [{"typ": "oid", "val": object_id}, {"typ": "tid", "val": HOME}, {"typ": "name", "val": "Ada"}]
     return base64.b64encode(json.dumps({"auth_typ": "aad", "claims": claims}).encode()).decode()
 
 
@@ -98,6 +102,8 @@ def clock() -> Moved:
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch, clock: Moved) -> RouteTable:
     monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
+    monkeypatch.setenv("WEBSITE_SITE_NAME", "rollcall")
+    monkeypatch.setenv("ROLLCALL_TENANTS", HOME)
     monkeypatch.delenv("ROLLCALL_CLOUD_ENDPOINTS", raising=False)
     return _table(clock)
 
@@ -244,6 +250,8 @@ def test_a_change_that_another_site_caused_is_refused(
     body = b""
     if name == "make_thing":
         body, kept["Content_Type"] = b'{"name":"x"}', "application/json"
+    elif name == "start_thing":
+        kept["X_Requested_With"] = "test"
     elif name == "send_thing":
         body, kept["Content_Type"] = (
             urlencode({"name": "x", "csrf": _token(table)}).encode(), "application/x-www-form-urlencoded",
@@ -251,6 +259,46 @@ def test_a_change_that_another_site_caused_is_refused(
     status, text, _ = _ask(table, name, body=body, **kept)
     assert (status < 400) == taken, text
     assert taken or (status == 403 and "cross-site" in text)
+
+
+@pytest.mark.parametrize(
+    ("headers", "taken"),
+    [
+        ({}, False),
+        ({"Content_Type": "text/plain"}, False),
+        ({"Content_Type": "application/x-www-form-urlencoded"}, False),
+        ({"Content_Type": "multipart/form-data; boundary=x"}, False),
+        ({"Content_Type": "text/plain; application/json"}, False),
+        ({"Authorization": "Basic eDp5"}, False),
+        ({"Authorization": "Bearer x"}, True),
+        ({"Content_Type": "application/json"}, True),
+        ({"Content_Type": "Application/JSON; charset=utf-8"}, True),
+        ({"X_Requested_With": "curl"}, True),
+        ({"Sec_Fetch_Site": "same-origin"}, True),
+        ({"Sec_Fetch_Site": "cross-site", "X_Requested_With": "x"}, False),
+    ],
+)
+def test_no_form_of_another_site_starts_anything(table: RouteTable, headers: dict[str, str], taken: bool) -> None:
+    given: dict[str, Any] = dict(headers)
+    status, text, _ = _ask(table, "start_thing", **given)
+    assert (status < 400) == taken, text
+    assert taken or json.loads(text)["code"] in ("simple-request", "cross-site")
+
+
+@pytest.mark.parametrize("origin", ["http://[::1", "https://[", "null", "x", "https://rollcall.example]"])
+def test_an_origin_that_is_no_address_is_another_site(table: RouteTable, origin: str) -> None:
+    status, text, _ = _ask(table, "start_thing", Origin=origin, X_Requested_With="x")
+    assert (status, json.loads(text)["code"]) == (403, "cross-site")
+
+
+def test_a_password_that_the_browser_adds_by_itself_is_no_sign_of_consent(table: RouteTable) -> None:
+    status, text, _ = _ask(table, "start_thing", Origin=_OTHER, Authorization="Basic eDp5", X_Requested_With="x")
+    assert (status, json.loads(text)["code"]) == (403, "cross-site")
+
+
+@pytest.mark.parametrize("policy", [PAGE_HEADERS["Content-Security-Policy"], DOCS_POLICY])
+def test_no_page_can_be_framed(policy: str) -> None:
+    assert "frame-ancestors 'none'" in policy and "form-action" in policy and "base-uri 'none'" in policy
 
 
 def test_reading_is_open_to_links_from_other_sites(table: RouteTable) -> None:

@@ -21,7 +21,8 @@ def _raw(
 ) -> tuple[int, dict[str, Any], dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)
     try:
-        connection.request(method, f"/api/v1/{path}", body, headers or {})
+        shown = {"Authorization": f"Bearer {stack.token}"}
+        connection.request(method, f"/api/v1/{path}", body, shown | (headers or {}))
         response = connection.getresponse()
         text = response.read()
         return response.status, json.loads(text) if text else {}, {k.lower(): v for k, v in response.getheaders()}
@@ -172,6 +173,33 @@ def test_lists_are_paged(stack: Stack) -> None:
         if not (after := page["next"]):
             break
     assert [identifier for identifier in seen if identifier in made] == made and len(seen) == len(set(seen))
+
+
+def test_a_cursor_goes_on_with_its_own_list_order_and_filter_only(stack: Stack) -> None:
+    ids = [support.configure(stack)["connector"] for _ in range(3)]
+    cursor = stack.api("GET", "connectors?limit=1")[1]["next"]
+    assert stack.api("GET", f"connectors?limit=2&after={cursor}")[0] == 200
+    for other in ("organizations", f"connectors/{ids[0]}/runs", "tombstones", "people", "people?orderBy=name", "holds"):
+        status, problem, _ = _raw(stack, "GET", f"{other}{'&' if '?' in other else '?'}after={cursor}")
+        assert (status, problem["errors"][0]["code"]) == (422, "foreign"), other
+    for changed in (cursor[:-1], cursor[1:], f"x{cursor}", cursor.partition(".")[2], "."):
+        assert _raw(stack, "GET", f"connectors?after={changed}")[0] == 422
+
+
+@pytest.mark.parametrize(
+    "path", ["people?source=", "tombstones?source=&limit=3", "people?after=", "people/search?text="]
+)
+def test_an_empty_option_is_refused_and_not_overlooked(stack: Stack, path: str) -> None:
+    """The host leaves it out: the list would be everybody's."""
+    problem = _problem(_raw(stack, "GET", path), 422, "invalid-fields")
+    assert problem["errors"][0]["code"] == "empty"
+
+
+def test_requests_that_are_odd_at_the_edges_get_an_answer(stack: Stack) -> None:
+    assert _raw(stack, "GET", "people", headers={"Host": "[::1"})[0] in (200, 400)
+    assert _raw(stack, "TRACE", "people")[0] == 405
+    status, problem, _ = _raw(stack, "POST", f"connectors/{'0' * 20}/runs", headers={"Authorization": "Basic x"})
+    assert (status, problem["code"]) == (401, "development-token")
 
 
 def test_the_timer_starts_a_connector_that_is_due(stack: Stack) -> None:
