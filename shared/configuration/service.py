@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from shared.clock import Clock, iso
 from shared.configuration import secrets
 from shared.configuration.kinds import ConfigKind, config_kinds
+from shared.configuration.walls import Walls
 from shared.connectors.registry import Registry
 from shared.domain.base import Model, new_id
 from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn, Unreadable
@@ -22,13 +23,14 @@ from shared.domain.document import Document
 from shared.domain.run import track_of
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
 from shared.scheduling.timetable import Timetable
-from shared.storage.config import ConfigStore, InUse, NameTaken, TargetGone
+from shared.storage.config import ConfigStore, Epoch, EpochMoved, InUse, NameTaken, TargetGone
 from shared.storage.tables import RowChanged
 from shared.storage.tenants import Tenants
 from shared.validation import field_errors, read_as, unreadable
 from shared.vault import Vault
 
 _PIN = "pin"
+_TRIES = 8
 
 
 class Configuration:
@@ -47,6 +49,7 @@ class Configuration:
         self._registry, self.kinds = registry, config_kinds(registry)
         self._store, self._make_vault, self._timetable, self._clock = store, vault, timetable, clock
         self._tenants, self._halt = tenants, halt
+        self._walls = Walls(store)
 
     @property
     def _vault(self) -> Vault:
@@ -74,9 +77,10 @@ class Configuration:
         object_id, now = new_id(), iso(self._clock.now())
         document = self._make(kind, object_id, 1, now, now, model)
         self._check_references(kind, document)
+        epoch = self._within_walls(document, None)
         document, written = self._with_secret(document, model, None)
         with self._explained(kind, document, written):
-            self._store.create(document)
+            self._write(document, None, epoch)
         self._in_step(kind, document)
         return self._out(kind, self._document(kind, object_id))
 
@@ -90,9 +94,10 @@ class Configuration:
         document = self._make(kind, object_id, before.revision + 1, before.created_at, iso(self._clock.now()), model)
         self._check_fixed(kind, document, before)
         self._check_references(kind, document, before)
+        epoch = self._within_walls(document, before)
         document, written = self._with_secret(document, model, before)
         with self._explained(kind, document, written):
-            self._store.replace(document, before)
+            self._write(document, before, epoch)
         self._in_step(kind, document)
         self._stop_if_off(kind, document)
         old = before.system.get(_PIN, {}).get("version")
@@ -201,8 +206,32 @@ class Configuration:
                     missing.append(FieldError(alias, "unknown", f"there is no {self.kinds[target].noun} with this id"))
         if missing:
             raise Invalid("A reference does not exist.", fields=tuple(missing))
-        if kind.key == "source":
-            self._check_owner(document)
+
+    def _within_walls(self, document: Document, before: Document | None) -> Epoch | None:
+        """The epoch in which the change of references was found to be right; None where it changes none."""
+        if not self._walls.concerns(document, before):
+            return None
+        epoch = self._store.epoch()
+        self._walls.check(document)
+        return epoch
+
+    def _write(self, document: Document, before: Document | None, epoch: Epoch | None) -> None:
+        """Writes the object in that epoch. Where others changed references meanwhile they are checked again."""
+        for _ in range(_TRIES):
+            try:
+                if before is None:
+                    self._store.create(document, epoch)
+                else:
+                    self._store.replace(document, before, epoch)
+            except EpochMoved:
+                epoch = self._within_walls(document, before)
+            else:
+                return
+        raise Conflict(
+            "Others keep changing what belongs to whom.",
+            code="busy",
+            remedy="Try again in a few seconds. Nothing was saved.",
+        )
 
     def _check_fixed(self, kind: ConfigKind, document: Document, before: Document) -> None:
         """Records belong to their source, and to its tenant."""
@@ -244,19 +273,6 @@ class Configuration:
             if found and user_kind == "connector":
                 yield from (track_of(connector, job.name) for job in self._registry.kind_of(found).jobs)
 
-    def _check_owner(self, source: Document) -> None:
-        """A credential that belongs to one organization serves that organization's sources only."""
-        group = self._store.get("sourceGroup", source.body["sourceGroupId"])
-        credential = self._store.get("credential", source.body["credentialId"])
-        owner = credential.body.get("organizationId") if credential else None
-        if owner and group and group.body["organizationId"] != owner:
-            raise Invalid(
-                "The credential belongs to another organization.",
-                fields=(
-                    FieldError("credentialId", "foreign", "belongs to another organization than the source group"),
-                ),
-            )
-
     def _with_secret(self, document: Document, model: Model, before: Document | None) -> tuple[Document, str | None]:
         """The document with its pin, and the version that was written for it (None: nothing was)."""
         if not isinstance(model, CredentialIn):
@@ -274,6 +290,10 @@ class Configuration:
     def _explained(self, kind: ConfigKind, document: Document, written: str | None) -> Iterator[None]:
         try:
             yield
+        except (Conflict, Invalid):
+            if written:
+                self._retire(document.id, written)
+            raise
         except (NameTaken, TargetGone, RowChanged) as error:
             # Only a refusal: where the answer was lost the row may have been saved, and pin that very version.
             if written:

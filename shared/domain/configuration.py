@@ -156,6 +156,9 @@ class ConnectorIn(Model):
     """Options of its kind."""
     action_credential_id: Id | None = None
     """Action credentials: the separate credential for people actions. Empty: actions are off."""
+    reading_credential_acts: bool = False
+    """Lets the credential that reads the source be the action credential too. Off: they are two, so that whoever steals the
+    one that is used every day can change nobody."""
 
 
 class ConnectorServerIn(Model):

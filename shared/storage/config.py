@@ -4,6 +4,7 @@ of all three is one transaction.
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -36,6 +37,18 @@ class TargetGone(Exception):
     def __init__(self, ref: str) -> None:
         super().__init__(ref)
         self.ref = ref
+
+
+class EpochMoved(Exception):
+    """Somebody else changed references meanwhile: what was checked may hold no more."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Counts changes of references in the whole installation."""
+
+    number: int
+    etag: str | None
 
 
 def _row(document: Document) -> Row:
@@ -90,11 +103,16 @@ class ConfigStore:
         rows = self._tables.query(CONFIG, keys.CONFIG_PARTITION, keys.prefix_range(f"u|{ref}|"), limit=200)
         return [(row.row["UserKind"], row.row["UserName"], row.row["UserId"]) for row in rows]
 
-    def create(self, document: Document) -> None:
-        """Raises NameTaken or TargetGone; nothing is written then."""
+    def epoch(self) -> Epoch:
+        """Read before references are checked, it goes with the change: two of them never pass each other."""
+        found = self._tables.get(CONFIG, keys.CONFIG_PARTITION, keys.EPOCH_ROW)
+        return Epoch(int(found.row["Number"]), found.etag) if found else Epoch(0, None)
+
+    def create(self, document: Document, epoch: Epoch | None = None) -> None:
+        """Raises NameTaken, TargetGone, or EpochMoved; nothing is written then."""
         self._reserve_all()
         operations: list[Operation] = [Insert(_row(document)), *self._reserve(document), *self._use(document, ())]
-        self._commit(operations, document)
+        self._commit(operations, document, epoch)
 
     def _reserve_all(self) -> None:
         """Where an earlier release reserved names in another form: reserves them in this one, before any is given away. Of
@@ -111,13 +129,13 @@ class ConfigStore:
             self._tables.put(CONFIG, {"PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.NAMES_ROW, "Form": NAMES})
         self._names_reserved = True
 
-    def replace(self, document: Document, before: Document) -> None:
-        """Writes a new revision of `before`. Raises RowChanged where it changed meanwhile, NameTaken, TargetGone.
+    def replace(self, document: Document, before: Document, epoch: Epoch | None = None) -> None:
+        """Writes a new revision of `before`. Raises RowChanged where it changed meanwhile, NameTaken, TargetGone, EpochMoved.
         Being referred to touches a row without changing it: then the new ETag is taken and the same done again.
         """
         for attempt in range(_TOUCHES + 1):
             try:
-                self._replace(document, before)
+                self._replace(document, before, epoch)
             except RowChanged:
                 found = self.get(document.kind, document.id)
                 if attempt == _TOUCHES or found is None or found.revision != before.revision:
@@ -126,7 +144,7 @@ class ConfigStore:
             else:
                 return
 
-    def _replace(self, document: Document, before: Document) -> None:
+    def _replace(self, document: Document, before: Document, epoch: Epoch | None) -> None:
         operations: list[Operation] = [Put(_row(document), before.etag)]
         new_name, old_name = _name_key(document), _name_key(before)
         if new_name != old_name:
@@ -140,7 +158,7 @@ class ConfigStore:
             Delete(keys.CONFIG_PARTITION, keys.config_use(ref, document.ref))
             for ref in sorted(set(before.uses) - set(document.uses))
         ]
-        self._commit(operations, document)
+        self._commit(operations, document, epoch)
 
     def delete(self, document: Document) -> None:
         """Raises InUse, or RowChanged: using an object touches it, so a use that comes in meanwhile is noticed."""
@@ -178,20 +196,29 @@ class ConfigStore:
             operations += [Touch({**target, "UsedBy": document.id}), Put(_use_row(document, ref))]
         return operations
 
-    def _commit(self, operations: Sequence[Operation], document: Document) -> None:
+    def _commit(self, operations: Sequence[Operation], document: Document, epoch: Epoch | None) -> None:
+        if epoch:
+            row = {"PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.EPOCH_ROW, "Number": epoch.number + 1}
+            operations = [*operations, Put(row, epoch.etag) if epoch.etag else Insert(row)]
         try:
             self._tables.transaction(CONFIG, operations)
         except RowExists as error:
             if not self._is_ours(document):
+                self._check_epoch(epoch)
                 raise NameTaken(document.name) from error
         except RowChanged:
             if self._is_ours(document):
                 return
+            self._check_epoch(epoch)
             for ref in document.uses:
                 kind, _, object_id = ref.partition(".")
                 if self.get(kind, object_id) is None:
                     raise TargetGone(ref) from None
             raise
+
+    def _check_epoch(self, epoch: Epoch | None) -> None:
+        if epoch and self.epoch() != epoch:
+            raise EpochMoved
 
 
 def _name_key(document: Document) -> str:

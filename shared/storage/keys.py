@@ -9,6 +9,7 @@ from shared.domain.folding import VERSION as FOLDING
 
 CONFIG_PARTITION = "config"
 NAMES_ROW = "names"
+EPOCH_ROW = "epoch"
 """Says in which form all names are reserved."""
 SCHEDULE_PARTITION = "schedule"
 _SHARDS = {f"{number:02x}": f"{number >> 2:02x}" for number in range(256)}
