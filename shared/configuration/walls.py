@@ -67,10 +67,13 @@ class _Graph:
 
     def __init__(self, store: ConfigStore, changed: Document) -> None:
         self._store, self._changed = store, changed
+        self._all: dict[str, dict[str, Document]] = {}
 
     def _get(self, kind: str, object_id: object) -> Document | None:
         if f"{kind}.{object_id}" == self._changed.ref:
             return self._changed
+        if kind in self._all:
+            return self._all[kind].get(str(object_id))
         return self._store.get(kind, str(object_id)) if object_id else None
 
     def _users(self, kind: str) -> Iterator[Document]:
@@ -80,6 +83,9 @@ class _Graph:
                 yield found
 
     def breaches(self) -> Iterator[_Breach]:
+        if self._changed.kind in ("sourceGroup", "credential"):  # what hundreds may use: not asked for one by one
+            for kind in ("sourceGroup", "credential", "source", "connector"):
+                self._all[kind] = {document.id: document for document in self._store.all(kind)}
         match self._changed.kind:
             case "sourceGroup":
                 for source in self._users("source"):
@@ -96,10 +102,14 @@ class _Graph:
 
     def _of_source(self, source: Document) -> Iterator[_Breach]:
         yield from self._of_credential(source, source, "credentialId")
-        for kind, _, object_id in self._store.users_of(source.ref):
-            connector = self._get(kind, object_id)
-            if kind == "connector" and connector:
-                yield from self._of_connector(connector, source)
+        for connector in self._connectors(source):
+            yield from self._of_connector(connector, source)
+
+    def _connectors(self, source: Document) -> list[Document]:
+        if "connector" in self._all:
+            return [one for one in self._all["connector"].values() if one.body.get("sourceId") == source.id]
+        users = [object_id for kind, _, object_id in self._store.users_of(source.ref) if kind == "connector"]
+        return [found for object_id in users if (found := self._get("connector", object_id))]
 
     def _of_connector(self, connector: Document, source: Document | None = None) -> Iterator[_Breach]:
         source = source or self._get("source", connector.body.get("sourceId"))

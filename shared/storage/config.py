@@ -98,9 +98,9 @@ class ConfigStore:
         rows = self._tables.query(CONFIG, keys.CONFIG_PARTITION, (start, end), limit=limit)
         return [_parse(stamped.row, stamped.etag) for stamped in rows]
 
-    def users_of(self, ref: str) -> list[tuple[str, str, str]]:
+    def users_of(self, ref: str, *, limit: int | None = None) -> list[tuple[str, str, str]]:
         """What refers to an object: (kind, name, id)."""
-        rows = self._tables.query(CONFIG, keys.CONFIG_PARTITION, keys.prefix_range(f"u|{ref}|"), limit=200)
+        rows = self._tables.query(CONFIG, keys.CONFIG_PARTITION, keys.prefix_range(f"u|{ref}|"), limit=limit)
         return [(row.row["UserKind"], row.row["UserName"], row.row["UserId"]) for row in rows]
 
     def epoch(self) -> Epoch:
@@ -163,7 +163,7 @@ class ConfigStore:
     def delete(self, document: Document) -> None:
         """Raises InUse, or RowChanged: using an object touches it, so a use that comes in meanwhile is noticed."""
         self._reserve_all()
-        if users := self.users_of(document.ref):
+        if users := self.users_of(document.ref, limit=200):
             raise InUse(users)
         operations: list[Operation] = [
             Delete(keys.CONFIG_PARTITION, keys.config_row(document.kind, document.id), document.etag),

@@ -3,6 +3,7 @@
 import contextlib
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -186,15 +187,25 @@ def test_what_an_earlier_release_let_through_can_be_switched_off_and_mended(worl
     assert breaches(world.app) == []
 
 
-def test_many_in_the_way_are_counted(world: World) -> None:
-    for number in range(24):
-        world.make(
-            f"source{number}", "source", name=f"s{number}", sourceGroupId=world.ids["groupA"], tenantId=HERE,
-            credentialId=world.ids["readsA"],
-        )  # fmt: skip
+def test_however_many_are_in_the_way_each_is_looked_at(world: World) -> None:
+    """The last one of more than a page of users is the only one in the way; then all of them are."""
+    like, store = world.stored("sourceA"), world.app.config
+    for number in range(205):
+        store.create(replace(like, id=f"0{number:019}", name=f"s{number}", revision=1))
+    world.change("connectorA", actionCredentialId=None)
+    before = world.rig.storage_requests().total()
+    with pytest.raises(Conflict) as refused:
+        world.change("groupA", organizationId="orgB")
+    assert "186 more" in refused.value.detail
+    assert world.rig.storage_requests().total() - before < 20
+    world.make("groupC", "sourceGroup", name="c", organizationId=world.ids["orgA"])
+    world.change("sourceA", sourceGroupId="groupC")
+    world.change("readsA", organizationId=None)
+    world.change("groupA", organizationId="orgB")  # nobody's credential serves them all
     with pytest.raises(Conflict) as refused:
         world.change("readsA", organizationId="orgB")
-    assert "5 more" in refused.value.detail
+    assert refused.value.detail.count("source '") == 1 and world.ids["sourceA"] in refused.value.detail
+    assert breaches(world.app) == []
 
 
 def _meanwhile(rig: Rig, change: Callable[[], None]) -> list[str]:
