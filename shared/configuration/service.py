@@ -14,13 +14,13 @@ from pydantic import ValidationError
 
 from shared.clock import Clock, iso
 from shared.configuration import secrets
+from shared.configuration.fixed import Fixed
 from shared.configuration.kinds import ConfigKind, config_kinds
 from shared.configuration.walls import Walls
 from shared.connectors.registry import Registry
 from shared.domain.base import Model, new_id
 from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn, Unreadable
 from shared.domain.document import Document
-from shared.domain.run import track_of
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import ConfigStore, Epoch, EpochMoved, InUse, NameTaken, TargetGone
@@ -49,7 +49,7 @@ class Configuration:
         self._registry, self.kinds = registry, config_kinds(registry)
         self._store, self._make_vault, self._timetable, self._clock = store, vault, timetable, clock
         self._tenants, self._halt = tenants, halt
-        self._walls = Walls(store)
+        self._walls, self._fixed = Walls(store), Fixed(registry, store, tenants)
 
     @property
     def _vault(self) -> Vault:
@@ -92,7 +92,7 @@ class Configuration:
         if object_id == CLOUD_SERVER_ID and getattr(model, "name", "") != before.name:
             raise _built_in()
         document = self._make(kind, object_id, before.revision + 1, before.created_at, iso(self._clock.now()), model)
-        self._check_fixed(kind, document, before)
+        self._fixed.check(document, before)
         self._check_references(kind, document, before)
         epoch = self._within_walls(document, before)
         document, written = self._with_secret(document, model, before)
@@ -233,46 +233,6 @@ class Configuration:
             remedy="Try again in a few seconds. Nothing was saved.",
         )
 
-    def _check_fixed(self, kind: ConfigKind, document: Document, before: Document) -> None:
-        """Records belong to their source, and to its tenant."""
-        if kind.key == "source":
-            self._check_tenant(document, before)
-        if kind.key == "connector" and document.body["sourceId"] != before.body.get(
-            "sourceId", document.body["sourceId"]
-        ):
-            raise Conflict(
-                "A connector's source cannot be changed: the records that it collected belong to it.",
-                code="source-fixed",
-                remedy="Create another connector for the other source. Delete this one with its records if it is no longer needed.",
-                fields=(FieldError("sourceId", "fixed", "can't be changed"),),
-            )
-
-    def _check_tenant(self, source: Document, before: Document) -> None:
-        """Compared with another tenant's people, everybody who was collected would be a leaver."""
-        where, was = _directory(source.body), _directory(before.body)
-        if where == was:
-            return
-        first = self._tenants.of(source.id)
-        if first is None and self._tenants.read_by(self._tracks(before)):
-            first = was  # noted by no release that read it
-        if first in (None, where):
-            return
-        changed = [name for name in ("tenantId", "cloud") if source.body[name] != before.body.get(name)]
-        raise Conflict(
-            f"The source's records were read from the tenant {first}: tenant and cloud can't be changed any more.",
-            code="tenant-fixed",
-            remedy="Create another source for the other tenant. Switch this one's crawl off, or delete its connectors with "
-            "their records, if it is no longer needed.",
-            fields=tuple(FieldError(name, "fixed", "can't be changed") for name in changed),
-        )
-
-    def _tracks(self, source: Document) -> Iterator[str]:
-        """Of everything that reads the source."""
-        for user_kind, _, connector in self._store.users_of(source.ref):
-            found = self._store.get(user_kind, connector)
-            if found and user_kind == "connector":
-                yield from (track_of(connector, job.name) for job in self._registry.kind_of(found).jobs)
-
     def _with_secret(self, document: Document, model: Model, before: Document | None) -> tuple[Document, str | None]:
         """The document with its pin, and the version that was written for it (None: nothing was)."""
         if not isinstance(model, CredentialIn):
@@ -378,11 +338,6 @@ def merge(target: Any, change: Any) -> Any:
         else:
             merged[key] = merge(merged.get(key), value)
     return merged
-
-
-def _directory(source: dict[str, Any]) -> str:
-    """As `SourceIn.directory` does, of a stored source that this release may not be able to read."""
-    return f"{source.get('cloud')}/{source.get('tenantId')}"
 
 
 def _refuse_deleting(document: Document) -> None:
