@@ -87,6 +87,7 @@ class App:
         from azure.data.tables import TableServiceClient
 
         from shared.storage.tables import Tables
+        from shared.storage.timing import ANSWER
 
         connection = self._connection
         credential = (
@@ -100,7 +101,7 @@ class App:
             retry_total=self._storage_retries,
             retry_backoff_factor=0.3,
             connection_timeout=5,
-            read_timeout=35,
+            read_timeout=ANSWER,
         )
         return Tables(service, self.clock.pause, self.layout)
 

@@ -9,6 +9,7 @@ import contextlib
 import gc
 import json
 import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
@@ -98,10 +99,39 @@ class Cut:
         self.at, self.dead = 0, False
 
 
+class Delays:
+    """Messages that the queue keeps back: by the test's time, which the emulator does not know."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[float, dict[str, Any]]] = []
+        self.now: Callable[[], float] = time.monotonic
+
+    def keep(self, seconds: float, body: bytes) -> None:
+        text = body.partition(b"<MessageText>")[2].partition(b"<")[0]
+        self._kept.append((self.now() + seconds, json.loads(base64.b64decode(text))))
+
+    def due(self) -> list[dict[str, Any]]:
+        """Those that workers may see by now, taken out."""
+        now = self.now()
+        due = [message for at, message in self._kept if at <= now]
+        self._kept = [(at, message) for at, message in self._kept if at > now]
+        return due
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
 class CuttingProxy(StorageProxy):
-    def __init__(self, upstream: str, cut: Cut, faults: Faults) -> None:
+    def __init__(self, upstream: str, cut: Cut, faults: Faults, delays: Delays) -> None:
         super().__init__(upstream, faults)
-        self._cut = cut
+        self._cut, self._delays = cut, delays
+
+    async def _pass(self, request: web.Request) -> web.Response:
+        seconds = float(request.query.get("visibilitytimeout", 0))
+        if request.method == "POST" and request.path.endswith("/messages") and seconds:
+            self._delays.keep(seconds, await request.read())
+            return web.Response(status=201)
+        return await super()._pass(request)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         cut = self._cut
@@ -153,7 +183,8 @@ class Rig:
         self.direct = StorageConnection(
             f"{table}/devstoreaccount1", f"{queue}/devstoreaccount1", EMULATOR.account, EMULATOR.account_key
         )
-        self.cut, self.faults, self.clock = Cut(), Faults(), Hands()
+        self.cut, self.faults, self.clock, self.delays = Cut(), Faults(), Hands(), Delays()
+        self.delays.now = lambda: self.clock.monotonic()
         self._tenant = (TENANT, seed, people, devices)
         self.directory = Directory(*self._tenant)
         self.graph = Graph(self.directory, page_cap)
@@ -168,8 +199,8 @@ class Rig:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._runners: list[web.AppRunner] = []
-        self.tables_url = self._serve(CuttingProxy(table, self.cut, self.faults)) + "/devstoreaccount1"
-        self.queues_url = self._serve(CuttingProxy(queue, self.cut, self.faults)) + "/devstoreaccount1"
+        self.tables_url = self._serve(CuttingProxy(table, self.cut, self.faults, self.delays)) + "/devstoreaccount1"
+        self.queues_url = self._serve(CuttingProxy(queue, self.cut, self.faults, self.delays)) + "/devstoreaccount1"
         self.graph_url = self._serve(self.web.handler("global"))
         key = AzureNamedKeyCredential(EMULATOR.account, EMULATOR.account_key or "")
         self.service = TableServiceClient(self.direct.table_endpoint, credential=key)
@@ -326,8 +357,8 @@ class Rig:
     # Working
 
     def messages(self) -> list[dict[str, Any]]:
-        """What waits in the queue, delays or not, taken out."""
-        found = []
+        """What workers may see in the queue, taken out."""
+        found = self.delays.due()
         with contextlib.suppress(ResourceNotFoundError):
             while batch := list(
                 self.queue.receive_messages(messages_per_page=32, max_messages=32, visibility_timeout=1)
@@ -441,6 +472,7 @@ class Rig:
 
     def restore(self, snapshot: dict[str, Rows], *, drop: bool = False) -> None:
         """Makes storage what it was. `drop`: without queue, and tables that are new."""
+        self.delays.clear()
         with contextlib.suppress(ResourceNotFoundError):
             if drop:
                 self.queue.delete_queue()

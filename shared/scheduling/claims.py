@@ -15,8 +15,9 @@ from shared.storage.lease import suspicious
 from shared.storage.queues import Queues
 from shared.storage.runs import Runs
 from shared.storage.schedules import Schedules
+from shared.storage.timing import RENEW_EVERY, TERM
 
-_SILENT = 40.0  # seconds without a renewal (every 15) after which the message is sent again, as a hint
+_SILENT = 3 * RENEW_EVERY + 2  # seconds without a renewal after which the message is sent again, as a hint
 _LONGEST_WAIT = timedelta(hours=2)  # a run that waits for longer was put off by a clock that was ahead
 
 
@@ -63,6 +64,12 @@ class Claims:
     def hint(self, run: Run, delay_seconds: float = 0) -> None:
         """The message that a worker may take: no tokens, no links, no secrets."""
         self._queues.send(RUN_QUEUE, message(run), delay_seconds)
+
+    def watch(self, run: Run, seen: str, *, guard: bool) -> None:
+        """The message that looks whether the lease changed within a term: whoever finds it as it was `seen` takes the run
+        over. `guard`: it is left again and again until the slice is over.
+        """
+        self._queues.send(RUN_QUEUE, message(run) | {"seen": seen} | ({"guard": True} if guard else {}), TERM)
 
     def _needs_hint(self, row: ScheduleRow, run: Run) -> bool:
         now = self._clock.now()

@@ -161,6 +161,9 @@ class Dispatch:
     def next_slice(self, run: Run, delay_seconds: float) -> None:
         self._claims.hint(run, delay_seconds)
 
+    def watch(self, run: Run, seen: str, *, guard: bool) -> None:
+        self._claims.watch(run, seen, guard=guard)
+
     def _mend(self, row: ScheduleRow) -> None:
         if closed := self._claims.mend(row):
             self.closed(closed)

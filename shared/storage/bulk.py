@@ -24,6 +24,7 @@ from shared.errors import Refused, Unavailable
 from shared.storage import deletion
 from shared.storage.connection import SCOPE, StorageConnection, TableKeyPolicy
 from shared.storage.layout import CURRENT, Layout
+from shared.storage.timing import WRITE
 from shared.storage.transport import Answer, Request, Transport
 from shared.storage.wide import join
 from shared.tasks import RightOfWay, together
@@ -37,6 +38,8 @@ _REFUSED_PART = re.compile(rb"HTTP/1\.1 ([45]\d\d)")
 _CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z]+)"')
 _PLAIN = re.compile(r"[0-9A-Za-z|!~_.-]*")
 _ATTEMPTS = 7
+_IN_TIME = f"timeout={WRITE:.0f}"
+_BATCH = f"$batch?{_IN_TIME}"
 _HEADERS = {
     "Accept": "application/json;odata=nometadata",
     "DataServiceVersion": "3.0",
@@ -195,7 +198,7 @@ class BulkTables:
             "Content-Type": f"multipart/mixed; boundary=batch_{boundary}",
         }
         for _ in range(2):
-            response = await self._send(Request("POST", f"{self._endpoint}/$batch", headers, body))
+            response = await self._send(Request("POST", f"{self._endpoint}/{_BATCH}", headers, body))
             part = _part(response)
             if response.status_code == 202 and 0 < part < 300:
                 return
@@ -225,7 +228,7 @@ class BulkTables:
         head = f"--batch_{boundary}\r\nContent-Type: multipart/mixed; boundary=changeset_{boundary}\r\n\r\n"
         body = f"{head}{parts}--changeset_{boundary}--\r\n--batch_{boundary}--\r\n".encode()
         headers = {**_HEADERS, "Content-Type": f"multipart/mixed; boundary=batch_{boundary}"}
-        response = await self._send(Request("POST", f"{self._endpoint}/$batch", headers, body))
+        response = await self._send(Request("POST", f"{self._endpoint}/{_BATCH}", headers, body))
         part = _part(response)
         worst = max(response.status_code, part)
         if worst >= 400 and worst != 404:
@@ -233,7 +236,7 @@ class BulkTables:
         return worst < 400 and part > 0
 
     async def _delete(self, table: str, partition: str, key: str) -> None:
-        url = f"{self._endpoint}/{table}({_address(partition, key)})"
+        url = f"{self._endpoint}/{table}({_address(partition, key)})?{_IN_TIME}"
         response = await self._send(Request("DELETE", url, {**_HEADERS, "If-Match": "*"}))
         if response.status_code != 404:
             _raise_refused(response)

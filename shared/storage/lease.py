@@ -1,8 +1,9 @@
 """The lease of a connector's run, and fencing: every control commit carries the lease's ETag.
 
-Table Storage has no locks. A holder renews from its own thread; a taker watches until the lease row has not changed for
-a full term on the taker's own monotonic clock. No wall clock decides. A writer stops 40 s before its own deadline, so
-that nothing it sent lands after another has taken over.
+Table Storage has no locks. A holder renews from its own thread. Who finds the lease held has the queue bring the message
+again after a full term, with the ETag that it saw: a lease that still has it was not renewed for a term, and may be taken.
+No wall clock decides, and no worker is kept waiting. A writer stops some time before its own deadline, so that nothing it
+sent lands after another has taken over.
 """
 
 import asyncio
@@ -19,9 +20,8 @@ from shared.names import STATE
 from shared.storage.layout import Row
 from shared.storage.runs import CANCEL, LEASE_ROW, operation_of
 from shared.storage.tables import Insert, Operation, Put, RowChanged, RowExists, Stamped, Tables
+from shared.storage.timing import MARGIN, RENEW_EVERY, TERM
 
-TERM, RENEW_EVERY, MARGIN = 90.0, 15.0, 40.0
-_WATCH_EVERY = RENEW_EVERY
 _log = logging.getLogger("rollcall.lease")
 
 
@@ -38,46 +38,32 @@ class Lease:
         self._thread: threading.Thread | None = None
         self._lost = False
         self._released = False
-        self._looked = False
         self._found: Stamped | None = None
-        self.taken_over = False
 
     async def look(self) -> frozenset[str]:
         """Keys of the track's runs that somebody asked to cancel. Reads the lease with the same query."""
         found = await asyncio.to_thread(self._tables.query, STATE, self._track, (CANCEL, LEASE_ROW + "~"))
         self._found = next((stamped for stamped in found if stamped.row["RowKey"] == LEASE_ROW), None)
-        self._looked = True
         return frozenset(stamped.row["RowKey"].removeprefix(CANCEL) for stamped in found if stamped is not self._found)
 
-    async def watch(self) -> bool:
-        """Whether the lease may be taken: at once where nobody holds it, after a full term without a sign of life
-        otherwise (then `taken_over` says so). False as soon as its holder shows one.
-        """
-        if not self._looked:
-            await self.look()
-        found = self._found
-        if found and found.row.get("Owner"):
-            began = self._clock.monotonic()
-            while self._clock.monotonic() - began < TERM:
-                await self._clock.sleep(_WATCH_EVERY)
-                again = await asyncio.to_thread(self._tables.get, STATE, self._track, LEASE_ROW)
-                if again is None or again.etag != found.etag:
-                    return False
-            self.taken_over = True
-        return True
+    @property
+    def held(self) -> str:
+        """The ETag of a lease that somebody holds, or held when he died, as it was looked at; empty: it is free."""
+        return self._found.etag if self._found and self._found.row.get("Owner") else ""
+
+    @property
+    def etag(self) -> str:
+        """Of the lease as it was taken or renewed last."""
+        return self._etag or ""
 
     async def take(self, changes: Sequence[Change] = ()) -> bool:
-        """Takes the lease and makes the changes with it, all or nothing; False where somebody was faster."""
+        """Takes the lease as it was looked at, and makes the changes with it, all or nothing; False where somebody was faster."""
         etag = self._found.etag if self._found else None
         try:
             await asyncio.to_thread(self._write, changes, self._owner, etag)
         except (LeaseLost, RowExists):
             return False
         return True
-
-    async def acquire(self) -> bool:
-        """Watches, then takes."""
-        return await self.watch() and await self.take()
 
     def start(self) -> None:
         """Renews from a thread of its own, so that a busy event loop can't lose the lease."""

@@ -12,8 +12,11 @@ import aiohttp
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.transport import AsyncHttpTransport
 
-# The service itself gives up after 30 s.
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=35)
+from shared.storage.timing import WRITE
+
+# The service itself gives up reading after 30 s.
+_READING = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=35)
+_WRITING = aiohttp.ClientTimeout(total=WRITE, sock_connect=WRITE)
 
 
 @dataclass(slots=True)
@@ -57,7 +60,6 @@ class Transport(AsyncHttpTransport[Request, Answer]):
             self._session = aiohttp.ClientSession(
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("Content-Type",),  # it is signed: only what we say ourselves
-                timeout=_TIMEOUT,
                 trust_env=bool(getproxies_environment()),
             )
 
@@ -84,8 +86,9 @@ class Transport(AsyncHttpTransport[Request, Answer]):
         assert self._session
         try:
             async with self._session.request(
-                request.method, request.url, headers=request.headers, data=request.content, allow_redirects=False
-            ) as answer:
+                request.method, request.url, headers=request.headers, data=request.content, allow_redirects=False,
+                timeout=_READING if request.method == "GET" else _WRITING,
+            ) as answer:  # fmt: skip
                 content = await answer.read()
                 return Answer(answer.status, answer.reason, answer.headers, content)
         except aiohttp.ClientConnectorError as error:

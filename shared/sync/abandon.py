@@ -16,8 +16,9 @@ async def abandon(services: Services, message: dict[str, Any]) -> str:
     if run is None or run.state.closed or message.get("slice") != run.slice:
         return "nothing to close"
     lease = services.lease(run.track, run.id)
-    if not await lease.acquire():
-        return "another worker has the run"
+    await lease.look()
+    if lease.held or not await lease.take():
+        return "another worker has the run, or had it: then the tick sends it again"
     run = await asyncio.to_thread(services.runs.get, run.id) or run
     if run.state.closed or message.get("slice") != run.slice:
         await asyncio.to_thread(lease.commit, [], release=True)

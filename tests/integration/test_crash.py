@@ -1,6 +1,7 @@
 """Kill -9 in the middle of a run: the run ends well by itself, and the copy is the tenant."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -10,7 +11,9 @@ from tests import expected, support
 
 @pytest.mark.slow
 @pytest.mark.parametrize("own_stack", [{"people": 10_000, "devices": 6_000}], indirect=True)
-def test_a_killed_host_is_started_again_and_the_run_ends_well_within_three_minutes(own_stack: Stack) -> None:
+def test_a_killed_host_is_started_again_and_the_run_goes_on_within_a_minute(
+    own_stack: Stack, say: Callable[[str], None]
+) -> None:
     ids = support.configure(own_stack)
     own_stack.admin("POST", "/slow", {"seconds": 0.4})
     run = support.run_now(own_stack, ids["connector"])
@@ -23,12 +26,14 @@ def test_a_killed_host_is_started_again_and_the_run_ends_well_within_three_minut
     own_stack.admin("POST", "/slow", {"seconds": 0})
     killed = time.monotonic()
     own_stack.start_host()
-    ended = support.wait(own_stack, run["id"], 180)
-    took = time.monotonic() - killed
-    print(f"\nkilled in the middle of the run, ended well after {took:.0f} s")
+    while not now["takeovers"]:
+        assert time.monotonic() - killed < 60
+        time.sleep(0.2)
+        _, now = own_stack.api("GET", f"runs/{run['id']}")
+    say(f"a run whose host was killed went on after {time.monotonic() - killed:.0f} s")
+    ended = support.wait(own_stack, run["id"], 120)
     assert ended["state"] == "succeeded", ended
     assert ended["takeovers"] == 1
-    assert took <= 180
     rows = support.rows(own_stack, "Records")
     assert expected.differences("person", list(support.truth(own_stack, "users")), rows) == []
     assert expected.differences("device", list(support.truth(own_stack, "devices")), rows) == []

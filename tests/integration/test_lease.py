@@ -16,6 +16,7 @@ from shared.names import STATE
 from shared.storage.lease import Lease
 from shared.storage.runs import Runs
 from shared.storage.tables import Tables
+from shared.storage.timing import MARGIN, TERM
 from shared.sync.abandon import abandon
 from shared.sync.slice import Services
 from tests import support
@@ -39,40 +40,44 @@ def _row(connector: str) -> SaveStream:
     return SaveStream(connector, "x", StreamState())
 
 
-def test_a_lease_is_taken_only_after_a_full_term_without_a_sign_of_life(stack: Stack) -> None:
+def _taken(tables: Tables, track: str, clock: Clock) -> Lease:
+    lease = Lease(tables, track, "run", clock)
+    asyncio.run(lease.look())
+    assert asyncio.run(lease.take())
+    return lease
+
+
+def test_a_lease_is_taken_as_it_was_seen_or_not_at_all(stack: Stack) -> None:
     with support.table_service(stack) as service:
         tables, connector = Tables(service), uuid.uuid4().hex
-        first = Lease(tables, connector, "run", Watch())
-        assert asyncio.run(first.acquire())
+        first = _taken(tables, connector, Watch())
         first.commit([_row(connector)])
-
-        class Alive(Watch):
-            async def sleep(self, seconds: float) -> None:
-                first.commit([])
-                await super().sleep(seconds)
-
-        assert not asyncio.run(Lease(tables, connector, "run", Alive()).acquire())
-        patient = Watch()
-        second = Lease(tables, connector, "run", patient)
-        assert asyncio.run(second.acquire()) and second.taken_over
-        assert patient.seconds >= 1090
+        early, late = Lease(tables, connector, "run", Watch()), Lease(tables, connector, "run", Watch())
+        asyncio.run(early.look())
+        assert early.held == first.etag
+        first.commit([])  # a sign of life
+        assert not asyncio.run(early.take())
+        asyncio.run(late.look())
+        assert late.held == first.etag and asyncio.run(late.take())
         with pytest.raises(LeaseLost):
             first.commit([_row(connector)])
         with pytest.raises(LeaseLost):
             first.guard()
-        second.commit([_row(connector)], release=True)
+        late.commit([_row(connector)], release=True)
         with pytest.raises(LeaseLost):
-            second.commit([])  # a renewal that comes late must not take it back
+            late.commit([])  # a renewal that comes late must not take it back
         found = tables.get(STATE, connector, "lease")
         assert found and found.row["Owner"] == ""
+        free = Lease(tables, connector, "run", Watch())
+        asyncio.run(free.look())
+        assert free.held == ""
 
 
 def test_a_writer_stops_before_its_own_deadline(stack: Stack) -> None:
     with support.table_service(stack) as service:
         clock = Watch()
-        lease = Lease(Tables(service), uuid.uuid4().hex, "run", clock)
-        assert asyncio.run(lease.acquire())
-        clock.seconds += 49
+        lease = _taken(Tables(service), uuid.uuid4().hex, clock)
+        clock.seconds += TERM - MARGIN - 1
         lease.guard()
         clock.seconds += 2
         with pytest.raises(LeaseLost):

@@ -12,6 +12,7 @@ import pytest
 from shared.clock import Clock
 from shared.domain.run import Run
 from shared.storage.lease import Lease
+from shared.storage.timing import TERM
 from tests import expected
 from tests.rig import Hands, Rig
 from tests.worker import Remote
@@ -74,7 +75,7 @@ def test_two_workers_with_the_same_message_are_one(rig: Rig) -> None:
     workers[1].start()
     for worker in workers:
         worker.join(60)
-    assert sorted(told) == ["dropped: another worker has the run", "succeeded"]
+    assert sorted(told) == ["succeeded", "waits: another worker has the run"]
     assert _takeovers(rig, run) == 0
     _right(rig)
 
@@ -137,6 +138,62 @@ def test_a_lease_that_is_lost_in_mid_page_stops_its_worker(rig: Rig) -> None:
     other.commit([], release=True)
     rig.web.slow_seconds = 0.0
     assert rig.finish(run.id).state == "succeeded"
+    _right(rig)
+
+
+def test_a_run_whose_worker_died_goes_on_within_a_minute_without_any_tick(rig: Rig) -> None:
+    """The message that guards the run is looked at after a term, and again after another one."""
+    connector = rig.configure()
+    run, _ = rig.app().dispatch.run_now(connector, "test")
+    (message,) = rig.messages()
+    remote = Remote(rig.given(message))
+    rig.web.slow_seconds = 0.25
+    asked = rig.web.requests
+    _wait_for(lambda: rig.web.requests >= asked + 5)
+    remote.kill()
+    rig.web.slow_seconds = 0.0
+    died = rig.clock.monotonic()
+    told: list[str] = []
+    while not told or told[-1] != "succeeded":
+        rig.clock.move(1)
+        assert rig.clock.monotonic() - died < 60
+        told += [rig.work(found) for found in rig.messages()]
+    assert told == ["waits: another worker has the run", "succeeded"]
+    assert _takeovers(rig, run) == 1
+    rig.clock.move(60)
+    assert [rig.work(found)[:7] for found in rig.messages()] == ["dropped"]  # its own guard, which ends with it
+    _right(rig)
+
+
+def test_whoever_finds_the_run_taken_gives_the_message_back_at_once(rig: Rig) -> None:
+    """One worker takes one message at a time: who waits with it keeps all other work waiting."""
+    connector = rig.configure()
+    run, _ = rig.app().dispatch.run_now(connector, "test")
+    (message,) = rig.messages()
+    holder = Lease(rig.app().tables, run.track, run.id, rig.clock)
+    asyncio.run(holder.look())
+    assert asyncio.run(holder.take())
+    before = rig.clock.monotonic()
+    assert rig.work(message) == "waits: another worker has the run"
+    assert rig.clock.monotonic() == before and rig.messages() == []
+    rig.clock.move(TERM - 1)
+    assert rig.messages() == []
+    holder.commit([])  # it lives
+    rig.clock.move(1)
+    (again,) = rig.messages()
+    assert rig.work(again) == "dropped: another worker has the run"
+    rig.clock.move(TERM)
+    assert rig.messages() == []
+    assert _takeovers(rig, run) == 0
+
+
+def test_a_queue_that_is_down_keeps_no_run_from_beginning(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.app().dispatch.run_now(connector, "test")
+    (message,) = rig.messages()
+    rig.fault("503", target="storage", match="/messages")
+    assert rig.work(message) == "succeeded"
+    rig.faults.clear()
     _right(rig)
 
 
