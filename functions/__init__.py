@@ -1,14 +1,17 @@
 """Triggers only: unpack, call shared, answer. One module per family; each has a group of routes, or makes one."""
 
+import logging
+
 import azure.functions as func
 
-from functions import changes, configuration, forecast, meta, records, removals, runs
+from functions import audit, changes, configuration, forecast, meta, records, removals, runs
 from functions.sync import blueprint as sync_blueprint
-from shared import redact, wiring
+from shared import redact, settings, wiring
 from shared.api import RouteTable
 from shared.api.blueprint import blueprint
 from shared.connectors import REGISTRY
 from shared.connectors.registry import Registry
+from shared.errors import Unavailable
 
 redact.install()
 
@@ -17,7 +20,7 @@ def route_table(registry: Registry = REGISTRY) -> RouteTable:
     """Every route of the app, for these kinds of connectors."""
     table = RouteTable(
         configuration.routes(registry), configuration.other_routes, forecast.routes(registry), runs.routes,
-        records.routes(registry), changes.routes, removals.routes,
+        records.routes(registry), changes.routes, removals.routes, audit.routes(registry),
     )  # fmt: skip
     table.include(meta.routes(table).entries)
     return table
@@ -26,4 +29,13 @@ def route_table(registry: Registry = REGISTRY) -> RouteTable:
 def blueprints(registry: Registry = REGISTRY) -> tuple[func.Blueprint, ...]:
     """Every function of the app."""
     wiring.use(registry)
-    return blueprint(route_table(registry)), sync_blueprint
+    _say_what_is_wrong()
+    return blueprint(route_table(registry), wiring.edge()), sync_blueprint
+
+
+def _say_what_is_wrong() -> None:
+    """A setting that makes no sense is logged at the start; every request and health say it too."""
+    try:
+        settings.load()
+    except Unavailable as error:
+        logging.getLogger("rollcall").error("%s %s", error.detail, error.remedy)  # noqa: TRY400 - where it was read says nothing

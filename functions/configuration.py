@@ -1,14 +1,18 @@
 """The configuration API: the same six operations for each of the six kinds of objects."""
 
+import contextlib
+
 from functions.models import DeleteConnectorQuery, PageQuery
 from shared.api import Call, Reply, Routes
+from shared.api.pools import STORAGE, VAULT
 from shared.api.surfaces import PREFIX
 from shared.configuration.kinds import ConfigKind, config_kinds
 from shared.connectors.registry import Registry
 from shared.domain.base import Model, is_id
 from shared.domain.configuration import PermissionNeeded, Unreadable
+from shared.domain.pending import Pending, Underway
 from shared.domain.run import Run
-from shared.errors import NotFound, foreign_cursor
+from shared.errors import NotFound, Unavailable, foreign_cursor
 from shared.names import Role
 from shared.wiring import app
 
@@ -36,6 +40,11 @@ def object_id(noun: str, call: Call) -> str:
     if not is_id(given):
         raise NotFound(f"There is no {noun} with this id.")
     return given
+
+
+def _waits_for(kind: ConfigKind) -> str:
+    """Changes of credentials go to the vault."""
+    return VAULT if kind.key == "credential" else STORAGE
 
 
 def _names(kind: ConfigKind) -> tuple[str, str, str, str]:
@@ -71,30 +80,33 @@ def _add_reading(group: Routes, kind: ConfigKind) -> None:
 
 def _add_writing(group: Routes, kind: ConfigKind) -> None:
     one, _, noun, tag = _names(kind)
-    item = f"{kind.path}/{{id}}"
+    item, waits_for = f"{kind.path}/{{id}}", _waits_for(kind)
 
     @group.post(
-        kind.path, f"Create {noun}", name=f"create_{one}", tag=tag, body=kind.model, returns=kind.out, status=201
+        kind.path, f"Create {noun}", name=f"create_{one}", tag=tag, body=kind.model, returns=kind.out, status=201,
+        waits_for=waits_for,
     )  # fmt: skip
     def create(call: Call) -> Reply:
-        made = app().configuration.create(kind, call.body)
+        made = app().configuration.create(kind, call.body, call.principal.actor, object_id=call.once)
         location = f"/{PREFIX}/{kind.path}/{made.id}"  # type: ignore[attr-defined]
         return Reply(made, 201, {"Location": location, **_etag(made)})
 
     @group.put(
         item, f"Replace {noun}",
-        name=f"replace_{one}", tag=tag, body=kind.model, returns=kind.out, needs_if_match=True,
+        name=f"replace_{one}", tag=tag, body=kind.model, returns=kind.out, needs_if_match=True, waits_for=waits_for,
     )  # fmt: skip
     def replace(call: Call) -> Reply:
-        saved = app().configuration.replace(kind, object_id(kind.noun, call), call.body, call.revisions())
+        changed = object_id(kind.noun, call)
+        saved = app().configuration.replace(kind, changed, call.body, call.revisions(), call.principal.actor)
         return Reply(saved, headers=_etag(saved))
 
     @group.patch(
         item, f"Change fields of {noun}",
-        name=f"patch_{one}", tag=tag, body=kind.model, merge_patch=True, returns=kind.out, needs_if_match=True,
+        name=f"patch_{one}", tag=tag, body=kind.model, merge_patch=True, returns=kind.out, needs_if_match=True, waits_for=waits_for,
     )  # fmt: skip
     def patch(call: Call) -> Reply:
-        saved = app().configuration.patch(kind, object_id(kind.noun, call), call.body, call.revisions())
+        changed = object_id(kind.noun, call)
+        saved = app().configuration.patch(kind, changed, call.body, call.revisions(), call.principal.actor)
         return Reply(saved, headers=_etag(saved))
 
 
@@ -105,21 +117,33 @@ def _add_deleting(group: Routes, kind: ConfigKind) -> None:
     @group.delete(
         f"{kind.path}/{{id}}", f"Delete {noun}",
         name=f"delete_{one}", tag=tag, status=204, needs_if_match=True,
-        query=DeleteConnectorQuery if with_records else None,
-        also=((202, Run, "The run that removes its records first"),) if with_records else (),
+        query=DeleteConnectorQuery if with_records else None, waits_for=_waits_for(kind),
+        also=(
+            *(((202, Run, "The run that removes its records first"),) if with_records else ()),
+            (202, Underway, "Deleted, with something still to come"),
+        ),
     )  # fmt: skip
     def delete(call: Call) -> Reply:
         if call.query and call.query.records:
             return _delete_with_records(object_id(kind.noun, call), call)
-        app().configuration.delete(kind, object_id(kind.noun, call), call.revisions())
-        return Reply(status=204)
+        deleted = object_id(kind.noun, call)
+        pending = app().configuration.delete(kind, deleted, call.revisions(), call.principal.actor)
+        return Reply(Underway(pending=pending), 202) if pending else Reply(status=204)
 
 
 def _delete_with_records(connector: str, call: Call) -> Reply:
     """Answers with the run that removes them; the connector shows `deleting` until its end."""
-    document = app().configuration.mark_deleting(connector, call.revisions())
-    run = app().dispatch.delete_records(document, call.principal.name)
-    return Reply(run.shown() if run else None, 202, {"Location": f"/{PREFIX}/runs/{run.id}"} if run else {})
+    who = call.principal.actor
+    document = app().configuration.mark_deleting(connector, call.revisions(), who)
+    run = None
+    with contextlib.suppress(Unavailable):  # the connector is marked: the timer starts the run
+        run = app().dispatch.delete_records(document, who)
+    if run is None:
+        return Reply(Underway(pending=[_DELETION]), 202)
+    return Reply(run.shown(), 202, {"Location": f"/{PREFIX}/runs/{run.id}"})
+
+
+_DELETION = Pending(code="deletion-run", message="The run that removes its records begins with the timer's next turn.")
 
 
 @other_routes.get(

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from shared.domain.audit import ChainHead
 from shared.domain.base import Id, Model
 
 
@@ -34,6 +35,24 @@ class TombstonesQuery(PageQuery):
     """Removed on this day or later."""
     source: Id | None = None
     """Only of this source."""
+
+
+class AuditQuery(PageQuery):
+    """The audit trail."""
+
+    since: datetime = datetime(2020, 1, 1, tzinfo=UTC)
+    """Done on this day or later."""
+    source: Annotated[str, StringConstraints(pattern=r"^[0-9a-z]{1,40}$")] | None = None
+    """Only of this source; installation: what concerns none."""
+
+
+class ChainQuestion(Model):
+    """Which chain to check, and what is known of it from elsewhere."""
+
+    source: Annotated[str, StringConstraints(pattern=r"^[0-9a-z]{1,40}$")]
+    """The source, or installation."""
+    heads: Annotated[list[ChainHead], Field(max_length=1000)] = []
+    """Ends of the chain at earlier times, as the log shows them."""
 
 
 class RunNowQuery(Model):

@@ -3,12 +3,14 @@
 from functions.models import Decision, PageQuery, TombstonesQuery
 from shared.api import Call, Reply, Routes
 from shared.api.surfaces import PREFIX
+from shared.domain.pending import Pending, Underway
 from shared.domain.records import Hold, HoldItem, Tombstone
 from shared.domain.run import Run
 from shared.names import Role
 from shared.wiring import app
 
 routes = Routes(tag="Removals", role=Role.READ)
+_LATER = Pending(code="run-message", message="The decision is saved. The connector's next run carries it out.")
 
 
 @routes.get("holds", "List removals that wait for a person", query=PageQuery, returns=Hold, returns_list=True)
@@ -41,10 +43,12 @@ def list_hold_items(call: Call) -> Reply:
     body=Decision,
     returns=Run,
     status=202,
+    also=((202, Underway, "The decision is saved; its run could not be started yet"),),
 )
 def confirm_hold(call: Call) -> Reply:
-    run = app().removals.decide(call.path["id"], "confirmed", call.principal.name, call.body.ids)
-    assert run is not None
+    run = app().removals.decide(call.path["id"], "confirmed", call.principal.actor, call.body.ids)
+    if run is None:
+        return Reply(Underway(pending=[_LATER]), 202)
     return Reply(run.shown(), 202, {"Location": f"/{PREFIX}/runs/{run.id}"})
 
 
@@ -56,7 +60,7 @@ def confirm_hold(call: Call) -> Reply:
     returns=Hold,
 )
 def reject_hold(call: Call) -> Reply:
-    app().removals.decide(call.path["id"], "rejected", call.principal.name, call.body.ids)
+    app().removals.decide(call.path["id"], "rejected", call.principal.actor, call.body.ids)
     return Reply(app().removals.hold(call.path["id"]))
 
 

@@ -43,7 +43,9 @@ def run_connector(call: Call) -> Reply:
     round starts after it.
     """
     query: RunNowQuery = call.query
-    run, new = app().dispatch.run_now(_connector(call).id, call.principal.name, job=query.job, full=query.full)
+    run, new = app().dispatch.run_now(
+        _connector(call).id, call.principal.actor, job=query.job, full=query.full, once=call.once
+    )
     return Reply(run.shown(), 202 if new else 200, {"Location": f"/{PREFIX}/runs/{run.id}"})
 
 
@@ -109,4 +111,4 @@ def read_receipt(call: Call) -> Reply:
     status=202,
 )
 def cancel_run(call: Call) -> Reply:
-    return Reply(app().dispatch.cancel(call.path["id"], call.principal.name).shown(), 202)
+    return Reply(app().dispatch.cancel(call.path["id"], call.principal.actor).shown(), 202)

@@ -119,7 +119,7 @@ class Stack:
         devices = options.people * 6 // 10 if options.devices is None else options.devices
         command = [
             str(bootstrap.PYTHON), "-m", "local.cloud", "--folder", str(self.folder), "--people", str(options.people),
-            "--devices", str(devices), "--seed", str(options.seed), "--secret", self.secret,
+            "--devices", str(devices), "--seed", str(options.seed),
             "--page-cap", str(options.page_cap), "--storage", *storage,
         ]  # fmt: skip
         command += ["--storage-ports", *map(str, PLAIN_PORTS)] if options.plain else []

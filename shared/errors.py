@@ -13,6 +13,8 @@ RollcallError                500  our defect
 |- TooLarge                  413
 |- UnsupportedMedia          415
 |- Unavailable               503  a service or the platform's configuration: retry or mend it
+|  |- OutOfTime              504  a service did not answer; nothing was changed
+|  `- Unanswered             504  a service may have made the change or not: look
 `- SourceProblem             (runs) why a run failed, with its remedy
 """
 
@@ -77,8 +79,10 @@ class Unauthenticated(RollcallError):
 class Forbidden(RollcallError):
     status = 403
     code = "role-missing"
-    title = "Your app role does not allow this"
+    title = "This is not allowed"
     remedy = "Ask an administrator of the Rollcall enterprise application to assign you the role named in the detail."
+    who: object = None
+    """The principal whose request it was, where it is not known otherwise."""
 
 
 class NotFound(RollcallError):
@@ -135,6 +139,20 @@ class Unavailable(RollcallError):
     code = "unavailable"
     title = "A service that this needs can't be used now"
     remedy = "Try again in a minute."
+
+
+class OutOfTime(Unavailable):
+    status = 504
+    code = "out-of-time"
+    title = "This took too long"
+    remedy = "Nothing was changed. Try again in a minute; /api/v1/health says which service does not answer."
+
+
+class Unanswered(Unavailable):
+    status = 504
+    code = "outcome-unknown"
+    title = "Whether this was done is not known"
+    remedy = "Look whether it was done before you send it again."
 
 
 class SourceProblem(RollcallError):

@@ -9,8 +9,8 @@ POISON_QUEUE = f"{RUN_QUEUE}-poison"
 QUEUES = (RUN_QUEUE, POISON_QUEUE)
 CONFIG, SCHEDULE, STATE = "Config", "Schedule", "State"
 RECORDS, LOOKUP, OUT_OF_SCOPE = "Records", "Lookup", "OutOfScope"
-CHANGES, TOMBSTONES, HOLDS = "Changes", "Tombstones", "Holds"
-TABLES = (CONFIG, SCHEDULE, STATE, RECORDS, LOOKUP, OUT_OF_SCOPE, CHANGES, TOMBSTONES, HOLDS)
+CHANGES, TOMBSTONES, HOLDS, AUDIT = "Changes", "Tombstones", "Holds", "Audit"
+TABLES = (CONFIG, SCHEDULE, STATE, RECORDS, LOOKUP, OUT_OF_SCOPE, CHANGES, TOMBSTONES, HOLDS, AUDIT)
 """Tables by name. The journal has one more for each month: ChangesYYYYMM."""
 
 

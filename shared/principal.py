@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from shared.domain.actor import Actor
 from shared.errors import Forbidden, Unauthenticated, Unavailable
 from shared.names import Role
 from shared.settings import Settings
@@ -36,6 +37,11 @@ class Principal:
     name: str
     roles: frozenset[str]
     application: bool = False
+
+    @property
+    def actor(self) -> Actor:
+        """As it is written down."""
+        return Actor(self.id, self.name, self.application)
 
 
 ANYBODY = Principal("anonymous", "anonymous", frozenset())
@@ -102,13 +108,18 @@ def _from_header(text: str | None, tenants: frozenset[str]) -> Principal:
     def first(types: tuple[str, ...]) -> str:
         return next((value for kind in types for typ, value in claims if typ == kind), "")
 
-    _check_tenant(first(_TENANT_CLAIMS).lower(), first(("iss",)).lower(), tenants)
     object_id = first(_OBJECT_CLAIMS)
-    if not object_id:
-        raise Unauthenticated("The principal has no object id.", code="principal-malformed")
     roles = frozenset(value for typ, value in claims if typ in _ROLE_CLAIMS)
     application = ("idtyp", "app") in claims
-    return Principal(object_id, first(_NAME_CLAIMS) or object_id, roles, application)
+    principal_of = Principal(object_id, first(_NAME_CLAIMS) or object_id, roles, application)
+    try:
+        _check_tenant(first(_TENANT_CLAIMS).lower(), first(("iss",)).lower(), tenants)
+    except Forbidden as error:
+        error.who = principal_of if object_id else None
+        raise
+    if not object_id:
+        raise Unauthenticated("The principal has no object id.", code="principal-malformed")
+    return principal_of
 
 
 def _check_tenant(tenant: str, issuer: str, tenants: frozenset[str]) -> None:

@@ -24,6 +24,8 @@ SETTINGS: dict[str, str] = {
     "ROLLCALL_KEEP_TOMBSTONES_DAYS": "Days for which tombstones of objects that are gone are kept. Default 365.",
     "ROLLCALL_KEEP_HOLDS_DAYS": "Days for which held removals wait for a decision. The next full read then looks again. Default 90.",
     "ROLLCALL_KEEP_JOURNAL_DAYS": "Days for which the journal of changes is kept, rounded up to whole months. Default 400.",
+    "ROLLCALL_KEEP_AUDIT_DAYS": "Days for which the audit trail and the history of the configuration are kept. Default 400.",
+    "ROLLCALL_REQUEST_SECONDS": "Seconds after which an HTTP request is answered at the latest, whatever does not answer us. Default 20.",
     "ROLLCALL_TENANTS": "Ids of the tenants whose people and applications may sign in, with commas. Default: those that App Service authentication is set to.",
     "ROLLCALL_CLOUD_ENDPOINTS": "Loopback addresses that stand in for Microsoft's: a JSON object, cloud to graph and authority. For the local stack only; refused in Azure.",
     "ROLLCALL_DEVELOPMENT_PRINCIPAL": "App roles, with commas, of callers that show the development token. For developers' machines; ignored in Azure.",
@@ -44,6 +46,8 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LEAST_TOKEN = 16
 _MOST_SLICE = 1500.0
 """host.json ends an invocation after half an hour."""
+_MOST_REQUEST = 200.0
+"""The load balancer before a function app waits 230 seconds."""
 
 
 def is_loopback(url: str) -> bool:
@@ -70,6 +74,7 @@ class Settings:
     development_token: str = field(default="", repr=False)
     clouds: dict[CloudName, Cloud] = field(default_factory=lambda: dict(CLOUDS))
     overridden: bool = False
+    request_seconds: float = 20.0
 
 
 def _invalid(detail: str, remedy: str) -> Unavailable:
@@ -148,13 +153,10 @@ def _days(env: Mapping[str, str], name: str, default: int) -> int:
     return int(days)
 
 
-def _slice_seconds(env: Mapping[str, str]) -> float:
-    seconds = _number(env, "ROLLCALL_SLICE_SECONDS", 480)
-    if seconds > _MOST_SLICE:
-        raise _invalid(
-            f"ROLLCALL_SLICE_SECONDS is more than {_MOST_SLICE:g}: the host would end the invocation before.",
-            "Set at most that; the default is 480.",
-        )
+def _seconds(env: Mapping[str, str], name: str, default: float, most: float, why: str) -> float:
+    seconds = _number(env, name, default)
+    if seconds > most:
+        raise _invalid(f"{name} is more than {most:g}: {why}.", f"Set at most that; the default is {default:g}.")
     return seconds
 
 
@@ -167,13 +169,15 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     # What Core Tools and the local stack say, and no deployment.
     developing = not in_azure and env.get("AZURE_FUNCTIONS_ENVIRONMENT", "") == "Development"
     roles, token = _development(env) if developing else ((), "")
-    keep = {"runs": 90, "tombstones": 365, "holds": 90, "journal": 400}
+    keep = {"runs": 90, "tombstones": 365, "holds": 90, "journal": 400, "audit": 400}
     return Settings(
         storage_connection_string=env.get(STORAGE) or None,
         table_service_uri=env.get(f"{STORAGE}__tableServiceUri") or None,
         queue_service_uri=env.get(f"{STORAGE}__queueServiceUri") or None,
         vault_uri=env.get("ROLLCALL_VAULT_URI") or None,
-        slice_seconds=_slice_seconds(env),
+        slice_seconds=_seconds(
+            env, "ROLLCALL_SLICE_SECONDS", 480, _MOST_SLICE, "the host would end the invocation before"
+        ),
         keep_days={what: _days(env, f"ROLLCALL_KEEP_{what.upper()}_DAYS", days) for what, days in keep.items()},
         platform_auth=app_service and env.get("WEBSITE_AUTH_ENABLED", "").lower() == "true",
         development_roles=roles,
@@ -182,4 +186,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         development_token=token,
         clouds=clouds,
         overridden=overridden,
+        request_seconds=_seconds(
+            env, "ROLLCALL_REQUEST_SECONDS", 20, _MOST_REQUEST, "Azure's load balancer gives up before"
+        ),
     )

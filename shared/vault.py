@@ -8,6 +8,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from azure.keyvault.secrets import SecretClient
 
 from shared.errors import SourceProblem, Unavailable
+from shared.redact import known_secret
 
 
 @contextlib.contextmanager
@@ -35,31 +36,27 @@ def _vault_errors() -> Iterator[None]:
         raise Unavailable(
             "Key Vault can't be reached.",
             code="vault-unreachable",
-            remedy="Check ROLLCALL_VAULT_URI and the vault's network rules, then try again. Nothing was saved.",
+            remedy="Check ROLLCALL_VAULT_URI and the vault's network rules, then try again.",
         ) from error
 
 
 class Vault:
-    """Secrets by name and version."""
+    """Secrets by name. Each name holds one value for good: versions of a name can't be removed one by one."""
 
     def __init__(self, client: SecretClient) -> None:
         self._client = client
 
-    def put(self, name: str, value: str, *, content_type: str, expires_on: datetime | None = None) -> str:
-        """Writes a new version and gives its id. Older versions stay until they are disabled."""
+    def put(self, name: str, value: str, *, content_type: str, expires_on: datetime | None = None) -> None:
+        """Writes a secret whose name was never used."""
         with _vault_errors():
-            secret = self._client.set_secret(name, value, content_type=content_type, expires_on=expires_on)
-        version = secret.properties.version
-        if not version:
-            raise Unavailable("Key Vault gave no version.", code="vault-error")
-        return version
+            self._client.set_secret(name, value, content_type=content_type, expires_on=expires_on)
 
-    def get(self, name: str, version: str) -> str:
-        """The secret's value at that version. Raises Unavailable, or SourceProblem where it is gone or disabled."""
+    def get(self, name: str) -> str:
+        """The secret's value. Raises SourceProblem, also where it is gone or disabled."""
         try:
             with _vault_errors():
                 try:
-                    value = self._client.get_secret(name, version).value
+                    value = self._client.get_secret(name).value
                 except ResourceNotFoundError:
                     value = None
                 except HttpResponseError as error:
@@ -71,17 +68,18 @@ class Vault:
             raise SourceProblem(error.detail, code=error.code, remedy=error.remedy, transient=passes) from error
         if value is None:
             raise _gone("is not there")
+        known_secret(value)
         return value
 
-    def disable(self, name: str, version: str) -> None:
-        """Makes a version unusable; no error when it is gone already."""
-        with _vault_errors(), contextlib.suppress(ResourceNotFoundError):
-            self._client.update_secret_properties(name, version, enabled=False)
-
-    def delete(self, name: str) -> None:
-        """Soft-deletes the secret with all its versions; no error when it is gone already."""
+    def retire(self, name: str) -> None:
+        """Soft-deletes the secret, which nothing uses any more; no error when it is gone already."""
         with _vault_errors(), contextlib.suppress(ResourceNotFoundError):
             self._client.begin_delete_secret(name)
+
+    def probe(self) -> None:
+        """Raises Unavailable where the vault doesn't answer, or lets us read no secrets."""
+        with _vault_errors(), contextlib.suppress(ResourceNotFoundError):
+            self._client.get_secret("rollcall-probe", retry_total=0)
 
 
 def _gone(what: str) -> SourceProblem:

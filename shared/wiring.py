@@ -14,15 +14,19 @@ from shared.connectors.registry import Registry
 from shared.domain.clouds import CloudName
 from shared.domain.document import Document
 from shared.errors import Unavailable
+from shared.names import CONFIG, RUN_QUEUE
 from shared.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
+    from shared.api.edge import Edge
     from shared.configuration.service import Configuration
     from shared.domain.pacing import Pacing
-    from shared.domain.run import RunRow, Waits
+    from shared.domain.run import Waits
     from shared.graph.client import GraphClient
     from shared.graph.credentials import SignIn
     from shared.graph.pacing import Pace
+    from shared.health import Checks
+    from shared.principal import Principal
     from shared.records.journal import Journal
     from shared.records.removals import Removals
     from shared.records.service import Records
@@ -30,12 +34,15 @@ if TYPE_CHECKING:
     from shared.scheduling.dispatch import Dispatch
     from shared.scheduling.tick import Tick
     from shared.scheduling.timetable import Timetable
+    from shared.storage.audit import Audit
     from shared.storage.bulk import BulkTables
     from shared.storage.config import ConfigStore
     from shared.storage.connection import StorageConnection
     from shared.storage.gate import Gate
+    from shared.storage.history import History
     from shared.storage.layout import Layout
     from shared.storage.lease import Lease
+    from shared.storage.once import Once
     from shared.storage.queues import Queues
     from shared.storage.runs import Runs
     from shared.storage.schedules import Schedules
@@ -87,7 +94,7 @@ class App:
         from azure.data.tables import TableServiceClient
 
         from shared.storage.tables import Tables
-        from shared.storage.timing import ANSWER
+        from shared.transport import InTime
 
         connection = self._connection
         credential = (
@@ -100,8 +107,7 @@ class App:
             credential=credential,
             retry_total=self._storage_retries,
             retry_backoff_factor=0.3,
-            connection_timeout=5,
-            read_timeout=ANSWER,
+            transport=InTime(),
         )
         return Tables(service, self.clock.pause, self.layout)
 
@@ -120,14 +126,16 @@ class App:
     @cached_property
     def queues(self) -> "Queues":
         from shared.storage.queues import Queues
+        from shared.transport import InTime
 
         credential = None if self._connection.account_key else self._credential
-        return Queues(self._connection, credential, retries=self._storage_retries)
+        return Queues(self._connection, credential, InTime(), retries=self._storage_retries)
 
     @cached_property
     def vault(self) -> "Vault":
         from azure.keyvault.secrets import SecretClient
 
+        from shared.transport import InTime
         from shared.vault import Vault
 
         url = self.settings.vault_uri
@@ -143,7 +151,7 @@ class App:
                 verify_challenge_resource=not is_loopback(url),
                 retry_total=3,
                 retry_backoff_factor=0.3,
-                connection_timeout=5,
+                transport=InTime(),
             )
         )
 
@@ -181,13 +189,45 @@ class App:
     def configuration(self) -> "Configuration":
         from shared.configuration.service import Configuration
 
-        def halt(connector: str, who: str) -> None:
-            self.dispatch.halt(connector, who)
+        def halt(connector: str, why: str) -> None:
+            self.dispatch.halt(connector, why)
 
         self.gate.check()
         return Configuration(
-            self.registry, self.config, lambda: self.vault, self.timetable, self.tenants, self.clock, halt
+            self.registry, self.config, lambda: self.vault, self.timetable, self.tenants, self.history, self.clock, halt
         )  # fmt: skip
+
+    @cached_property
+    def history(self) -> "History":
+        from shared.storage.history import History
+
+        return History(self.tables)
+
+    @cached_property
+    def audit(self) -> "Audit":
+        from shared.storage.audit import Audit
+
+        return Audit(self.tables, self.clock)
+
+    @cached_property
+    def once(self) -> "Once":
+        from shared.storage.once import Once
+
+        return Once(self.tables, self.clock)
+
+    @cached_property
+    def health(self) -> "Checks":
+        from shared.health import Checks
+
+        def vault() -> None:
+            self.vault.probe()
+
+        looks = {
+            "tables": lambda: self.tables.probe(CONFIG),
+            "queues": lambda: self.queues.probe(RUN_QUEUE),
+            "vault": vault,
+        }
+        return Checks(looks, self.clock)
 
     @cached_property
     def claims(self) -> "Claims":
@@ -200,7 +240,7 @@ class App:
         from shared.scheduling.dispatch import Dispatch
 
         return Dispatch(
-            self.registry, self.config, self.schedules, self.timetable, self.runs, self.claims, self.clock
+            self.registry, self.config, self.schedules, self.timetable, self.runs, self.claims, self.clock, self.audit.note
         )  # fmt: skip
 
     @cached_property
@@ -209,7 +249,7 @@ class App:
 
         return Tick(
             self.registry, self.config, self.schedules, self.timetable, self.runs, self.claims, self.dispatch, self.clock,
-            self.gate.check,
+            self.gate.check, {"secrets": self.configuration.keeper.sweep, "refusals": self.audit.fold},
         )  # fmt: skip
 
     @cached_property
@@ -234,10 +274,9 @@ class App:
     def removals(self) -> "Removals":
         from shared.records.removals import Removals
 
-        def run_now(connector: str, job: str, who: str) -> "RunRow":
-            return self.dispatch.run_now(connector, who, job=job)[0]
-
-        return Removals(self.tables, self.config, self.runs, self.schedules, run_now, self.clock, self.registry)
+        return Removals(
+            self.tables, self.config, self.runs, self.schedules, self.dispatch, self.clock, self.registry, self.audit.note
+        )  # fmt: skip
 
     def bulk(self) -> "BulkTables":
         """A bulk client for one event loop; the caller closes it."""
@@ -271,13 +310,12 @@ class App:
 
     def graph(self, credential: Document, cloud_name: CloudName, tenant_id: str, waits: "Waits") -> "GraphClient":
         """A Graph client that signs in as the credential; its secret is read from the vault here and kept nowhere else."""
-        from shared.configuration.secrets import secret_name
         from shared.graph import credentials
         from shared.graph.client import GraphClient
 
         cloud = self.settings.clouds[cloud_name]
         pin = credential.system.get("pin")
-        secret = self.vault.get(secret_name(credential.id), pin["version"]) if pin else None
+        secret = self.vault.get(pin["name"]) if pin else None
         sign_in = credentials.SignIn(
             type=credential.body["type"],
             tenant_id=tenant_id,
@@ -339,3 +377,13 @@ def use(registry: Registry) -> None:
 def app() -> App:
     """The process' services. Called in `functions/` only; everything deeper gets arguments."""
     return App(app_settings.load(), _registries[0])
+
+
+def edge() -> "Edge":
+    """What the HTTP edge needs; made of the app's services when it first needs them."""
+    from shared.api.edge import Edge
+
+    def refused(principal: "Principal", needed: str) -> None:
+        app().audit.refused(principal.actor, needed)
+
+    return Edge(refused, lambda: app().once)

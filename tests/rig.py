@@ -9,7 +9,6 @@ import contextlib
 import gc
 import json
 import threading
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
@@ -32,6 +31,7 @@ from local.cloud.storage_proxy import StorageProxy, reset
 from local.stack import Options, Stack
 from shared.clock import Clock, iso
 from shared.connectors import REGISTRY
+from shared.domain.actor import Actor
 from shared.domain.clouds import Cloud, CloudName
 from shared.domain.document import Document
 from shared.domain.retention import Retention
@@ -52,6 +52,7 @@ TENANT = "7e4a0000-0000-4000-8000-000000000001"
 AUDIENCE = "https://graph.microsoft.com"
 ROLES = ["User.Read.All", "Device.Read.All", "GroupMember.Read.All", "AuditLog.Read.All", "Organization.Read.All"]
 _WRITES = ("POST", "PUT", "DELETE", "MERGE", "PATCH")
+TESTER = Actor("0b1ec7", "somebody")
 EMULATOR = from_connection_string("UseDevelopmentStorage=true")
 
 
@@ -102,9 +103,9 @@ class Cut:
 class Delays:
     """Messages that the queue keeps back: by the test's time, which the emulator does not know."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         self._kept: list[tuple[float, dict[str, Any]]] = []
-        self.now: Callable[[], float] = time.monotonic
+        self.now = now
 
     def keep(self, seconds: float, body: bytes) -> None:
         text = body.partition(b"<MessageText>")[2].partition(b"<")[0]
@@ -183,8 +184,8 @@ class Rig:
         self.direct = StorageConnection(
             f"{table}/devstoreaccount1", f"{queue}/devstoreaccount1", EMULATOR.account, EMULATOR.account_key
         )
-        self.cut, self.faults, self.clock, self.delays = Cut(), Faults(), Hands(), Delays()
-        self.delays.now = lambda: self.clock.monotonic()
+        self.cut, self.faults, self.clock = Cut(), Faults(), Hands()
+        self.delays = Delays(self._seconds)
         self._tenant = (TENANT, seed, people, devices)
         self.directory = Directory(*self._tenant)
         self.graph = Graph(self.directory, page_cap)
@@ -232,6 +233,10 @@ class Rig:
         self.web.rewrite = lambda _asked, reply: reply
         self.clock, self.web.slow_seconds, self.slice_seconds = Hands(), 0.0, 480.0
         self.roles, self.keep, self.limits, self.layout = list(ROLES), Retention(), Limits(), CURRENT
+
+    def _seconds(self) -> float:
+        """By whatever clock the test has now."""
+        return self.clock.monotonic()
 
     def _serve(self, handler: Any) -> str:
         async def start() -> str:
@@ -399,7 +404,7 @@ class Rig:
         """Starts a run and works on it to its end, as tick, queue and workers would, through every cut. After a cut the
         worker is built anew from storage alone.
         """
-        return self.begun(lambda: self.app().dispatch.run_now(connector, "test", job=job, full=full)[0])
+        return self.begun(lambda: self.app().dispatch.run_now(connector, TESTER, job=job, full=full)[0])
 
     def begun(self, begin: Callable[[], Run | None]) -> Run:
         """The closed run that `begin` starts: asked again where it was cut off."""

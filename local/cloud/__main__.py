@@ -18,7 +18,8 @@ from local.cloud.faults import Faults
 from local.cloud.graph.directory import Directory
 from local.cloud.graph.server import Graph
 from local.cloud.graph.web import GraphWeb
-from local.cloud.storage_proxy import StorageProxy, reset
+from local.cloud.storage_proxy import StorageProxy
+from local.cloud.trouble import of_entra, of_vault, troubled
 from local.cloud.vault import Vault
 from shared.connectors import REGISTRY
 from shared.domain.clouds import CLOUDS, CloudName
@@ -42,6 +43,8 @@ def tenant_id(cloud: str) -> str:
     return f"7e4a0000-0000-4000-8000-{CLOUD_NAMES.index(cloud) + 1:012d}"
 
 
+SECRET_FILE = "client-secret"
+"""In the folder: a command line can be read by every user of the machine."""
 CLIENT_ID = "c11e0000-0000-4000-8000-000000000001"
 
 
@@ -74,39 +77,12 @@ class Ports:
 
 def _entra_routes(entra: Entra, cloud: str, faults: Faults) -> list[web.RouteDef]:
     async def token(request: web.Request) -> web.StreamResponse:
-        fault = faults.hit("token", f"{request.method} {request.raw_path}")
-        if fault and fault.kind == "reset":
-            reset(request)
-            return web.Response()
-        if fault:
-            return web.json_response(
-                {"error": "temporarily_unavailable"}, status=int(fault.kind), headers={"Retry-After": "1"}
-            )
         return await entra.token(request, cloud)
 
     return [
         web.get("/{tenant}/v2.0/.well-known/openid-configuration", entra.configuration),
-        web.post("/{tenant}/oauth2/v2.0/token", token),
+        web.post("/{tenant}/oauth2/v2.0/token", troubled("token", faults, token, of_entra)),
     ]
-
-
-def _vault_handler(vault: Vault, faults: Faults) -> Any:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        fault = faults.hit("vault", f"{request.method} {request.raw_path}")
-        if fault and fault.kind == "reset":
-            reset(request)
-            return web.Response()
-        if fault:
-            body = {
-                "error": {
-                    "code": "Throttled" if fault.kind == "429" else "ServiceUnavailable",
-                    "message": "Injected fault.",
-                }
-            }
-            return web.json_response(body, status=int(fault.kind), headers={"Retry-After": "1"})
-        return await vault.handle(request)
-
-    return handle
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -124,7 +100,7 @@ async def serve(options: argparse.Namespace) -> None:
         people, devices = (options.people, options.devices) if number == 0 else (50, 20)
         saved = store / f"tenant-{cloud}.json" if store else None
         graphs[tenant] = Graph(Directory(tenant, options.seed + number, people, devices, saved), options.page_cap)
-        secrets = {options.secret: 4_102_444_800.0}
+        secrets = {(folder / SECRET_FILE).read_text(): 4_102_444_800.0}
         entra.register(Registration(CLIENT_ID, tenant, READ_ROLES, secrets=secrets, federated=[IDENTITY_OBJECT]))
     home = tenant_id(CLOUD_NAMES[0])
     entra.home_tenant = vault.tenant = home
@@ -143,7 +119,7 @@ async def serve(options: argparse.Namespace) -> None:
             "authority": f"https://127.0.0.1:{login_port}",
         }
     vault.authority = addresses["clouds"][CLOUD_NAMES[0]]["authority"]
-    addresses["vault"] = f"https://127.0.0.1:{await ports.serve(_vault_handler(vault, faults))}"
+    addresses["vault"] = f"https://127.0.0.1:{await ports.serve(troubled('vault', faults, vault.handle, of_vault))}"
     identity = await ports.serve(None, tls=False, routes=[web.get("/msi/token", entra.managed_identity)])
     addresses["identity"] = f"http://127.0.0.1:{identity}/msi/token"
     proxies: dict[str, StorageProxy] = {}
@@ -169,12 +145,13 @@ async def serve(options: argparse.Namespace) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.cloud", description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="certificates, and with --persist the state")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="certificates, the client secret, and with --persist the state"
+    )
     parser.add_argument("--people", type=int, default=1000)
     parser.add_argument("--devices", type=int, default=600)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--page-cap", type=int, default=999, help="pages hold at most so many objects")
-    parser.add_argument("--secret", required=True, help="the client secret of the registered app")
     parser.add_argument("--persist", action="store_true")
     parser.add_argument("--storage", nargs=3, default=[], help="addresses of the emulator: blob, queue, table")
     parser.add_argument("--storage-ports", nargs=3, type=int, default=[0, 0, 0])

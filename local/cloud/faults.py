@@ -7,7 +7,7 @@ from typing import Any
 
 GRAPH_FAULTS = (
     "429", "429-date", "429-bare", "500", "502", "503", "504", "reset", "truncate", "slow", "expired-page-token", "delta-410",
-    "empty-page", "twice", "foreign-link", "part-503", "part-lost", "404-bare", "bom", "no-value",
+    "empty-page", "twice", "foreign-link", "part-503", "part-lost", "404-bare", "bom", "no-value", "bad-link", "link-number",
 )  # fmt: skip
 GRAPH_LIES = ("short-list", "empty-list", "old-report", "first-again", "same-again", "400", "404", "page-size")
 """Whole answers that are not true: a list that ends too early, a removal that was taken back long ago, a page that links to
@@ -17,8 +17,8 @@ STORAGE_FAULTS = ("503", "500", "reset", "delay", "answer-lost", "empty-page", "
 TARGETS = {
     "graph": GRAPH_FAULTS + GRAPH_LIES,
     "storage": (*STORAGE_FAULTS, "being-deleted"),
-    "token": ("503", "reset", "500"),
-    "vault": ("429", "503", "reset"),
+    "token": ("503", "reset", "500", "delay", "echo"),
+    "vault": ("429", "503", "500", "reset", "answer-lost", "delay", "echo"),
 }
 
 

@@ -5,7 +5,7 @@ import io
 import logging
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +15,7 @@ import orjson
 from pydantic import BaseModel
 
 from shared.errors import RollcallError
+from shared.redact import redact
 
 _log = logging.getLogger("rollcall.api")
 _COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -50,13 +51,15 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     return b"\xef\xbb\xbf" + text.getvalue().encode()
 
 
-def respond(
-    work: Callable[[], Reply], show: Callable[[RollcallError, str], func.HttpResponse], headers: dict[str, str]
+async def respond(
+    work: Callable[[], Awaitable[Reply]],
+    show: Callable[[RollcallError, str], func.HttpResponse],
+    headers: dict[str, str],
 ) -> func.HttpResponse:
     """Runs the work; `show` turns an error into an answer. Unknown errors are logged, and their text is not shown."""
     request_id = uuid.uuid4().hex
     try:
-        return _response(work(), headers, request_id)
+        return _response(await work(), headers, request_id)
     except RollcallError as error:
         if error.status >= 500:
             _log.warning("request %s: %s %s", request_id, error.code, error.detail)
@@ -73,7 +76,8 @@ def without_body(response: func.HttpResponse) -> func.HttpResponse:
     )
 
 
-def _json(data: Any) -> bytes:
+def json_of(data: Any) -> bytes:
+    """A model, or JSON data that may hold models."""
     if isinstance(data, BaseModel):
         return data.model_dump_json(by_alias=True).encode()
     return orjson.dumps(data, default=lambda value: value.model_dump(mode="json", by_alias=True))
@@ -83,7 +87,7 @@ def _response(reply: Reply, extra: dict[str, str], request_id: str) -> func.Http
     headers = {**_COMMON, "X-Request-Id": request_id, **extra, **reply.headers}
     if reply.status == 204:
         return func.HttpResponse(status_code=204, headers=headers)
-    body = reply.body if isinstance(reply.body, str | bytes) else _json(reply.body)
+    body = reply.body if isinstance(reply.body, str | bytes) else json_of(reply.body)
     return func.HttpResponse(
         body=body,
         status_code=reply.status,
@@ -99,7 +103,7 @@ def problem(error: RollcallError, request_id: str) -> func.HttpResponse:
         "type": f"urn:rollcall:problem:{error.code}",
         "title": error.title,
         "status": error.status,
-        "detail": error.detail,
+        "detail": redact(error.detail),
         "code": error.code,
         "remedy": error.remedy,
         "requestId": request_id,

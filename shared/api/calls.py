@@ -14,7 +14,7 @@ _TAG = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
 @dataclass(frozen=True)
 class Call:
     """`query` and `body` are instances of the route's models (None without one); `csrf` is the token that a page's forms
-    carry.
+    carry; `once` an id for what this request makes, the same when it is sent again with its Idempotency-Key (empty without).
     """
 
     principal: Principal
@@ -24,6 +24,7 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict)
     base_url: str = ""
     csrf: str = ""
+    once: str = ""
 
     def revisions(self) -> frozenset[int] | None:
         """The revisions that If-Match names, any of which may match; None for *. Raises MissingPrecondition, or

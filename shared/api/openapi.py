@@ -81,7 +81,7 @@ def _operation(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> d
         "parameters": _parameters(route, refs, schemas),
         "responses": {
             str(route.status): _success(route, refs),
-            **{str(status): _answer(text, refs[model, "serialization"]) for status, model, text in route.also},
+            **_others(route, refs),
             "default": {
                 "description": "A problem, with its code and remedy.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -102,6 +102,18 @@ def _operation(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> d
         if route.merge_patch:
             operation["requestBody"]["description"] = "Fields of the object to change (RFC 7396); null resets a field."
     return operation
+
+
+def _others(route: Route, refs: dict[Any, Any]) -> dict[str, Any]:
+    """Good answers beside the usual one; where that has the same status too, one of several shapes."""
+    found: dict[str, Any] = {}
+    usual = [(route.status, route.returns, route.summary)] if route.returns else []
+    for status in dict.fromkeys(status for status, _, _ in route.also):
+        same = [(model, text) for one, model, text in [*usual, *route.also] if one == status and model]
+        shapes = [refs[model, "serialization"] for model, _ in same]
+        schema = {"anyOf": shapes} if len(shapes) > 1 else shapes[0]
+        found[str(status)] = _answer("; or: ".join(text for _, text in same), schema)
+    return found
 
 
 def _parameters(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:

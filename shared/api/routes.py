@@ -9,7 +9,7 @@ The function's name is the operation's name everywhere: in Azure, in telemetry, 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +17,22 @@ from pydantic import BaseModel
 
 from shared.api.answering import Reply
 from shared.api.calls import Call
+from shared.api.pools import STORAGE
 from shared.api.surfaces import JSON, Surface
 from shared.names import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Handler = Callable[[Call], Reply]
+Handler = Callable[[Call], Reply | Awaitable[Reply]]
 _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 @dataclass(frozen=True)
 class Route:
     """One operation. `role` None: open to everybody (health only). `returns_list`: a page of `returns`, with `or_items` among
-    them; `also`: other good answers, as status, model, when.
+    them; `also`: other good answers, as status, model, when. `waits_for`: the dependency whose threads a handler that is no
+    coroutine runs on; empty: it waits for nothing.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Route:
     content_type: str = "application/json"
     needs_if_match: bool = False
     also: tuple[tuple[int, type[BaseModel], str], ...] = ()
+    waits_for: str = STORAGE
 
     @property
     def address(self) -> str:

@@ -9,6 +9,7 @@ import azure.functions as func
 from shared.api.answering import problem
 from shared.api.csrf import CsrfTokens
 from shared.errors import RollcallError
+from shared.redact import redact
 
 PREFIX = "api/v1"
 PAGES_PREFIX = "console"
@@ -48,7 +49,7 @@ def problem_page(error: RollcallError, request_id: str) -> func.HttpResponse:
     fields = "".join(f"<li><code>{escape(f.field)}</code> {escape(f.message)}</li>" for f in error.fields)
     body = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(error.title)}</title>'
-        f"<main><h1>{escape(error.title)}</h1><p>{escape(error.detail)}</p><p>{escape(error.remedy)}</p>"
+        f"<main><h1>{escape(error.title)}</h1><p>{escape(redact(error.detail))}</p><p>{escape(error.remedy)}</p>"
         f"{f'<ul>{fields}</ul>' if fields else ''}"
         f"<p><small>{escape(error.code)}, request {escape(request_id)}</small></p></main></html>"
     )

@@ -1,35 +1,36 @@
-"""A credential's secret on its way into Key Vault: checked, written as a new version, pinned by the row."""
+"""A credential's secret on its way into Key Vault: what is written, and the public facts that its row keeps."""
 
 import datetime as dt
+import secrets
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.domain.base import Model
 from shared.domain.configuration import CertificateOut, CredentialIn
 from shared.errors import FieldError, Invalid
-from shared.vault import Vault
 
 _YEARS = 2
 
 
-def secret_name(credential: str) -> str:
-    return f"credential-{credential}"
+def new_secret_name(credential: str) -> str:
+    """A name that is used for one value and never again."""
+    return f"credential-{credential}-{secrets.token_hex(8)}"
 
 
 class Pin(Model):
-    """What the row keeps about a secret: its version and the public facts. `pem` is the public certificate."""
+    """What the row keeps about a secret: its name in the vault and the public facts. `pem` is the public certificate."""
 
-    version: str
+    name: str
     certificate: CertificateOut | None = None
     pem: str | None = None
 
 
-def prepare(credential: CredentialIn, *, has_pin: bool, type_changed: bool) -> tuple[str, Pin, str] | None:
-    """The secret to write (value, pin without version, content type), or None where nothing changes.
-    Raises Invalid for a secret that is missing or can't be used.
-    """
+def prepare(credential: CredentialIn, *, has_pin: bool, type_changed: bool) -> "Prepared | None":
+    """The secret to write, or None where nothing changes. Raises Invalid for one that is missing or can't be used."""
     if credential.type == "client-secret":
         if credential.client_secret:
-            return credential.client_secret.get_secret_value(), Pin(version=""), "text/plain"
+            ends = credential.secret_expires_on
+            return Prepared(credential.client_secret.get_secret_value(), Pin(name=""), "text/plain", ends)
         if not has_pin or type_changed:
             raise Invalid(
                 "A client-secret credential needs its secret.",
@@ -38,18 +39,26 @@ def prepare(credential: CredentialIn, *, has_pin: bool, type_changed: bool) -> t
     if credential.type == "certificate":
         if credential.certificate:
             pem = credential.certificate.get_secret_value()
-            return pem, _public(pem), "application/x-pem-file"
+            return _of_certificate(pem)
         if not has_pin or type_changed:
             pem = make_certificate(credential.name)
-            return pem, _public(pem), "application/x-pem-file"
+            return _of_certificate(pem)
     return None
 
 
-def write(vault: Vault, credential: str, prepared: tuple[str, Pin, str], expires: dt.datetime | None) -> Pin:
-    value, pin, content_type = prepared
-    ends = pin.certificate.expires_on if pin.certificate else expires
-    version = vault.put(secret_name(credential), value, content_type=content_type, expires_on=ends)
-    return pin.model_copy(update={"version": version})
+@dataclass(frozen=True)
+class Prepared:
+    """A secret that may be written. `pin` is without a name yet."""
+
+    value: str = field(repr=False)
+    pin: Pin
+    content_type: str
+    expires_on: dt.datetime | None
+
+
+def _of_certificate(pem: str) -> Prepared:
+    pin = _public(pem)
+    return Prepared(pem, pin, "application/x-pem-file", pin.certificate.expires_on if pin.certificate else None)
 
 
 def _public(pem: str) -> Pin:
@@ -82,7 +91,7 @@ def _public(pem: str) -> Pin:
         thumbprint=certificate.fingerprint(hashes.SHA1()).hex().upper(),  # noqa: S303 - the form that Entra shows
         expires_on=certificate.not_valid_after_utc,
     )
-    return Pin(version="", certificate=facts, pem=certificate.public_bytes(serialization.Encoding.PEM).decode())
+    return Pin(name="", certificate=facts, pem=certificate.public_bytes(serialization.Encoding.PEM).decode())
 
 
 def make_certificate(name: str) -> str:

@@ -1,10 +1,12 @@
 """List, create, read, replace, patch and delete for every kind of configuration.
 
-Order of a change: validate everything, write the secret as a new version, then the row that pins it, then update the
-schedule. A row that could not be written leaves a disabled, unpinned version behind and nothing else.
+A change is validated whole before anything is written. Its secret is written under a new name that a row announces; then one
+transaction writes the object with its pin, its references and its history. What follows from it (the schedule, runs that are
+to stop, an old secret) is done at once where that is possible, and by the timer where not: then the answer says so.
 """
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,23 +16,33 @@ from pydantic import ValidationError
 
 from shared.clock import Clock, iso
 from shared.configuration import secrets
+from shared.configuration.differences import differences, secret_changed
 from shared.configuration.fixed import Fixed
+from shared.configuration.keeper import Keeper
 from shared.configuration.kinds import ConfigKind, config_kinds
+from shared.configuration.shown import Shown
 from shared.configuration.walls import Walls
 from shared.connectors.registry import Registry
+from shared.domain.actor import Actor
+from shared.domain.audit import ConfigurationChange, FieldChanged
 from shared.domain.base import Model, new_id
-from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn, Unreadable
+from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn
 from shared.domain.document import Document
+from shared.domain.pending import Pending
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
 from shared.scheduling.timetable import Timetable
-from shared.storage.config import ConfigStore, Epoch, EpochMoved, InUse, NameTaken, TargetGone
+from shared.storage.config import Along, ConfigStore, Epoch, EpochMoved, InUse, NameTaken, TargetGone
+from shared.storage.history import History, Note
+from shared.storage.secret_rows import Intention
 from shared.storage.tables import RowChanged
 from shared.storage.tenants import Tenants
-from shared.validation import field_errors, read_as, unreadable
+from shared.validation import field_errors, read_as
 from shared.vault import Vault
 
 _PIN = "pin"
 _TRIES = 8
+_MOST_OVERTAKEN = 100
+_log = logging.getLogger("rollcall.configuration")
 
 
 class Configuration:
@@ -43,26 +55,33 @@ class Configuration:
         vault: Callable[[], Vault],
         timetable: Timetable,
         tenants: Tenants,
+        history: History,
         clock: Clock,
         halt: Callable[[str, str], None],
     ) -> None:
         self._registry, self.kinds = registry, config_kinds(registry)
-        self._store, self._make_vault, self._timetable, self._clock = store, vault, timetable, clock
-        self._tenants, self._halt = tenants, halt
+        self._store, self._timetable, self._clock = store, timetable, clock
+        self._tenants, self._history, self._halt = tenants, history, halt
         self._walls, self._fixed = Walls(store), Fixed(registry, store, tenants)
-
-    @property
-    def _vault(self) -> Vault:
-        return self._make_vault()
+        self._shown = Shown(registry, store, timetable)
+        self.keeper = Keeper(store, vault, clock)
 
     def page(self, kind: ConfigKind, *, after: str | None, limit: int) -> list[Model]:
         """Objects in order of creation; Unreadable stands for one that this release can't read."""
         self._ensure_cloud_server(kind)
-        documents = self._store.all(kind.key, after=after, limit=limit)
-        return [self._shown(kind, document) for document in documents]
+        return self._shown.many(kind, self._store.all(kind.key, after=after, limit=limit))
 
     def get(self, kind: ConfigKind, object_id: str) -> Model:
-        return self._out(kind, self._document(kind, object_id))
+        return self._shown.one(kind, self._document(kind, object_id))
+
+    def history(
+        self, kind: ConfigKind | None, object_id: str, *, after: str | None, limit: int
+    ) -> tuple[list[ConfigurationChange], str | None]:
+        """Newest first, also of an object that is gone; of all objects without a kind."""
+        found, following = self._history.newest(f"{kind.key}.{object_id}" if kind else None, after=after, limit=limit)
+        if kind and not found and not after:
+            self._document(kind, object_id)
+        return found, following
 
     def _document(self, kind: ConfigKind, object_id: str) -> Document:
         self._ensure_cloud_server(kind)
@@ -71,99 +90,131 @@ class Configuration:
             raise NotFound(f"There is no {kind.noun} with the id {object_id}.")
         return document
 
-    def create(self, kind: ConfigKind, model: Model) -> Model:
-        """Raises Invalid, Conflict, Unavailable; nothing was saved then."""
+    def create(self, kind: ConfigKind, model: Model, who: Actor, *, object_id: str = "") -> Model:
+        """Raises Invalid, Conflict, Unavailable; nothing was saved then. `object_id`: chosen for this very request, so that
+        its repetition finds what it made.
+        """
         self._ensure_cloud_server(kind)
-        object_id, now = new_id(), iso(self._clock.now())
+        if object_id and (there := self._store.get(kind.key, object_id)):
+            return self._shown.one(kind, there)
+        object_id, now = object_id or new_id(), iso(self._clock.now())
         document = self._make(kind, object_id, 1, now, now, model)
         self._check_references(kind, document)
         epoch = self._within_walls(document, None)
-        document, written = self._with_secret(document, model, None)
-        with self._explained(kind, document, written):
-            self._write(document, None, epoch)
-        self._in_step(kind, document)
-        return self._out(kind, self._document(kind, object_id))
+        try:
+            saved, _ = self._save(kind, document, model, None, epoch, who, None)
+        except _Overtaken as overtaken:
+            self.keeper.abandon(overtaken.written[1] if overtaken.written else None)
+            raise Changed(f"The {kind.noun} changed while it was being saved.") from overtaken
+        return self._shown.one(kind, saved, self._follow(kind, saved, ()))
 
-    def replace(self, kind: ConfigKind, object_id: str, model: Model, revisions: frozenset[int] | None) -> Model:
+    def replace(
+        self, kind: ConfigKind, object_id: str, model: Model, revisions: frozenset[int] | None, who: Actor
+    ) -> Model:
         """`revisions`: those that the caller may have read; None overwrites whatever is there."""
-        before = self._document(kind, object_id)
-        self._check_revision(before, revisions)
-        _refuse_deleting(before)
-        if object_id == CLOUD_SERVER_ID and getattr(model, "name", "") != before.name:
-            raise _built_in()
-        document = self._make(kind, object_id, before.revision + 1, before.created_at, iso(self._clock.now()), model)
-        self._fixed.check(document, before)
-        self._check_references(kind, document, before)
-        epoch = self._within_walls(document, before)
-        document, written = self._with_secret(document, model, before)
-        with self._explained(kind, document, written):
-            self._write(document, before, epoch)
-        self._in_step(kind, document)
-        self._stop_if_off(kind, document)
-        old = before.system.get(_PIN, {}).get("version")
-        if old and old != document.system.get(_PIN, {}).get("version"):
-            self._retire(object_id, old)
-        return self._out(kind, self._document(kind, object_id))
+        return self._change(kind, object_id, lambda _before: model, revisions, who)
 
     def patch(
-        self, kind: ConfigKind, object_id: str, change: dict[str, Any], revisions: frozenset[int] | None
+        self, kind: ConfigKind, object_id: str, change: dict[str, Any], revisions: frozenset[int] | None, who: Actor
     ) -> Model:
         """Merges the change (RFC 7396) into the object and replaces it."""
-        before, model = self.proposed(kind, object_id, change)
-        return self.replace(kind, object_id, model, revisions or frozenset((before.revision,)))
+        return self._change(kind, object_id, lambda before: _merged(kind, before, change), revisions, who)
 
     def proposed(self, kind: ConfigKind, object_id: str, change: dict[str, Any]) -> tuple[Document, Model]:
         """The object as it is, and as the change would make it. Raises NotFound, Invalid."""
         before = self._document(kind, object_id)
-        merged = merge(before.body, change)
-        try:
-            model = kind.model.model_validate_json(orjson.dumps(merged), strict=True)
-        except ValidationError as error:
-            raise Invalid(f"The {kind.noun} would not be valid.", fields=field_errors(error)) from error
-        return before, model
+        return before, _merged(kind, before, change)
 
-    def delete(self, kind: ConfigKind, object_id: str, revisions: frozenset[int] | None) -> None:
-        before = self._document(kind, object_id)
-        self._check_revision(before, revisions)
-        if object_id == CLOUD_SERVER_ID:
-            raise _built_in()
-        _refuse_deleting(before)
-        if kind.key == "connector":
-            self._halt(object_id, "deletion of the connector")
-        try:
-            self._store.delete(before)
-        except InUse as error:
-            users = ", ".join(f"{self.kinds[k].noun} {name!r} ({user})" for k, name, user in error.users[:20])
-            raise Conflict(
-                f"The {kind.noun} {before.name!r} is used by {users}.",
-                code="in-use",
-                remedy="Delete these first, or make them refer to something else.",
-            ) from error
-        except RowChanged as error:
-            raise Changed(f"The {kind.noun} changed while it was being deleted.") from error
-        if kind.key == "source":
-            with contextlib.suppress(Unavailable):  # a row that nobody looks for any more
-                self._tenants.forget(object_id)
-        if before.system.get(_PIN):
-            with contextlib.suppress(Unavailable):  # unused from here on; the vault's own expiry and a retry clean up
-                self._vault.delete(secrets.secret_name(object_id))
+    def _change(
+        self,
+        kind: ConfigKind,
+        object_id: str,
+        propose: Callable[[Document], Model],
+        revisions: frozenset[int] | None,
+        who: Actor,
+    ) -> Model:
+        written: _Written | None = None
+        for attempt in range(_MOST_OVERTAKEN):
+            try:
+                before = self._document(kind, object_id)
+                self._check_revision(before, revisions)
+                _refuse_deleting(before)
+                model = propose(before)
+                if object_id == CLOUD_SERVER_ID and getattr(model, "name", "") != before.name:
+                    raise _built_in()
+                now = iso(self._clock.now())
+                document = self._make(kind, object_id, before.revision + 1, before.created_at, now, model)
+                self._fixed.check(document, before)
+                self._check_references(kind, document, before)
+                epoch = self._within_walls(document, before)
+                document, written = self._save(kind, document, model, before, epoch, who, written)
+            except _Overtaken as overtaken:
+                written = overtaken.written
+                if revisions is None and attempt < _MOST_OVERTAKEN - 1:
+                    continue  # whatever is there was to be overwritten
+                self.keeper.abandon(written[1] if written else None)
+                raise Changed(f"The {kind.noun} changed while it was being saved.") from overtaken
+            except Exception:
+                self.keeper.abandon(written[1] if written else None)
+                raise
+            old = _secret_of(before)
+            gone = (old,) if old and old != _secret_of(document) else ()
+            return self._shown.one(kind, document, self._follow(kind, document, gone))
+        raise AssertionError
 
-    def mark_deleting(self, object_id: str, revisions: frozenset[int] | None) -> Document:
+    def delete(self, kind: ConfigKind, object_id: str, revisions: frozenset[int] | None, who: Actor) -> list[Pending]:
+        """What is still to come of it. Raises Conflict where something uses the object."""
+        for attempt in range(_MOST_OVERTAKEN):
+            before = self._document(kind, object_id)
+            self._check_revision(before, revisions)
+            if object_id == CLOUD_SERVER_ID:
+                raise _built_in()
+            _refuse_deleting(before)
+            old = _secret_of(before)
+            note = Note(who, self._clock.now(), "deleted", list(_removed(before)))
+            try:
+                self._store.delete(before, Along(note, retired=(old,) if old else ()))
+            except InUse as error:
+                users = ", ".join(f"{self.kinds[k].noun} {name!r} ({user})" for k, name, user in error.users[:20])
+                raise Conflict(
+                    f"The {kind.noun} {before.name!r} is used by {users}.",
+                    code="in-use",
+                    remedy="Delete these first, or make them refer to something else.",
+                ) from error
+            except RowChanged as error:
+                if revisions is None and attempt < _MOST_OVERTAKEN - 1:
+                    continue
+                raise Changed(f"The {kind.noun} changed while it was being deleted.") from error
+            pending = self.keeper.retire([old] if old else [])
+            if kind.key == "connector":
+                pending += _tried(*_STOP, lambda: self._halt(object_id, "deletion of the connector"))
+            if kind.key == "source":
+                with contextlib.suppress(Unavailable):  # a row that nobody looks for any more
+                    self._tenants.forget(object_id)
+            return pending
+        raise AssertionError
+
+    def mark_deleting(self, object_id: str, revisions: frozenset[int] | None, who: Actor) -> Document:
         """Takes a connector out of use. A run removes its records, and then the connector itself."""
         kind = self.kinds["connector"]
-        before = self._document(kind, object_id)
-        self._check_revision(before, revisions)
-        if before.deleting:
-            return before
-        system, body = {**before.system, "deleting": True}, {**before.body, "active": False}
-        document = replace(
-            before, body=body, system=system, revision=before.revision + 1, updated_at=iso(self._clock.now())
-        )
-        with self._explained(kind, document, None):
-            self._store.replace(document, before)
-        with contextlib.suppress(Conflict):  # one that can't be read is deleted all the same
-            self._in_step(kind, document)
-        return document
+        for attempt in range(_MOST_OVERTAKEN):
+            before = self._document(kind, object_id)
+            self._check_revision(before, revisions)
+            if before.deleting:
+                return before
+            system, body = {**before.system, "deleting": True}, {**before.body, "active": False}
+            now = self._clock.now()
+            document = replace(before, body=body, system=system, revision=before.revision + 1, updated_at=iso(now))
+            try:
+                self._store.replace(document, before, along=Along(Note(who, now, "deletion-begun")))
+            except RowChanged as error:
+                if revisions is None and attempt < _MOST_OVERTAKEN - 1:
+                    continue
+                raise Changed("The connector changed while it was being deleted.") from error
+            with contextlib.suppress(Conflict, Unavailable):  # one that can't be read is deleted all the same
+                self._timetable.put(document)
+            return document
+        raise AssertionError
 
     def permissions(self, connector_id: str) -> list[PermissionNeeded]:
         """What a connector needs as it is configured."""
@@ -215,14 +266,69 @@ class Configuration:
         self._walls.check(document)
         return epoch
 
-    def _write(self, document: Document, before: Document | None, epoch: Epoch | None) -> None:
+    def _save(
+        self,
+        kind: ConfigKind,
+        document: Document,
+        model: Model,
+        before: Document | None,
+        epoch: Epoch | None,
+        who: Actor,
+        written: "_Written | None",
+    ) -> "tuple[Document, _Written | None]":
+        """The object as it was saved, with what was `written` into the vault for it, now or at an earlier attempt. Raises
+        _Overtaken where somebody else changed it meanwhile.
+        """
+        system, at = {}, self._clock.now()
+        changes = list(differences(before.body if before else {}, document.body))
+        if isinstance(model, CredentialIn):
+            written = written or self._secret(kind, document, model, before)
+            pin = written[0].model_dump(mode="json", by_alias=True) if written else self._kept(model, before)
+            system = {_PIN: pin} if pin else {}
+            changes += _secret_changes(before, model, new=bool(written))
+        document = replace(document, system=system)
+        old = _secret_of(before)
+        gone = (old,) if old and old != _secret_of(document) else ()
+        note = Note(who, at, "changed" if before else "created", changes)
+        along = Along(note, written[1] if written else None, gone)
+        try:
+            with self._explained(kind, document):
+                self._write(document, before, epoch, along)
+        except RowChanged as error:
+            raise _Overtaken(written) from error
+        except BaseException:
+            self.keeper.abandon(along.intention)
+            raise
+        return document, written
+
+    def _secret(
+        self, kind: ConfigKind, document: Document, model: CredentialIn, before: Document | None
+    ) -> "_Written | None":
+        """The pin of the secret that the change brings, written by now; None where it brings none."""
+        type_changed = before is not None and before.body["type"] != model.type
+        prepared = secrets.prepare(model, has_pin=bool(_secret_of(before)), type_changed=type_changed)
+        if prepared is None:
+            return None
+        with self._explained(kind, document):
+            try:
+                return self.keeper.write(document, prepared, new=before is None)
+            except NameTaken:
+                if not self._store.freed(document, self._clock.now()):
+                    raise
+                return self.keeper.write(document, prepared, new=before is None)
+
+    def _kept(self, model: CredentialIn, before: Document | None) -> dict[str, Any] | None:
+        """The pin of a secret that stays: another type of credential has no use for it."""
+        return before.system.get(_PIN) if before and before.body["type"] == model.type else None
+
+    def _write(self, document: Document, before: Document | None, epoch: Epoch | None, along: Along) -> None:
         """Writes the object in that epoch. Where others changed references meanwhile they are checked again."""
         for _ in range(_TRIES):
             try:
                 if before is None:
-                    self._store.create(document, epoch)
+                    self._create(document, epoch, along)
                 else:
-                    self._store.replace(document, before, epoch)
+                    self._store.replace(document, before, epoch, along)
             except EpochMoved:
                 epoch = self._within_walls(document, before)
             else:
@@ -233,58 +339,43 @@ class Configuration:
             remedy="Try again in a few seconds. Nothing was saved.",
         )
 
-    def _with_secret(self, document: Document, model: Model, before: Document | None) -> tuple[Document, str | None]:
-        """The document with its pin, and the version that was written for it (None: nothing was)."""
-        if not isinstance(model, CredentialIn):
-            return document, None
-        pin = before.system.get(_PIN) if before else None
-        type_changed = before is not None and before.body["type"] != model.type
-        prepared = secrets.prepare(model, has_pin=bool(pin), type_changed=type_changed)
-        if prepared is None:
-            kept = None if type_changed else pin
-            return replace(document, system={_PIN: kept} if kept else {}), None
-        new = secrets.write(self._vault, document.id, prepared, model.secret_expires_on)
-        return replace(document, system={_PIN: new.model_dump(mode="json", by_alias=True)}), new.version
+    def _create(self, document: Document, epoch: Epoch | None, along: Along) -> None:
+        try:
+            self._store.create(document, epoch, along)
+        except NameTaken:
+            if along.intention or not self._store.freed(document, self._clock.now()):
+                raise
+            self._store.create(document, epoch, along)
 
     @contextlib.contextmanager
-    def _explained(self, kind: ConfigKind, document: Document, written: str | None) -> Iterator[None]:
+    def _explained(self, kind: ConfigKind, document: Document) -> Iterator[None]:
         try:
             yield
-        except (Conflict, Invalid):
-            if written:
-                self._retire(document.id, written)
-            raise
-        except (NameTaken, TargetGone, RowChanged) as error:
-            # Only a refusal: where the answer was lost the row may have been saved, and pin that very version.
-            if written:
-                self._retire(document.id, written)
-            if isinstance(error, NameTaken):
-                raise Conflict(
-                    f"There is a {kind.noun} named {document.name!r} already.",
-                    code="name-taken",
-                    remedy="Choose another name; upper and lower case, and what nobody can see, do not count.",
-                    fields=(FieldError("name", "taken", "is taken"),),
-                ) from error
-            if isinstance(error, TargetGone):
-                raise Conflict(f"{error.ref} was deleted meanwhile.", code="reference-gone") from error
-            raise Changed(f"The {kind.noun} changed while it was being saved.") from error
+        except NameTaken as error:
+            raise Conflict(
+                f"There is a {kind.noun} named {document.name!r} already.",
+                code="name-taken",
+                remedy="Choose another name; upper and lower case, and what nobody can see, do not count.",
+                fields=(FieldError("name", "taken", "is taken"),),
+            ) from error
+        except TargetGone as error:
+            raise Conflict(f"{error.ref} was deleted meanwhile.", code="reference-gone") from error
 
-    def _retire(self, credential: str, version: str) -> None:
-        with contextlib.suppress(Unavailable):
-            self._vault.disable(secrets.secret_name(credential), version)
-
-    def _in_step(self, kind: ConfigKind, document: Document) -> None:
+    def _follow(self, kind: ConfigKind, document: Document, retired: tuple[str, ...]) -> list[Pending]:
+        """What a saved change brings with it; what of that is still to come."""
+        pending = self.keeper.retire(retired)
         if kind.key == "connector":
-            self._timetable.put(document)
-
-    def _stop_if_off(self, kind: ConfigKind, document: Document) -> None:
-        """Stops runs of what was switched off."""
-        if kind.key == "connector" and not document.body["active"]:
-            self._halt(document.id, "deactivation of the connector")
+            pending += _tried(*_SCHEDULE, lambda: self._timetable.put(document))
+            if not document.body["active"]:
+                pending += _tried(*_STOP, lambda: self._halt(document.id, "deactivation of the connector"))
         if kind.key == "source" and not document.body["crawl"]:
-            for user_kind, _, user in self._store.users_of(document.ref):
-                if user_kind == "connector":
-                    self._halt(user, "crawl switched off at the source")
+            pending += _tried(*_STOP, lambda: self._halt_all(document))
+        return pending
+
+    def _halt_all(self, source: Document) -> None:
+        for user_kind, _, user in self._store.users_of(source.ref):
+            if user_kind == "connector":
+                self._halt(user, "crawl switched off at the source")
 
     def _check_revision(self, before: Document, revisions: frozenset[int] | None) -> None:
         if revisions is not None and before.revision not in revisions:
@@ -299,32 +390,55 @@ class Configuration:
         with contextlib.suppress(NameTaken):
             self._store.create(Document(kind.key, CLOUD_SERVER_ID, 1, now, now, "Cloud", "", (), body))
 
-    def _shown(self, kind: ConfigKind, document: Document) -> Model:
-        try:
-            return self._out(kind, document)
-        except Conflict as error:
-            why = "; ".join(f"{field.field} {field.message}" for field in error.fields) or error.detail
-            return Unreadable(id=document.id, revision=document.revision, name=document.name, unreadable=why)
 
-    def _out(self, kind: ConfigKind, document: Document) -> Model:
-        """Raises Conflict for an object that this release can't read."""
-        try:
-            return self._read(kind, document)
-        except ValidationError as error:
-            raise unreadable(kind.noun, document, field_errors(error)) from error
+_Written = tuple[secrets.Pin, Intention]
+_SCHEDULE = ("schedule", "The schedule still has to follow this change; the timer brings it in step.")
+_STOP = ("stop-runs", "Runs that are going on still have to be stopped; the timer stops them.")
 
-    def _read(self, kind: ConfigKind, document: Document) -> Model:
-        body = {**document.body, "id": document.id, "revision": document.revision}
-        body |= {"createdAt": document.created_at, "updatedAt": document.updated_at}
-        if kind.key == "credential":
-            pin = document.system.get(_PIN)
-            body |= {"hasSecret": bool(pin), "certificate": (pin or {}).get("certificate")}
-        if kind.key == "connector":
-            self._registry.connector(document)
-            body |= {"jobs": self._timetable.describe(document), "deleting": document.deleting}
-        if kind.key == "connectorServer":
-            body["builtIn"] = document.id == CLOUD_SERVER_ID
-        return kind.out.model_validate(body)
+
+class _Overtaken(Exception):
+    """Somebody else changed the object meanwhile. `written`: the secret that is in the vault for the change."""
+
+    def __init__(self, written: _Written | None) -> None:
+        super().__init__("changed meanwhile")
+        self.written = written
+
+
+def _tried(code: str, message: str, call: Callable[[], object]) -> list[Pending]:
+    try:
+        call()
+    except Unavailable as error:
+        _log.warning("%s (%s)", message, error.code)
+        return [Pending(code=code, message=message)]
+    return []
+
+
+def _secret_of(document: Document | None) -> str:
+    """The name in the vault of the secret that a credential pins; empty without one."""
+    pin = document.system.get(_PIN) if document else None
+    return str(pin["name"]) if pin else ""
+
+
+def _secret_changes(before: Document | None, model: CredentialIn, *, new: bool) -> list[FieldChanged]:
+    had, old_type = bool(_secret_of(before)), before.body["type"] if before else model.type
+    field = {"client-secret": "clientSecret", "certificate": "certificate"}
+    changes = []
+    if had and old_type != model.type:
+        changes.append(secret_changed(field[old_type], before=True, after=False))
+    if new:
+        changes.append(secret_changed(field[model.type], before=had and old_type == model.type, after=True))
+    return changes
+
+
+def _removed(before: Document) -> Iterator[FieldChanged]:
+    yield from differences(before.body, {})
+
+
+def _merged(kind: ConfigKind, before: Document, change: dict[str, Any]) -> Model:
+    try:
+        return kind.model.model_validate_json(orjson.dumps(merge(before.body, change)), strict=True)
+    except ValidationError as error:
+        raise Invalid(f"The {kind.noun} would not be valid.", fields=field_errors(error)) from error
 
 
 def merge(target: Any, change: Any) -> Any:

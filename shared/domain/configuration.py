@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_
 from shared.domain.base import Guid, Id, Model, Name
 from shared.domain.clouds import CloudName
 from shared.domain.domains import domain_name
+from shared.domain.pending import Pending
 from shared.domain.schedule import Schedule
 
 CLOUD_SERVER_ID = "cloud"
@@ -170,6 +171,26 @@ class ConnectorServerIn(Model):
     """Free text."""
 
 
+class Reason(Model):
+    """Why something is as it is, and what to do about it."""
+
+    code: str
+    """Stable."""
+    message: str
+    """The same in words."""
+    remedy: str
+    """What to do about it."""
+
+
+class Effective(Model):
+    """Whether a connector gathers on its schedule."""
+
+    state: Literal["on", "off"]
+    """off: it gathers nothing, and shows no due times."""
+    because: list[Reason] = []
+    """Everything that keeps it from it: inactive, crawl-off, other-server or deleting."""
+
+
 class Stored(Model):
     """What every stored object has besides its own fields."""
 
@@ -181,6 +202,8 @@ class Stored(Model):
     """UTC."""
     updated_at: datetime
     """UTC."""
+    pending: list[Pending] = []
+    """Of an answer to a change: what of it is still to come."""
 
 
 class Unreadable(Model):
@@ -215,6 +238,8 @@ class CredentialOut(CredentialBase, Stored):
     """Whether Key Vault holds a secret or certificate for it."""
     certificate: CertificateOut | None = None
     """The public facts of its certificate."""
+    warnings: list[Reason] = []
+    """What should be looked at: application-shared."""
 
 
 class Quarantine(Model):
@@ -261,7 +286,7 @@ class JobState(Model):
     title: str
     """What it does."""
     next_due: list[datetime] = []
-    """The next five due times, UTC; empty while the connector is not active, one while the job is quarantined."""
+    """The next five due times, UTC; empty while the connector gathers nothing (`effective`), one while the job is quarantined."""
     current_run_id: str | None = None
     """The run that is going on."""
     quarantine: Quarantine | None = None
@@ -290,6 +315,10 @@ class ConnectorOut(ConnectorIn, Stored):
     """The jobs that its options switch on, each with its own runs."""
     deleting: bool = False
     """It and its records are being deleted."""
+    effective: Effective
+    """Whether it gathers on its schedule, and what keeps it from it."""
+    warnings: list[Reason] = []
+    """What should be looked at: acts-as-reader."""
 
 
 class ConnectorServerOut(ConnectorServerIn, Stored):

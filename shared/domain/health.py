@@ -4,7 +4,9 @@ from shared.domain.base import Model
 
 
 class Health(Model):
-    """`checks`: settings, authentication, storage and vault, each ok or the stable code of what is wrong."""
+    """`checks`: settings, authentication, tables, queues and vault, each ok or the stable code of what is wrong; no-answer: it
+    hangs.
+    """
 
     status: str
     """ok or degraded."""

@@ -187,7 +187,9 @@ class HoldItem(Model):
     decision: str | None = None
     """confirmed or rejected."""
     decided_by: str | None = None
-    """Who decided."""
+    """Who decided: the name at that time."""
+    decided_by_id: str | None = None
+    """The same as an object id, which stays when the name changes."""
 
 
 class Tombstone(Model):

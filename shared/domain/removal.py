@@ -64,6 +64,7 @@ class Held:
     run: str
     decision: str
     decided_by: str
+    decided_by_id: str
     row: dict[str, Any]
 
     @property

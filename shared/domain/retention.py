@@ -11,3 +11,4 @@ class Retention:
     tombstones_days: int = 365
     holds_days: int = 90
     journal_days: int = 400
+    audit_days: int = 400

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from shared.clock import counted_down, counted_up
 from shared.domain.base import Model
+from shared.domain.pending import Pending
 
 
 class RunState(StrEnum):
@@ -148,7 +149,9 @@ class Run(Model):
     trigger: str
     """schedule, manual or system."""
     requested_by: str | None = None
-    """Who asked for a manual run."""
+    """Who asked for a manual run: the name at that time."""
+    requested_by_id: str | None = None
+    """The same as an object id, which stays when the name changes."""
     slice: int = 1
     """The slice that is due or going on, from 1."""
     takeovers: int = 0
@@ -177,6 +180,8 @@ class Run(Model):
     """Objects read a second since the start."""
     problems: list[Problem] = []
     """What is missing or failed, with remedies."""
+    pending: list[Pending] = []
+    """Of the answer that starts a run: what is still to come."""
 
     @property
     def track(self) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class ScheduleRow:
     """`next_due` ISO 8601 or empty; `run` the run that goes on or empty; `revision` of the connector it was made from;
-    `anchor`: when the schedule was saved, `fingerprint` what it said; `hinted_at`: when the run's message was last sent;
+    `anchor`: when the schedule was saved, `fingerprint` what it said; `requested_by`, `requested_by_id`: name and object id of who asked for it;
+    `hinted_at`: when the run's message was last sent;
     `full`: the run reads everything, `want_full`: the next one shall; `failures`: runs in a row that failed,
     `quarantined_at`: since when that slows the schedule down, `failed_with`: the credential it failed with; `passing`: runs
     in a row that failed with what may pass, `passing_since`: when the first of them did.
@@ -21,6 +22,7 @@ class ScheduleRow:
     run: str = ""
     trigger: str = ""
     requested_by: str = ""
+    requested_by_id: str = ""
     hinted_at: str = ""
     full: bool = False
     want_full: bool = False

@@ -7,12 +7,14 @@ from typing import Any
 
 from shared.clock import Clock, parse_iso
 from shared.connectors.registry import Registry
+from shared.domain.actor import Actor
 from shared.domain.records import Hold, HoldItem, Tombstone
 from shared.domain.removal import Cause, Held
 from shared.domain.run import RunRow, track_of
-from shared.errors import Changed, Conflict, FieldError, Invalid, NotFound
+from shared.errors import Changed, Conflict, FieldError, Invalid, NotFound, Unavailable
 from shared.names import HOLDS, TOMBSTONES
 from shared.records.cursors import decode, encode
+from shared.scheduling.dispatch import Dispatch
 from shared.storage import holds, keys
 from shared.storage.config import ConfigStore
 from shared.storage.layout import Row
@@ -40,14 +42,15 @@ class Removals:
         config: ConfigStore,
         runs: Runs,
         schedules: Schedules,
-        run_now: Callable[[str, str, str], RunRow],
+        dispatch: Dispatch,
         clock: Clock,
         registry: Registry,
+        audit: Callable[[str, Actor, str, str, dict[str, Any]], object],
     ) -> None:
-        """`run_now` starts a job of a connector for somebody."""
-        self._registry = registry
+        """`audit` notes who did what: source, who, what, to what, details."""
+        self._registry, self._audit = registry, audit
         self._tables, self._config, self._runs = tables, config, runs
-        self._schedules, self._run_now, self._clock = schedules, run_now, clock
+        self._schedules, self._dispatch, self._clock = schedules, dispatch, clock
 
     def holds(self) -> list[Hold]:
         """One for each stream in which removals wait."""
@@ -81,7 +84,7 @@ class Removals:
         items = [_item(source, held) for held in found if held.cause is not Cause.ABSENT]
         return items, encode("", rows[-1]["RowKey"]) if more else None
 
-    def decide(self, hold_id: str, decision: str, who: str, ids: list[str]) -> RunRow | None:
+    def decide(self, hold_id: str, decision: str, who: Actor, ids: list[str]) -> RunRow | None:
         """Confirm or reject all that waits, or some of it by record id. Confirming starts a run, which asks Microsoft
         Graph once more for each before it removes anything. Raises Conflict while a run goes on.
         """
@@ -116,13 +119,23 @@ class Removals:
                 code="nothing-waits",
                 remedy="To change a decision name the objects in ids.",
             )
+        if decision == "confirmed":
+            document = self._config.get("connector", connector)
+            assert document is not None
+            self._dispatch.refuse(document, self._dispatch.job_named(document, job))
+        self._audit(
+            source, who, f"hold-{decision}", hold_id, {"ids": ids[:_MOST_NAMED], "count": len(ids) or len(found)}
+        )
         try:
             holds.decide(self._tables, connector, stream, decision, who, self._clock.now(), objects)
         except RowChanged as error:
             raise Changed("Somebody else decided about one of these at the same moment.") from error
         if decision != "confirmed":
             return None
-        return self._run_now(connector, job, who)
+        try:
+            return self._dispatch.run_now(connector, who, job=job)[0]
+        except Unavailable:
+            return None  # the decision is saved: the next run on the schedule carries it out
 
     def tombstones(
         self, now: datetime, *, source: str | None, since: datetime, after: str | None, limit: int
@@ -188,6 +201,7 @@ def _item(source: str, held: Held) -> HoldItem:
         id=f"{source}~{held.object_id}", display_name=row.get("DisplayName"), sign_in_name=row.get("SignInName"),
         mail=row.get("Mail"), cause=held.cause.value, explanation=EXPLANATIONS[held.cause], since=held.since,
         run_id=held.run, decision=held.decision or None, decided_by=held.decided_by or None,
+        decided_by_id=held.decided_by_id or None,
     )  # fmt: skip
 
 

@@ -2,14 +2,18 @@
 message only a hint: whatever is missing is made again.
 """
 
+import logging
 import secrets
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from shared.clock import Clock, iso, parse_iso
+from shared.domain.actor import NOBODY, Actor
+from shared.domain.pending import Pending
 from shared.domain.run import Run, RunRow, connector_of, job_of, new_run_id
 from shared.domain.schedule_row import ScheduleRow
+from shared.errors import Unavailable
 from shared.names import RUN_QUEUE
 from shared.storage.lease import suspicious
 from shared.storage.queues import Queues
@@ -21,20 +25,34 @@ _SILENT = 3 * RENEW_EVERY + 2  # seconds without a renewal after which the messa
 _LONGEST_WAIT = timedelta(hours=2)  # a run that waits for longer was put off by a clock that was ahead
 
 
+MESSAGE = Pending(
+    code="run-message", message="The run begins with the timer's next turn: its message could not be sent."
+)
+_log = logging.getLogger("rollcall.runs")
+
+
 class Claims:
     def __init__(self, schedules: Schedules, runs: Runs, queues: Queues, clock: Clock) -> None:
         self._schedules, self._runs, self._queues, self._clock = schedules, runs, queues, clock
 
     def claim(
-        self, row: ScheduleRow, *, trigger: str, who: str = "", full: bool = False, next_due: str | None = None
+        self,
+        row: ScheduleRow,
+        *,
+        trigger: str,
+        who: Actor = NOBODY,
+        full: bool = False,
+        next_due: str | None = None,
+        run_id: str = "",
     ) -> RunRow | None:
         """A new run on the row's track; None where somebody was faster. `next_due`: the row's next due time, where it
-        changes with it.
+        changes with it. From here on the run is sure to come: what can't be made now is `pending`.
         """
         now = self._clock.now()
         wanted = replace(
-            row, run=new_run_id(row.track, now, secrets.token_hex(4)), trigger=trigger, requested_by=who,
-            hinted_at=iso(now), full=full, want_full=False, next_due=row.next_due if next_due is None else next_due,
+            row, run=run_id or new_run_id(row.track, now, secrets.token_hex(4)), trigger=trigger, requested_by=who.name,
+            requested_by_id=who.id, hinted_at=iso(now), full=full, want_full=False,
+            next_due=row.next_due if next_due is None else next_due,
         )  # fmt: skip
         claimed = self._schedules.save(wanted)
         return self._make(claimed) if claimed else None
@@ -44,10 +62,17 @@ class Claims:
         now = self._clock.now()
         run = RunRow(
             id=row.run, connector_id=connector_of(row.track), job=job_of(row.track), full=row.full, trigger=row.trigger,
-            requested_by=row.requested_by or None, created_at=now, updated_at=now,
+            requested_by=row.requested_by or None, requested_by_id=row.requested_by_id or None, created_at=now,
+            updated_at=now,
         )  # fmt: skip
-        self._runs.create(run)
-        self.hint(run)
+        try:
+            self._runs.create(run)
+            self.hint(run)
+        except Unavailable as error:
+            _log.warning(
+                "run %s is claimed; its message could not be sent (%s), the timer sends it", run.id, error.code
+            )
+            return run.model_copy(update={"pending": [MESSAGE]})
         return run
 
     def mend(self, row: ScheduleRow) -> RunRow | None:

@@ -1,15 +1,21 @@
 """Runs on demand: started, stopped, asked for again, and taken off their schedule row when they have closed."""
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 from shared.clock import Clock, iso
 from shared.connectors.base import Job
 from shared.connectors.registry import Registry
+from shared.domain.actor import SYSTEM, Actor
 from shared.domain.configuration import CLOUD_SERVER_ID
 from shared.domain.document import Document
-from shared.domain.run import DELETE, PURGE, Run, RunRow, RunState, job_of, track_of
+from shared.domain.pending import Pending
+from shared.domain.run import DELETE, INSTALLATION, PURGE, Run, RunRow, RunState, job_of, new_run_id, track_of
 from shared.domain.schedule_row import ScheduleRow, bare
-from shared.errors import Conflict, FieldError, Invalid, NotFound
+from shared.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from shared.scheduling import backoff, quarantine
 from shared.scheduling.claims import Claims
 from shared.scheduling.timetable import Timetable
@@ -17,7 +23,13 @@ from shared.storage.config import ConfigStore
 from shared.storage.runs import Runs
 from shared.storage.schedules import Schedules
 
+STOP = Pending(code="stop-runs", message="The run stops with the timer's next turn: its message could not be sent.")
 _TRIES = 5
+
+
+def made_with(object_id: str) -> datetime:
+    """When an id of new_id() was made."""
+    return datetime.fromtimestamp(int(object_id[:12], 16) / 1000, UTC)
 
 
 class Dispatch:
@@ -30,20 +42,30 @@ class Dispatch:
         runs: Runs,
         claims: Claims,
         clock: Clock,
+        audit: Callable[[str, Actor, str, str, dict[str, Any]], object],
     ) -> None:
+        """`audit` notes who did what: source, who, what, to what, details."""
+        self._audit = audit
         self._registry, self._config, self._schedules = registry, config, schedules
         self._timetable, self._runs, self._claims, self._clock = timetable, runs, claims, clock
 
-    def run_now(self, connector: str, who: str, *, job: str | None = None, full: bool = False) -> tuple[RunRow, bool]:
+    def run_now(
+        self, connector: str, who: Actor, *, job: str | None = None, full: bool = False, once: str = ""
+    ) -> tuple[RunRow, bool]:
         """A run of one of the connector's jobs (the first one where none is named), and whether it is new: during a run it
-        is that run. A full read that is asked for during another one follows it, once.
+        is that run. A full read that is asked for during another one follows it, once. `once`: an id of this very request,
+        so that its repetition finds the run that it started.
         """
         document = self._config.get("connector", connector)
         if document is None:
             raise NotFound(f"There is no connector with the id {connector}.")
         chosen = self.job_named(document, job)
-        self._refuse(document, chosen)
         track = track_of(connector, chosen.name)
+        run_id = new_run_id(track, made_with(once), once[-8:]) if once else ""
+        if run_id and (made := self._runs.get(run_id)):
+            return made, True
+        self.refuse(document, chosen)
+        noted = False
         for _ in range(_TRIES):
             row = self._schedules.get(track)
             if row is None:
@@ -52,13 +74,18 @@ class Dispatch:
             if row.run:
                 run = self._runs.get(row.run)
                 if run and not run.state.closed:
-                    asked = not full or row.full or self._schedules.save(replace(row, want_full=True, requested_by=who))
+                    asked = not full or row.full or self._schedules.save(
+                        replace(row, want_full=True, requested_by=who.name, requested_by_id=who.id)
+                    )  # fmt: skip
                     if asked:
-                        return run, False
+                        return run, row.run == run_id
                     continue
                 self._mend(row)
                 continue
-            if made := self._claims.claim(row, trigger="manual", who=who, full=full):
+            if not noted:
+                self._audit(document.source_id, who, "run-asked", connector, {"job": chosen.name, "full": full})
+                noted = True
+            if made := self._claims.claim(row, trigger="manual", who=who, full=full, run_id=run_id):
                 return made, True
         raise Conflict("The connector's schedule keeps changing.", code="busy", remedy="Try again in a few seconds.")
 
@@ -72,7 +99,8 @@ class Dispatch:
             raise Invalid(f"{kind.title} has no job {name}.", remedy=f"Name one of {names}.", fields=fields)
         return job
 
-    def _refuse(self, document: Document, job: Job) -> None:
+    def refuse(self, document: Document, job: Job) -> None:
+        """Raises Conflict where the function app may not run the job."""
         if document.deleting:
             raise Conflict(
                 "The connector is being deleted.", code="deleting", remedy="Wait until it is gone, or look at its run."
@@ -83,6 +111,12 @@ class Dispatch:
                 f"The options of this connector switch off what {job.name} reads.",
                 code="job-off",
                 remedy=f"Switch it on (options: {switches}), then run again.",
+            )
+        if not document.body.get("active"):
+            raise Conflict(
+                "The connector is not active, so it gathers nothing.",
+                code="inactive",
+                remedy="Set active to true, then run again.",
             )
         if document.body.get("connectorServerId") != CLOUD_SERVER_ID:
             raise Conflict(
@@ -110,9 +144,10 @@ class Dispatch:
         credential = self._config.get("credential", str(source.body.get("credentialId"))) if source else None
         return f"{credential.id}.{credential.revision}" if credential else ""
 
-    def delete_records(self, document: Document, who: str) -> RunRow | None:
+    def delete_records(self, document: Document, who: Actor) -> RunRow | None:
         """The run that deletes a connector with everything it collected; made once, mended by the tick."""
-        self.halt(document.id, who or "deletion")
+        with contextlib.suppress(Unavailable):  # the deletion waits for them, and the tick asks again
+            self.halt(document.id, "deletion of the connector")
         track = track_of(document.id, DELETE)
         for _ in range(_TRIES):
             row = self._schedules.get(track) or self._schedules.save(bare(track))
@@ -123,23 +158,33 @@ class Dispatch:
                 row = self._schedules.get(track) or row
                 if row.run:
                     return self._runs.get(row.run)
-            if made := self._claims.claim(row, trigger="manual" if who else "system", who=who):
+            if made := self._claims.claim(row, trigger="system" if who == SYSTEM else "manual", who=who):
                 return made  # otherwise the tick was faster: its run is the answer
         return None
 
-    def halt(self, connector: str, who: str) -> None:
-        """Asks whatever reads for this connector to stop."""
+    def halt(self, connector: str, why: str) -> None:
+        """Asks whatever reads for this connector to stop. Raises Unavailable once all were asked that could be."""
+        failed: Unavailable | None = None
         for row in self._schedules.of(connector):
             if job_of(row.track) == DELETE:
                 continue
             if row.want_full:
                 self._schedules.save(replace(row, want_full=False))
-            run = self._runs.get(row.run) if row.run else None
-            if run and not run.state.closed:
-                self._runs.ask_to_cancel(run, who)
-                self._claims.hint(run)
+            try:
+                self.stop(row, why)
+            except Unavailable as error:
+                failed = error
+        if failed:
+            raise failed
 
-    def cancel(self, run_id: str, who: str) -> RunRow:
+    def stop(self, row: ScheduleRow, why: str) -> None:
+        """Asks the run of a track to stop, once."""
+        run = self._runs.get(row.run) if row.run else None
+        if run and not run.state.closed and not self._runs.cancel_asked(run):
+            self._runs.ask_to_cancel(run, Actor(SYSTEM.id, why, application=True))
+            self._claims.hint(run)
+
+    def cancel(self, run_id: str, who: Actor) -> RunRow:
         """Asks the run to stop; it does so within a page or two seconds. A deletion goes on to its end."""
         run = self._runs.get(run_id)
         if run is None:
@@ -154,8 +199,14 @@ class Dispatch:
                 code="deleting",
                 remedy="Wait for it; what it removed so far is shown by the run.",
             )
+        document = self._config.get("connector", run.connector_id)
+        source = document.source_id if document else INSTALLATION
+        self._audit(source, who, "run-cancelled", run.id, {"connector": run.connector_id, "job": run.job})
         self._runs.ask_to_cancel(run, who)
-        self._claims.hint(run)  # a run that waits for its next slice is told at once
+        try:
+            self._claims.hint(run)  # a run that waits for its next slice is told at once
+        except Unavailable:
+            return run.model_copy(update={"pending": [STOP]})
         return run
 
     def next_slice(self, run: Run, delay_seconds: float) -> None:
@@ -174,8 +225,9 @@ class Dispatch:
             row = self._schedules.get(run.track)
             if row is None or row.run != run.id:
                 return
-            keep_asker = row.requested_by if row.want_full else ""
-            free = replace(row, run="", trigger="", requested_by=keep_asker, full=False)
+            free = replace(row, run="", trigger="", full=False)
+            if not row.want_full:
+                free = replace(free, requested_by="", requested_by_id="")
             if self._schedules.save(self._outcome(free, run)):
                 return
 

@@ -1,13 +1,14 @@
 """The timer's work: starts what is due, and mends what is half started."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from shared.clock import Clock, iso, parse_iso
 from shared.connectors.registry import Registry
+from shared.domain.actor import NOBODY, SYSTEM, Actor
 from shared.domain.document import Document
 from shared.domain.run import DELETE, INSTALLATION, PURGE, connector_of, track_of
 from shared.domain.schedule_row import ScheduleRow, bare
@@ -37,9 +38,10 @@ class Tick:
         dispatch: Dispatch,
         clock: Clock,
         may_run: Callable[[], None],
+        chores: Mapping[str, Callable[[], object]],
     ) -> None:
-        """`may_run` raises where this release must not work any more."""
-        self._may_run = may_run
+        """`may_run` raises where this release must not work any more; `chores`: what else the timer looks after."""
+        self._may_run, self._chores = may_run, chores
         self._registry, self._config, self._schedules, self._timetable = registry, config, schedules, timetable
         self._runs, self._claims, self._dispatch, self._clock = runs, claims, dispatch, clock
 
@@ -54,6 +56,8 @@ class Tick:
         for track, row in rows.items():
             if connector_of(track) not in connectors:
                 self._guarded(f"track {track}", partial(self._left_over, row))
+        for what, chore in self._chores.items():
+            self._guarded(what, chore)
         self._guarded("the purge", partial(self._purge, rows.get(track_of(INSTALLATION, PURGE)), started))
         return started
 
@@ -71,7 +75,7 @@ class Tick:
             if track not in on and row.run and track != track_of(document.id, DELETE):
                 self._mend(row)
         if document.deleting:
-            self._dispatch.delete_records(document, "")
+            self._dispatch.delete_records(document, SYSTEM)
             return
         for track, job in on.items():
             found = own.get(track)
@@ -82,6 +86,8 @@ class Tick:
 
     def _turn(self, document: Document, row: ScheduleRow) -> str | None:
         if row.run:
+            if not (document.body.get("active") and self._dispatch.crawled(document)):
+                self._dispatch.stop(row, "the connector gathers nothing any more")  # where that failed at the change
             self._mend(row)
             return None
         now = self._clock.now()
@@ -116,8 +122,8 @@ class Tick:
             return None
         asked = row.want_full  # a person's wish that came in during another run
         run = self._claims.claim(
-            row, trigger="manual" if asked else "schedule", who=row.requested_by if asked else "", full=asked,
-            next_due=due,
+            row, trigger="manual" if asked else "schedule",
+            who=Actor(row.requested_by_id, row.requested_by) if asked else NOBODY, full=asked, next_due=due,
         )  # fmt: skip
         return run.id if run else None
 
@@ -146,4 +152,5 @@ class Tick:
         if run is None or run.state.closed:
             self._schedules.remove(row.track)
         else:
+            self._dispatch.stop(row, "the connector is gone")
             self._mend(row)

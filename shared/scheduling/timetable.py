@@ -53,18 +53,18 @@ class Timetable:
                 return
         # Somebody else keeps changing the row: the next tick compares revisions and does this again.
 
-    def describe(self, document: Document) -> list[JobState]:
-        """What the API shows of a connector's jobs."""
+    def describe(self, document: Document, *, on: bool = True) -> list[JobState]:
+        """What the API shows of a connector's jobs; without due times where it gathers nothing."""
         rows = {row.track: row for row in self._schedules.of(document.id)}
         return [
-            self._state(document, job, rows.get(track_of(document.id, job.name)))
+            self._state(document, job, rows.get(track_of(document.id, job.name)), on=on)
             for job in self._registry.jobs_of(document)
         ]
 
-    def _state(self, document: Document, job: Job, row: ScheduleRow | None) -> JobState:
+    def _state(self, document: Document, job: Job, row: ScheduleRow | None, *, on: bool) -> JobState:
         due: list[datetime] = []
         quarantine = quarantine_of(row, self._clock.now())
-        if row and row.active and row.next_due and not (quarantine and quarantine.state == "off"):
+        if on and row and row.active and row.next_due and not (quarantine and quarantine.state == "off"):
             due = [parse_iso(row.next_due)]
             for _ in range(0 if quarantine else 4):  # slowed: what comes behind the next attempt depends on it
                 due.append(self._after(document, job, row, due[-1]))

@@ -5,15 +5,19 @@ of all three is one transaction.
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
 
+from shared.domain.actor import Actor
 from shared.domain.document import Document
 from shared.domain.folding import NAMES
 from shared.names import CONFIG
 from shared.storage import keys
+from shared.storage.history import Note
 from shared.storage.layout import Row
+from shared.storage.secret_rows import Intention, SecretRows, retired
 from shared.storage.tables import Delete, Insert, Operation, Put, RowChanged, RowExists, Tables, Touch
 
 _TOUCHES = 3
@@ -51,6 +55,23 @@ class Epoch:
     etag: str | None
 
 
+@dataclass(frozen=True)
+class Along:
+    """What else a change writes in its transaction: the change's history, the intention that its secret was written with,
+    and the secrets that it takes out of use.
+    """
+
+    note: Note | None = None
+    intention: Intention | None = None
+    retired: tuple[str, ...] = ()
+
+    def operations(self, document: Document) -> list[Operation]:
+        operations = self.note.operations(document) if self.note else []
+        if self.intention:
+            operations += self.intention.fulfilled
+        return operations + [retired(secret, self.note.at) for secret in self.retired if self.note]
+
+
 def _row(document: Document) -> Row:
     return {
         "PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.config_row(document.kind, document.id),
@@ -81,9 +102,12 @@ def _text(row: dict[str, Any], column: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+NOTHING = Along()
+
+
 class ConfigStore:
     def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+        self._tables, self.secrets = tables, SecretRows(tables)
         self._names_reserved = False
 
     def get(self, kind: str, object_id: str) -> Document | None:
@@ -108,11 +132,27 @@ class ConfigStore:
         found = self._tables.get(CONFIG, keys.CONFIG_PARTITION, keys.EPOCH_ROW)
         return Epoch(int(found.row["Number"]), found.etag) if found else Epoch(0, None)
 
-    def create(self, document: Document, epoch: Epoch | None = None) -> None:
-        """Raises NameTaken, TargetGone, or EpochMoved; nothing is written then."""
+    def create(self, document: Document, epoch: Epoch | None = None, along: Along = NOTHING) -> None:
+        """Raises NameTaken, TargetGone, EpochMoved, or RowChanged where its intention is gone; nothing is written then."""
         self._reserve_all()
-        operations: list[Operation] = [Insert(_row(document)), *self._reserve(document), *self._use(document, ())]
-        self._commit(operations, document, epoch)
+        held = along.intention if along.intention and along.intention.name_key else None
+        name: Iterable[Operation] = self._reserve(document)
+        if held:
+            name = [Put(keys.reservation(held.name_key, document.id), held.name_etag)]
+        operations: list[Operation] = [Insert(_row(document)), *name, *self._use(document, ())]
+        self._commit([*operations, *along.operations(document)], document, epoch)
+
+    def reserve(self, document: Document, secret: str, at: datetime, *, new: bool) -> Intention:
+        """Notes that a secret of this name will be written for the object, and reserves the name of a new one. Raises NameTaken."""
+        self._reserve_all()
+        try:
+            return self.secrets.intend(document, secret, at, name_key=_name_key(document) if new else "")
+        except RowExists as error:
+            raise NameTaken(document.name) from error
+
+    def freed(self, document: Document, now: datetime) -> bool:
+        """Whether the name was reserved for a change that never came to its end, and is free now."""
+        return self.secrets.given_up(_name_key(document), now)
 
     def _reserve_all(self) -> None:
         """Where an earlier release reserved names in another form: reserves them in this one, before any is given away. Of
@@ -129,13 +169,13 @@ class ConfigStore:
             self._tables.put(CONFIG, {"PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.NAMES_ROW, "Form": NAMES})
         self._names_reserved = True
 
-    def replace(self, document: Document, before: Document, epoch: Epoch | None = None) -> None:
+    def replace(self, document: Document, before: Document, epoch: Epoch | None = None, along: Along = NOTHING) -> None:
         """Writes a new revision of `before`. Raises RowChanged where it changed meanwhile, NameTaken, TargetGone, EpochMoved.
         Being referred to touches a row without changing it: then the new ETag is taken and the same done again.
         """
         for attempt in range(_TOUCHES + 1):
             try:
-                self._replace(document, before, epoch)
+                self._replace(document, before, epoch, along)
             except RowChanged:
                 found = self.get(document.kind, document.id)
                 if attempt == _TOUCHES or found is None or found.revision != before.revision:
@@ -144,7 +184,7 @@ class ConfigStore:
             else:
                 return
 
-    def _replace(self, document: Document, before: Document, epoch: Epoch | None) -> None:
+    def _replace(self, document: Document, before: Document, epoch: Epoch | None, along: Along) -> None:
         operations: list[Operation] = [Put(_row(document), before.etag)]
         new_name, old_name = _name_key(document), _name_key(before)
         if new_name != old_name:
@@ -158,9 +198,9 @@ class ConfigStore:
             Delete(keys.CONFIG_PARTITION, keys.config_use(ref, document.ref))
             for ref in sorted(set(before.uses) - set(document.uses))
         ]
-        self._commit(operations, document, epoch)
+        self._commit([*operations, *along.operations(document)], document, epoch)
 
-    def delete(self, document: Document) -> None:
+    def delete(self, document: Document, along: Along = NOTHING) -> None:
         """Raises InUse, or RowChanged: using an object touches it, so a use that comes in meanwhile is noticed."""
         self._reserve_all()
         if users := self.users_of(document.ref, limit=200):
@@ -169,12 +209,17 @@ class ConfigStore:
             Delete(keys.CONFIG_PARTITION, keys.config_row(document.kind, document.id), document.etag),
             Delete(keys.CONFIG_PARTITION, _name_key(document)),
             *(Delete(keys.CONFIG_PARTITION, keys.config_use(ref, document.ref)) for ref in document.uses),
+            *along.operations(document),
         ]
         try:
             self._tables.transaction(CONFIG, operations)
         except RowChanged:
             if self.get(document.kind, document.id) is not None:
                 raise
+
+    def remove(self, document: Document, who: Actor, at: datetime) -> None:
+        """Deletes an object of which nothing is left."""
+        self.delete(document, Along(Note(who, at, "deleted")))
 
     def _is_ours(self, document: Document) -> bool:
         """Whether the change was made although its answer was lost: then a repetition clashes with itself."""
@@ -186,7 +231,7 @@ class ConfigStore:
         )
 
     def _reserve(self, document: Document) -> Iterable[Operation]:
-        yield Insert({"PartitionKey": keys.CONFIG_PARTITION, "RowKey": _name_key(document), "Owner": document.id})
+        yield Insert(keys.reservation(_name_key(document), document.id))
 
     def _use(self, document: Document, before: Sequence[str]) -> list[Operation]:
         operations: list[Operation] = []

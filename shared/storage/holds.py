@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from shared.clock import iso, parse_iso
+from shared.domain.actor import Actor
 from shared.domain.removal import Cause, Held
 from shared.names import HOLDS
 from shared.storage import keys
@@ -57,15 +58,16 @@ def decided(rows: Iterable[Row]) -> list[Held]:
             general = orjson.loads(row["Runs"])
             continue
         since = _time(row["Since"])
-        decision, by, cause = row.get("Decision", ""), row.get("DecidedBy", ""), Cause(row["Cause"])
+        decision, cause = row.get("Decision", ""), Cause(row["Cause"])
+        by, by_id = row.get("DecidedBy", ""), row.get("DecidedById", "")
         if not decision and row["Run"] in general and cause is not Cause.ABSENT:  # nobody was told about those
-            decision, by = general[row["Run"]]
-        found.append(Held(row["RowKey"], cause, since, row["Run"], decision, by, row))
+            decision, by, by_id = general[row["Run"]]
+        found.append(Held(row["RowKey"], cause, since, row["Run"], decision, by, by_id, row))
     return found
 
 
 def decide(
-    tables: Tables, connector: str, stream: str, decision: str, by: str, at: datetime, ids: Sequence[str]
+    tables: Tables, connector: str, stream: str, decision: str, by: Actor, at: datetime, ids: Sequence[str]
 ) -> None:
     """Notes a person's decision: about all that waits, or about some (which must be there). All are noted by the runs that
     held them; what was decided about an earlier run's stays so.
@@ -76,7 +78,9 @@ def decide(
         known: dict[str, list[str]] = orjson.loads(before.row["Runs"]) if before else {}
         held = tables.query(HOLDS, partition, ("", "~"), select=("RowKey", "Run"))
         runs = sorted({str(found.row["Run"]) for found in held if found.row["RowKey"] != ALL})
-        decided_now = {run: known.get(run, [decision, by]) for run in runs}  # runs of which nothing waits are forgotten
+        decided_now = {
+            run: known.get(run, [decision, by.name, by.id]) for run in runs
+        }  # runs of which nothing waits are forgotten
         row: Row = {"PartitionKey": partition, "RowKey": ALL, "At": iso(at), "Runs": orjson.dumps(decided_now).decode()}
         if before:
             tables.put(HOLDS, row, before.etag)
@@ -89,7 +93,7 @@ def decide(
         for object_id in wanted[start : start + 100]:
             found = tables.get(HOLDS, partition, object_id)
             if found:
-                changed = {**found.row, "Decision": decision, "DecidedBy": by}
+                changed = {**found.row, "Decision": decision, "DecidedBy": by.name, "DecidedById": by.id}
                 operations.append(Put(changed, found.etag))
         if operations:
             tables.transaction(HOLDS, operations)

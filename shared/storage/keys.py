@@ -9,8 +9,12 @@ from shared.domain.folding import VERSION as FOLDING
 
 CONFIG_PARTITION = "config"
 NAMES_ROW = "names"
-EPOCH_ROW = "epoch"
 """Says in which form all names are reserved."""
+EPOCH_ROW = "epoch"
+"""Counts changes of references."""
+VAULT_ROWS = "v|"
+HISTORY = "h|"
+HISTORY_BY_TIME = f"{HISTORY}t|"
 SCHEDULE_PARTITION = "schedule"
 _SHARDS = {f"{number:02x}": f"{number >> 2:02x}" for number in range(256)}
 _END = "~"  # sorts after every character that our keys use
@@ -29,6 +33,35 @@ def config_name(kind: str, scope: str, name: str) -> str:
 def config_use(target: str, user: str) -> str:
     """`target` is used by `user`; both `{kind}.{id}`."""
     return f"u|{target}|{user}"
+
+
+def reservation(name_key: str, owner: str) -> dict[str, str]:
+    """The row that keeps a name for an object."""
+    return {"PartitionKey": CONFIG_PARTITION, "RowKey": name_key, "Owner": owner}
+
+
+def intention(secret: str) -> str:
+    """That a secret of this name will be written."""
+    return f"{VAULT_ROWS}i|{secret}"
+
+
+def retirement(secret: str) -> str:
+    """That nobody uses a secret of this name any more."""
+    return f"{VAULT_ROWS}r|{secret}"
+
+
+def history_of(ref: str) -> str:
+    """What the history of one object (`kind.id`) begins with."""
+    return f"{HISTORY}o|{ref}|"
+
+
+REFUSALS = "refusals"
+"""The partition that counts refused requests by hour."""
+
+
+def audit_day(source: str, day: str) -> str:
+    """One day of a source's audit trail."""
+    return f"{source}|{day}"
 
 
 def prefix_range(prefix: str) -> tuple[str, str]:

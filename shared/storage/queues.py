@@ -18,9 +18,11 @@ _VERSION = "2021-12-02"
 
 
 class Queues:
-    """The queues of one storage account. `credential` is a sync token credential, None with an account key."""
+    """The queues of one storage account. `credential` is a sync token credential, None with an account key; `transport` the
+    last step of azure-core's pipeline.
+    """
 
-    def __init__(self, connection: StorageConnection, credential: Any, retries: int = 3) -> None:
+    def __init__(self, connection: StorageConnection, credential: Any, transport: Any, retries: int = 3) -> None:
         sign: Any
         if connection.account_key is None:
             sign = BearerTokenCredentialPolicy(credential, SCOPE)
@@ -29,7 +31,7 @@ class Queues:
         retry = RetryPolicy(retry_total=retries, retry_backoff_factor=0.3)
         self._endpoint = connection.queue_endpoint
         self._client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
-            base_url=self._endpoint, policies=[UserAgentPolicy("rollcall"), retry, sign]
+            base_url=self._endpoint, policies=[UserAgentPolicy("rollcall"), retry, sign], transport=transport
         )
 
     def close(self) -> None:
@@ -45,21 +47,24 @@ class Queues:
             if status == 404:
                 self._send("PUT", f"{self._endpoint}/{queue}", "")
                 continue
-            if status >= 300:
-                raise Unavailable(
-                    f"The queue service answered {status}.",
-                    code="storage-denied" if status == 403 else "storage-busy",
-                    remedy="Give the function app's identity the role Storage Queue Data Contributor.",
-                )
+            _check(status)
             return
         raise Unavailable("The queue could not be made.", code="storage-busy")
 
-    def _send(self, method: str, url: str, body: str) -> int:
+    def probe(self, queue: str) -> None:
+        """Raises Unavailable where the queue service doesn't answer, or refuses us."""
+        status = self._send("GET", f"{self._endpoint}/{queue}?comp=metadata", "", retry_total=0)
+        if status != 404:
+            _check(status)
+
+    def _send(self, method: str, url: str, body: str, **options: Any) -> int:
         headers = {"x-ms-version": _VERSION, "Content-Length": str(len(body)), "Content-Type": "application/xml"}
         try:
-            response = self._client.send_request(HttpRequest(method, url, headers=headers, content=body.encode()))
+            response = self._client.send_request(
+                HttpRequest(method, url, headers=headers, content=body.encode()), **options
+            )
         except ClientAuthenticationError as error:
-            raise Unavailable("Azure Storage refused the function app's identity.", code="storage-denied") from error
+            raise _denied() from error
         except AzureError as error:
             raise Unavailable(
                 "Queue Storage can't be reached.",
@@ -67,3 +72,19 @@ class Queues:
                 remedy="Check the storage account's network rules and the RollcallStorage setting, then try again.",
             ) from error
         return response.status_code
+
+
+def _check(status: int) -> None:
+    if status == 403:
+        raise _denied()
+    if status >= 300:
+        raise Unavailable(f"The queue service answered {status}.", code="storage-busy")
+
+
+def _denied() -> Unavailable:
+    return Unavailable(
+        "Queue Storage refused the function app's identity.",
+        code="storage-denied",
+        remedy="Give the function app's identity the role Storage Queue Data Contributor, and check the storage account's "
+        "network rules.",
+    )

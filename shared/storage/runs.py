@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from shared.domain.actor import Actor
 from shared.domain.checkpoint import StreamState
 from shared.domain.receipt import Receipt
 from shared.domain.run import Run, RunRow, split_run_id
@@ -102,9 +103,11 @@ class Runs:
         found = self._tables.get(STATE, track, LEASE_ROW)
         return found.row if found else None
 
-    def ask_to_cancel(self, run: Run, who: str) -> None:
+    def ask_to_cancel(self, run: Run, who: Actor) -> None:
         """The worker looks for this row while it reads."""
-        self._tables.put(STATE, {"PartitionKey": run.track, "RowKey": f"{CANCEL}{_key(run.id)}", "By": who})
+        self._tables.put(
+            STATE, {"PartitionKey": run.track, "RowKey": f"{CANCEL}{_key(run.id)}", "By": who.name, "ById": who.id}
+        )
 
     def cancel_asked(self, run: Run) -> str | None:
         """Who asked the run to stop."""

@@ -10,8 +10,8 @@ import orjson
 from shared.clock import counted_down, parse_iso
 from shared.domain.retention import Retention
 from shared.domain.write import Authorship, Home, Intent
-from shared.names import CHANGES, HOLDS, LOOKUP, OUT_OF_SCOPE, RECORDS, STATE, TOMBSTONES
-from shared.storage import journal, keys
+from shared.names import AUDIT, CHANGES, CONFIG, HOLDS, LOOKUP, OUT_OF_SCOPE, RECORDS, STATE, TOMBSTONES
+from shared.storage import journal, keys, once
 from shared.storage.bulk import BulkTables
 from shared.storage.holds import ALL, HoldStore
 from shared.storage.journal import month_table
@@ -91,12 +91,13 @@ class Session:
         return [Sweep(self._bulk, table, span, wanted) for table, span, wanted in parts]
 
     async def outdated(self, keep: Retention, now: datetime) -> list[Sweep | Dropped]:
-        """Closed runs with their receipts, tombstones, undecided holds and the journal, each older than its days."""
+        """Closed runs with their receipts, tombstones, undecided holds, the journal and the audit trail, each older than its days."""
         oldest_run = counted_down(now - timedelta(days=keep.runs_days))
         last_day = f"{now - timedelta(days=keep.tombstones_days):%Y%m%d}"
         held_since = now - timedelta(days=keep.holds_days)
         journal_since = now - timedelta(days=keep.journal_days)
         oldest_change = counted_down(journal_since)
+        audit_since = now - timedelta(days=keep.audit_days)
         months = [table for table in await asyncio.to_thread(self._tables.names, CHANGES) if table != CHANGES]
         decided = await self._decided()
 
@@ -110,7 +111,16 @@ class Session:
             Sweep(self._bulk, HOLDS, ANYTHING, forgotten),
             *(Dropped(self._tables, table) for table in months if table < month_table(journal_since)),
             Sweep(self._bulk, CHANGES, ANYTHING, lambda row: row["RowKey"].split("|")[1] > oldest_change),
-        ]
+            Sweep(self._bulk, AUDIT, ANYTHING, lambda row: _old_day(row["PartitionKey"], audit_since)),
+            Sweep(
+                self._bulk, CONFIG, (keys.CONFIG_PARTITION, keys.CONFIG_PARTITION + "~"),
+                lambda row: row["RowKey"].startswith(keys.HISTORY) and parse_iso(row["At"]) < audit_since,
+            ),
+            Sweep(
+                self._bulk, STATE, (once.PARTITION, once.PARTITION + "~"),
+                lambda row: parse_iso(row["At"]) < now - once.KEPT,
+            ),
+        ]  # fmt: skip
 
     async def _decided(self) -> dict[str, Any]:
         """Runs about whose holds a person decided as a whole, by partition."""
@@ -121,6 +131,12 @@ class Session:
 
     async def close(self) -> None:
         await self._bulk.close()
+
+
+def _old_day(partition: str, since: datetime) -> bool:
+    """A day of an audit trail; its pointer and the counted refusals have no day."""
+    _, _, day = partition.rpartition("|")
+    return day.isdecimal() and day < f"{since:%Y%m%d}"
 
 
 def _old_run(key: str, oldest: str) -> bool:

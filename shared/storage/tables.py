@@ -185,6 +185,11 @@ class Tables:
                 return None
             return _stamped(entity)
 
+    def probe(self, table: str) -> None:
+        """Raises Unavailable where Table Storage doesn't answer, or refuses us."""
+        with storage_errors(), contextlib.suppress(ResourceNotFoundError):
+            self._client(table).get_entity("probe", "probe", retry_total=0)
+
     def query(
         self, table: str, partition: str, keys: tuple[str, str], *, limit: int | None = None, select: Sequence[str] = ()
     ) -> list[Stamped]:

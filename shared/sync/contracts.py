@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from datetime import datetime
 from typing import Any, Protocol
 
+from shared.domain.actor import Actor
 from shared.domain.checkpoint import StreamState
 from shared.domain.document import Document
 from shared.domain.page import Page
@@ -140,7 +141,7 @@ class Configs(Protocol):
 
     def get(self, kind: str, object_id: str) -> Document | None: ...
     def users_of(self, ref: str) -> list[tuple[str, str, str]]: ...
-    def delete(self, document: Document) -> None: ...
+    def remove(self, document: Document, who: Actor, at: datetime) -> None: ...
 
 
 class Schedules(Protocol):

@@ -6,6 +6,7 @@ Each table is gone through from its beginning; what a slice removed the next one
 import asyncio
 from collections.abc import Sequence
 
+from shared.domain.actor import SYSTEM
 from shared.domain.run import DELETE, job_of
 from shared.graph.answers import Postponed
 from shared.sync.contracts import Session, Sweep
@@ -32,7 +33,7 @@ async def delete(work: Slice) -> None:
         await session.close()
     for track in tracks:
         await asyncio.to_thread(services.schedules.remove, track)
-    await asyncio.to_thread(services.config.delete, document)
+    await asyncio.to_thread(services.config.remove, document, SYSTEM, work.clock.now())
 
 
 async def purge(work: Slice) -> None:

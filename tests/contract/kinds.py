@@ -18,7 +18,7 @@ from local.stack import Options, Stack
 from shared.connectors.base import DirectoryList, Job, Kind, Stream
 from tests import support
 from tests.conftest import stopped
-from tests.rig import Rig
+from tests.rig import TESTER, Rig
 
 _APP = """
 import azure.functions as func
@@ -314,7 +314,7 @@ def test_deletion_leaves_nothing_of_it(subject: Subject) -> None:
         document = rig.app().config.get("connector", connector)
         assert document
         rig.slice_seconds = 0.0
-        run = rig.begun(lambda: rig.app().dispatch.delete_records(document, "somebody"))
+        run = rig.begun(lambda: rig.app().dispatch.delete_records(document, TESTER))
         assert run.state == "succeeded" and run.deleted_rows > 10
         stored = rig.snapshot()
         for table in ("Records", "Lookup", "OutOfScope", "Tombstones", "Holds", "Changes"):
@@ -327,9 +327,9 @@ def test_deletion_leaves_nothing_of_it(subject: Subject) -> None:
 
 def test_old_runs_of_its_jobs_are_purged(subject: Subject) -> None:
     def check(rig: Rig, connector: str) -> None:
-        rig.change("connector", connector, active=False)
         for job in subject.kind.jobs:
             rig.run(connector, job=job.name)
+        rig.change("connector", connector, active=False)
         rig.app().tick.run()
 
         def runs() -> set[str]:

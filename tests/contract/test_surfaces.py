@@ -2,6 +2,7 @@
 worker library, so that what is shown here holds there too.
 """
 
+import asyncio
 import base64
 import csv
 import io
@@ -118,7 +119,7 @@ def _ask(
         method=method or route.method, url=f"{SITE}/{route.address}", headers=given, params={}, route_params=params or {},
         body=body,
     )  # fmt: skip
-    response = endpoint(route)(request)
+    response = asyncio.run(endpoint(route)(request))
     return response.status_code, response.get_body().decode(), {
         "content-type": response.mimetype, **{k.lower(): v for k, v in response.headers.items()},
     }  # fmt: skip
@@ -355,7 +356,9 @@ def test_what_is_wrong_with_a_form_is_a_page_that_runs_nothing(table: RouteTable
 def test_somebody_without_the_role_gets_a_page_too(table: RouteTable) -> None:
     route = table["show_things"]
     headers = {"X-MS-CLIENT-PRINCIPAL": _principal("ada", Role.ACT)}
-    response = endpoint(route)(func.HttpRequest(method="GET", url=f"{SITE}/console/things", headers=headers, body=b""))
+    response = asyncio.run(
+        endpoint(route)(func.HttpRequest(method="GET", url=f"{SITE}/console/things", headers=headers, body=b""))
+    )
     assert response.status_code == 403 and b"Rollcall.Read" in response.get_body()
     assert response.mimetype == "text/html"
 

@@ -1,5 +1,6 @@
 """Who is let in: what the platform says, or a token; never what a request says of where it comes from."""
 
+import asyncio
 import base64
 import json
 import os
@@ -53,7 +54,7 @@ def _ask(headers: dict[str, str], name: str = "list_people", url: str = "http://
     request = func.HttpRequest(
         method=plain.method, url=f"{url}/api/v1/{plain.path}", headers=headers, params={}, route_params={}, body=b""
     )
-    response = endpoint(plain)(request)
+    response = asyncio.run(endpoint(plain)(request))
     body = json.loads(response.get_body())
     return ("handler", body["who"]) if "who" in body else (body["code"], response)
 
@@ -216,11 +217,10 @@ def test_a_setting_that_makes_no_sense_is_an_error_that_names_it(
         settings.load()
     assert refused.value.code == "setting-invalid" and named in refused.value.detail and refused.value.remedy
     assert _ask(RIGHT)[0] == "setting-invalid"
-    health = endpoint(TABLE["health"])(
-        func.HttpRequest(
-            method="GET", url="http://127.0.0.1/api/v1/health", headers={}, params={}, route_params={}, body=b""
-        )
+    asked = func.HttpRequest(
+        method="GET", url="http://127.0.0.1/api/v1/health", headers={}, params={}, route_params={}, body=b""
     )
+    health = asyncio.run(endpoint(TABLE["health"])(asked))
     assert health.status_code == 503
     assert json.loads(health.get_body()) == {"status": "degraded", "checks": {"settings": "setting-invalid"}}
 

@@ -314,6 +314,7 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
     run = support.run_and_wait(own_stack, ids["connector"])
     known = {
         "runs/{id}": run["id"], "connectors/{id}/runs": ids["connector"], "connector-servers/{id}": "cloud",
+        "connector-servers/{id}/history": "cloud",
         "runs/{id}/receipt": run["id"],
     }  # fmt: skip
     query = {"changes": "?since=2026-01-01T00:00:00Z"}
@@ -337,6 +338,8 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
     documented = {f"{table}: {shape}" for table in ("Records", "Lookup") for shape in (scan, onward)} | {
         f"OutOfScope: {scan}",
         f"Tombstones: {scan}",
+        f"Audit: {scan}",
+        f"Audit: {onward}",
     }
     shapes = set(own_stack.admin("GET", "/counters")["filters"])
     wide = {shape for shape in shapes if not shape.endswith(f": {exact}")}
@@ -350,6 +353,7 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
         "OutOfScope",
         "Changes",
         "Tombstones",
+        "Audit",
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shared.domain.configuration import SourceIn
-from tests.rig import Rig
+from tests.rig import TESTER, Rig
 
 PEOPLE = 60
 
@@ -86,7 +86,7 @@ def test_what_a_person_confirms_leaves(rig: Rig) -> None:
     rig.change("source", "a", domains=["fabrikam.example"])
     rig.run(connector)
     (hold,) = rig.app().removals.holds()
-    started = rig.app().removals.decide(hold.id, "confirmed", "Ann", [])
+    started = rig.app().removals.decide(hold.id, "confirmed", TESTER, [])
     assert started and rig.finish(started.id).state == "succeeded"
     assert _stored(rig) == _mail_in(rig, "fabrikam.example")
 

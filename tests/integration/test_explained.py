@@ -6,13 +6,14 @@ import pytest
 
 from shared.clock import parse_iso
 from shared.connectors.record_types import PERSON
+from shared.domain.actor import Actor
 from shared.domain.receipt import Receipt
 from shared.domain.run import Run
 from shared.errors import Conflict, Invalid, NotFound
 from shared.records.journal import Journal
 from shared.records.removals import Removals
 from shared.storage.holds import decide
-from tests.rig import ROLES, Rig
+from tests.rig import ROLES, TESTER, Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
@@ -55,10 +56,10 @@ def test_a_receipt_names_each_stream_that_was_not_read_to_its_end(
 def test_a_receipt_of_a_cancelled_run_says_so(rig: Rig) -> None:
     connector = rig.configure(options=BOTH)
     rig.slice_seconds = 0.0
-    run, _ = rig.app().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
     (message,) = rig.messages()
     rig.work(message)
-    rig.app().dispatch.cancel(run.id, "test")
+    rig.app().dispatch.cancel(run.id, TESTER)
     ended = rig.finish(run.id)
     assert ended.state == "cancelled"
     assert _receipt(rig, ended).missing_streams == {"users": "not-finished", "devices": "not-finished"}
@@ -85,21 +86,21 @@ def test_a_decision_about_somebody_who_does_not_wait_is_refused_whole(rig: Rig) 
     here, elsewhere = (f"a~{object_id}" for object_id in rig.ids([2, 9]))
     for ids in ([here, elsewhere], ["nonsense"], [here.replace("a~", "b~")]):
         with pytest.raises(Invalid) as refused:
-            _removals(rig).decide(hold, "confirmed", "somebody", ids)
+            _removals(rig).decide(hold, "confirmed", TESTER, ids)
         assert [error.field for error in refused.value.fields] == ["ids"]
     assert _removals(rig).hold(hold).waiting == 2
-    run = _removals(rig).decide(hold, "confirmed", "somebody", [here])
+    run = _removals(rig).decide(hold, "confirmed", TESTER, [here])
     assert run and rig.finish(run.id).streams[0].removed == 1
     assert rig.app().runs.stream(f"{connector}-directory", "users").held == 1
 
 
 def test_a_decision_about_all_when_all_is_decided_is_refused_and_one_by_name_changes_it(rig: Rig) -> None:
     _, hold = _held(rig)
-    assert _removals(rig).decide(hold, "rejected", "somebody", []) is None
+    assert _removals(rig).decide(hold, "rejected", TESTER, []) is None
     with pytest.raises(Conflict) as refused:
-        _removals(rig).decide(hold, "confirmed", "somebody else", [])
+        _removals(rig).decide(hold, "confirmed", Actor("2", "somebody else"), [])
     assert refused.value.code == "nothing-waits"
-    run = _removals(rig).decide(hold, "confirmed", "somebody else", [f"a~{key}" for key in rig.ids([2, 3])])
+    run = _removals(rig).decide(hold, "confirmed", Actor("2", "somebody else"), [f"a~{key}" for key in rig.ids([2, 3])])
     assert run and rig.finish(run.id).streams[0].removed == 2
 
 
@@ -131,10 +132,10 @@ def test_a_deletion_is_not_cancelled_half_way(rig: Rig) -> None:
     rig.change("connector", connector, deleting=True)
     document = rig.app().config.get("connector", connector)
     assert document
-    run = rig.app().dispatch.delete_records(document, "somebody")
+    run = rig.app().dispatch.delete_records(document, TESTER)
     assert run
     with pytest.raises(Conflict) as refused:
-        rig.app().dispatch.cancel(run.id, "somebody")
+        rig.app().dispatch.cancel(run.id, TESTER)
     assert refused.value.code == "deleting"
     assert rig.finish(run.id).state == "succeeded"
 
@@ -157,6 +158,6 @@ def test_the_journal_is_read_as_far_back_as_it_is_kept(rig: Rig, days: int) -> N
 
 def test_a_decision_made_in_storage_and_by_name_agree(rig: Rig) -> None:
     connector, hold = _held(rig)
-    decide(rig.app().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "rejected", TESTER, rig.clock.now(), [])
     items, _ = _removals(rig).items(hold, after=None, limit=10)
     assert {(item.decision, item.decided_by) for item in items} == {("rejected", "somebody")}

@@ -19,7 +19,7 @@ from shared.clock import parse_iso
 from shared.domain.folding import fold, words
 from shared.domain.run import Run
 from tests import expected
-from tests.rig import Hands, Rig
+from tests.rig import TESTER, Hands, Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
@@ -243,7 +243,7 @@ class Histories(RuleBasedStateMachine):
             if not holds:
                 break
             for hold in holds:
-                started = self.rig.app().removals.decide(hold.id, "confirmed", "test", [])
+                started = self.rig.app().removals.decide(hold.id, "confirmed", TESTER, [])
                 assert started
                 run = self.rig.finish(started.id)
         assert run.state == "succeeded", run.problems

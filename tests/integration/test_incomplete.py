@@ -7,7 +7,7 @@ import pytest
 
 from local.cloud.graph.server import GraphReply, GraphRequest
 from shared.domain.run import Run
-from tests.rig import Rig
+from tests.rig import TESTER, Rig
 
 PEOPLE, DEVICES = 60, 30
 
@@ -99,9 +99,14 @@ def test_a_large_page_that_ends_the_list_is_followed_by_smaller_ones(rig: Rig) -
 
 
 def test_a_paused_connector_is_not_started_by_it(rig: Rig) -> None:
-    connector = rig.configure(active=False)
+    connector = rig.configure()
     _short(rig)
-    rig.run(connector)
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
+    (message,) = rig.messages()
+    rig.change("connector", connector, active=False)
+    rig.app().tick.run()  # stops what goes on, too
+    rig.work(message)
+    rig.finish(run.id)
     row = rig.app().schedules.get(f"{connector}-directory")
     assert row and row.next_due == ""
 

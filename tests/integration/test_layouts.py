@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import Unavailable
 from shared.storage.layout import Form, Layout
-from tests.rig import Rig
+from tests.rig import TESTER, Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
@@ -74,7 +74,7 @@ def test_a_release_that_can_not_read_what_others_write_is_refused_and_changes_no
         rig.app().tick.run()
     assert refused.value.code == "release-too-old" and "Deploy the newest release" in refused.value.remedy
     with pytest.raises(Unavailable) as unread:
-        rig.app().dispatch.run_now(connector, "somebody")
+        rig.app().dispatch.run_now(connector, TESTER)
     assert unread.value.code == "schema-too-new"
     assert rig.snapshot() == before
     rig.layout = BOTH

@@ -11,7 +11,7 @@ from shared.names import HOLDS
 from shared.storage.holds import decide
 from shared.sync.limits import Limits
 from tests import expected
-from tests.rig import Rig
+from tests.rig import TESTER, Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 PEOPLE = 24
@@ -47,7 +47,7 @@ def test_the_rest_of_a_mass_removal_is_not_carried_out_by_a_clear_answer(rig: Ri
     assert _causes(rig) == dict.fromkeys(rig.ids(list(range(8))), "deleted")
     assert {row["RowKey"]: (row["Since"], row["Run"]) for row in rig.entities(HOLDS)} == since
     assert rig.run(connector, full=True).streams[0].removed == 0
-    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", TESTER, rig.clock.now(), [])
     assert rig.run(connector).streams[0].removed == 8
     _right(rig)
 
@@ -58,7 +58,7 @@ def test_a_decision_about_all_is_about_what_waited_then(rig: Rig) -> None:
     for indexes, decision in (([1, 2], "rejected"), ([3, 4, 5], "confirmed")):
         rig.directory.leave("users", indexes)
         assert rig.run(connector).streams[0].held == len(indexes)
-        decide(rig.app().tables, connector, "users", decision, "somebody", rig.clock.now(), [])
+        decide(rig.app().tables, connector, "users", decision, TESTER, rig.clock.now(), [])
     assert rig.run(connector).streams[0].removed == 3
     assert set(rig.ids([1, 2])) <= _stored(rig) and len(_stored(rig)) == PEOPLE - 3
 
@@ -71,7 +71,7 @@ def test_more_held_than_a_checkpoint_has_room_for(rig: Rig) -> None:
     run = rig.run(connector, full=True)
     assert (run.state, run.streams[0].held_causes) == ("held", {"deleted": 12})
     assert set(_causes(rig)) == set(rig.ids(list(range(12)))) and len(_stored(rig)) == PEOPLE
-    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", TESTER, rig.clock.now(), [])
     run = rig.run(connector)
     assert (run.state, run.streams[0].removed, run.streams[0].held) == ("succeeded", 12, 0)
     assert rig.entities(HOLDS) == [] or set(_causes(rig)) == set()
@@ -86,7 +86,7 @@ def test_what_was_confirmed_and_has_no_clear_answer_ends_no_run_in_a_circle(rig:
     rig.run(connector)
     rig.directory.leave("users", list(range(12)))
     rig.run(connector, full=True)
-    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", TESTER, rig.clock.now(), [])
     rig.fault("part-503")
     run = rig.run(connector)
     assert 0 < len(_causes(rig)) == 12 - run.streams[0].removed
@@ -222,7 +222,7 @@ def test_whoever_is_held_for_age_goes_when_a_person_says_so_and_not_before(decis
         held = set(_causes(rig))
         assert held and _stored(rig, "device") == devices
         if decision:
-            decide(rig.app().tables, connector, "devices", decision, "somebody", rig.clock.now(), [])
+            decide(rig.app().tables, connector, "devices", decision, TESTER, rig.clock.now(), [])
         run = rig.run(connector, full=decision != "confirmed")
         stream = next(stream for stream in run.streams if stream.name == "devices")
         gone = held if decision == "confirmed" else set()
@@ -253,7 +253,7 @@ def test_a_held_change_of_domain_outlives_a_change_of_the_threshold(rig: Rig) ->
     run = rig.run(connector)
     assert run.streams[0].reason == "scope-changed" and _causes(rig) == {victim["id"]: "domain"}
     assert victim["id"] in _stored(rig)
-    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", TESTER, rig.clock.now(), [])
     run = rig.run(connector, full=True)
     assert (run.streams[0].left_scope, run.streams[0].removed, _causes(rig)) == (1, 0, {})
     assert _state(rig, connector).records == len(_stored(rig)) and victim["id"] not in _stored(rig)
@@ -267,7 +267,7 @@ def test_a_mass_return_outgrows_no_checkpoint(rig: Rig) -> None:
     assert rig.run(connector).state == "held"
     rig.directory.restore("users", list(range(12)))
     rig.slice_seconds = 0.0
-    run, _ = rig.app().dispatch.run_now(connector, "test", full=True)
+    run, _ = rig.app().dispatch.run_now(connector, TESTER, full=True)
     kept = []
     while messages := rig.messages():
         rig.work(messages[0])
@@ -286,7 +286,7 @@ def test_a_repeated_report_of_somebody_held_keeps_nobody_else_from_being_asked_f
     rig.run(connector)
     rig.directory.leave("users", list(range(1, 13)))
     assert rig.run(connector).state == "held"
-    decide(rig.app().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "rejected", TESTER, rig.clock.now(), [])
     rig.directory.leave("users", list(range(1, 13)), purge=True)  # reported again, as gone now
     rig.directory.change("users", 15, {"displayName": "Somebody Else"})
     rig.fault("old-report")  # of somebody who is there
@@ -300,7 +300,7 @@ def test_a_limit_holds_where_the_configuration_changes_among_the_removals(rig: R
     rig.run(connector)
     rig.directory.leave("users", list(range(1, 9)))
     rig.slice_seconds = 0.0
-    run, _ = rig.app().dispatch.run_now(connector, "test", full=True)
+    run, _ = rig.app().dispatch.run_now(connector, TESTER, full=True)
     while _state(rig, connector).checkpoint is None or _state(rig, connector).checkpoint.phase != "removals":
         (message,) = rig.messages()
         rig.work(message)

@@ -10,7 +10,7 @@ from shared.domain.run import Run
 from shared.names import HOLDS
 from shared.storage.holds import decide
 from tests import expected
-from tests.rig import ROLES, Rig
+from tests.rig import ROLES, TESTER, Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 PEOPLE = 24
@@ -33,7 +33,7 @@ def _right(rig: Rig, people: list[dict[str, Any]] | None = None) -> None:
 def _begun(rig: Rig, connector: str, slices: int, **options: Any) -> str:
     """A run of which so many slices of one page each are done; the next message waits."""
     rig.slice_seconds = 0.0
-    run, _ = rig.app().dispatch.run_now(connector, "test", **options)
+    run, _ = rig.app().dispatch.run_now(connector, TESTER, **options)
     for _ in range(slices):
         (message,) = rig.messages()
         assert rig.work(message).startswith("slice over"), rig.told
@@ -105,7 +105,7 @@ def test_removals_of_a_run_that_was_stopped_count_towards_the_limit(rig: Rig) ->
         for message in rig.messages():
             assert rig.work(message).startswith("slice over"), rig.told
     rig.slice_seconds = 480.0
-    rig.app().dispatch.cancel(run, "somebody")
+    rig.app().dispatch.cancel(run, TESTER)
     assert rig.finish(run).state == "cancelled"
     rig.directory.leave("users", [10, 11, 12])  # eight and three are more than ten, which every owner may lose in a day
     held = rig.run(connector)
@@ -120,7 +120,7 @@ def test_look_ups_that_a_stopped_run_left_behind_are_mended_by_the_next_one(rig:
     rig.run(connector)
     rig.directory.change("users", 2, {"displayName": "Another Name"})
     rig.directory.hire(1)
-    run, _ = rig.app().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
     (message,) = rig.messages()
     seen: list[str] = []
 
@@ -136,7 +136,7 @@ def test_look_ups_that_a_stopped_run_left_behind_are_mended_by_the_next_one(rig:
     rows = {row["DisplayName"] for row in _stored(rig)}
     cards = {card["DisplayName"] for card in rig.entities("Lookup")}
     assert "Another Name" in rows and "Another Name" not in cards  # it was cut where it should be
-    rig.app().dispatch.cancel(run.id, "somebody")
+    rig.app().dispatch.cancel(run.id, TESTER)
     assert rig.finish(run.id).state == "cancelled"
     rig.directory.change("users", 2, {"displayName": "A Third Name"})
     assert rig.run(connector, full=full).state == "succeeded"
@@ -152,7 +152,7 @@ def test_a_decision_about_all_covers_what_people_saw_and_nothing_later(rig: Rig)
     rig.run(connector)
     rig.directory.leave("users", [2, 3])
     assert rig.run(connector).state == "held"
-    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), [])
+    decide(rig.app().tables, connector, "users", "confirmed", TESTER, rig.clock.now(), [])
     rig.directory.leave("users", [4])
     ended = rig.run(connector)
     assert (ended.streams[0].removed, ended.streams[0].held) == (2, 1)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shared.clock import counted_down, parse_iso
+from shared.domain.actor import Actor
 from shared.domain.configuration import JobState
 from shared.domain.retention import Retention
 from shared.domain.run import track_of
@@ -14,7 +15,7 @@ from shared.names import HOLDS
 from shared.scheduling.quarantine import quarantine_of
 from shared.storage.holds import decide
 from shared.storage.lease import Lease
-from tests.rig import Rig
+from tests.rig import TESTER, Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 DAY = 86400
@@ -155,9 +156,9 @@ def test_a_full_read_asked_for_during_a_round_follows_it_once(rig: Rig) -> None:
     connector = _scheduled(rig)
     rig.run(connector)
     services = rig.app()
-    going, _ = services.dispatch.run_now(connector, "somebody")
+    going, _ = services.dispatch.run_now(connector, TESTER)
     for _ in range(2):
-        same, made = services.dispatch.run_now(connector, "somebody else", full=True)
+        same, made = services.dispatch.run_now(connector, Actor("2", "somebody else"), full=True)
         assert (same.id, made) == (going.id, False)
     assert rig.finish(going.id).streams[0].mode == "delta"
     (following,) = _tick(rig, connector)
@@ -172,8 +173,8 @@ def test_a_wish_for_a_full_read_waits_while_switched_off_and_ends_with_a_halt(ri
     connector = _scheduled(rig)
     rig.run(connector)
     services = rig.app()
-    going, _ = services.dispatch.run_now(connector, "somebody")
-    services.dispatch.run_now(connector, "somebody", full=True)
+    going, _ = services.dispatch.run_now(connector, TESTER)
+    services.dispatch.run_now(connector, TESTER, full=True)
     rig.change("connector", connector, active=False)
     rig.finish(going.id)
     assert _tick(rig, connector) == []  # brings the row in step
@@ -187,7 +188,7 @@ def test_sign_ins_that_are_switched_off_in_mid_run_stop_and_free_their_schedule(
     rig.app().tick.run()
     rig.run(connector)
     rig.slice_seconds = 0.0
-    run, _ = rig.app().dispatch.run_now(connector, "test", job="sign-ins")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER, job="sign-ins")
     (message,) = rig.messages()
     assert rig.work(message).startswith("slice over")
     rig.change("connector", connector, options={"collectDevices": False, "collectSignIns": False})
@@ -201,11 +202,11 @@ def test_a_poisoned_sign_in_run_is_closed_though_the_directory_is_being_read(rig
     connector = rig.configure()
     rig.app().tick.run()
     rig.run(connector)
-    reading, _ = rig.app().dispatch.run_now(connector, "test")
+    reading, _ = rig.app().dispatch.run_now(connector, TESTER)
     rig.messages()
     held = Lease(rig.beside().tables, reading.track, reading.id, rig.clock)
     assert rig.in_loop(_took(held)) == "yes"
-    run, _ = rig.app().dispatch.run_now(connector, "test", job="sign-ins")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER, job="sign-ins")
     (message,) = rig.messages()
     told = [rig.give_up(message) for _ in range(3)]
     assert told[-1] == "closed as failed", told
@@ -225,8 +226,8 @@ def test_a_purge_takes_what_is_too_old_and_keeps_what_people_decided(rig: Rig) -
     rig.directory.change("users", 2, {"department": "Moved"})
     rig.directory.leave("users", [4, 5, 6])
     assert rig.run(connector).state == "held"
-    decide(rig.app().tables, connector, "users", "rejected", "somebody", rig.clock.now(), rig.ids([4]))
-    decide(rig.app().tables, connector, "users", "confirmed", "somebody", rig.clock.now(), rig.ids([5]))
+    decide(rig.app().tables, connector, "users", "rejected", TESTER, rig.clock.now(), rig.ids([4]))
+    decide(rig.app().tables, connector, "users", "confirmed", TESTER, rig.clock.now(), rig.ids([5]))
     ended = rig.run(connector)
     assert ended.streams[0].removed == 1 and len(rig.entities("Tombstones")) == 1
     rig.clock.move(40 * DAY)
@@ -287,7 +288,7 @@ def test_a_purge_takes_undecided_holds_though_somebody_once_decided_about_all(ri
         rig.directory.leave("users", indexes)
         assert rig.run(connector).state == "held"
         if indexes == [4]:
-            decide(rig.app().tables, connector, "users", "rejected", "somebody", rig.clock.now(), [])
+            decide(rig.app().tables, connector, "users", "rejected", TESTER, rig.clock.now(), [])
     rig.clock.move(40 * DAY)
     rig.keep = Retention(holds_days=10)
     purge = next(run for run in _everything(rig) if run.startswith("installation"))
@@ -333,7 +334,7 @@ def test_a_deletion_takes_every_row_of_its_connector_and_nothing_else(rig: Rig) 
         own: dict[str, set[Any]] = {}
         others: dict[str, set[Any]] = {}
         for table, rows in rig.snapshot().items():
-            if table not in ("Config", "State", "Schedule"):  # the deletion's own run stays, to be looked at
+            if table not in ("Config", "State", "Schedule", "Audit"):  # what was done stays, to be looked at
                 for key, row in rows.items():
                     mine = row.get("Connector") == go or go in "".join(key)
                     (own if mine else others).setdefault(table, set()).add(key)
@@ -345,7 +346,7 @@ def test_a_deletion_takes_every_row_of_its_connector_and_nothing_else(rig: Rig) 
     rig.slice_seconds = 0.0
     document = rig.app().config.get("connector", go)
     assert document
-    run = rig.app().dispatch.delete_records(document, "somebody")
+    run = rig.app().dispatch.delete_records(document, TESTER)
     assert run
     ended = rig.finish(run.id, 200)
     assert ended.state == "succeeded" and ended.slice > 5 and ended.deleted_rows > 60
@@ -372,7 +373,7 @@ def test_a_deletion_that_the_tick_begins_first_is_answered_with_that_run(rig: Ri
                 rig.beside().tick.run()
 
         rig.cut.before = tick_between
-        run = services.dispatch.delete_records(document, "somebody")
+        run = services.dispatch.delete_records(document, TESTER)
         rig.cut.before = lambda _request: None
         assert run, f"no run after {asked}"
         assert _row(rig, track_of(connector, "delete")).run == run.id

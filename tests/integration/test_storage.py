@@ -104,7 +104,7 @@ def test_storage_out_of_reach_is_said_and_healed(rough_stack: Stack) -> None:
     status, problem = rough_stack.api("GET", f"sources/{ids['source']}")
     assert (status, problem["code"]) == (503, "storage-unreachable")
     assert time.monotonic() - began < 60
-    assert rough_stack.api("GET", "health")[1]["checks"]["storage"] == "storage-unreachable"
+    assert rough_stack.api("GET", "health")[1]["checks"]["tables"] == "storage-unreachable"
     rough_stack.admin("DELETE", "/faults")
     assert rough_stack.api("GET", f"sources/{ids['source']}")[0] == 200
     assert support.run_and_wait(rough_stack, ids["connector"])["state"] == "succeeded"

@@ -11,7 +11,7 @@ from shared.connectors.record_types import PERSON
 from shared.domain.configuration import OrganizationIn, SourceIn, Unreadable
 from shared.domain.run import Run
 from shared.errors import Conflict
-from tests.rig import Rig
+from tests.rig import TESTER, Rig
 
 TENANT = (20, 0, 25)
 """Of the shared rig: people, devices, objects a page."""
@@ -67,7 +67,7 @@ def test_an_unreadable_connector_is_shown_and_stops_nobody(rig: Rig, spoil: Any,
     record = app.records.by_id(PERSON, source="a", after=None, limit=1).items[0]
     assert app.records.get(PERSON, record.id).values["displayName"].value
     with pytest.raises(Conflict):
-        app.dispatch.run_now(bad, "test")
+        app.dispatch.run_now(bad, TESTER)
     started = _due(rig)
     assert {run.connector_id for run in started} >= {good} and all(
         run.state == "succeeded" for run in started if run.connector_id == good
@@ -77,7 +77,7 @@ def test_an_unreadable_connector_is_shown_and_stops_nobody(rig: Rig, spoil: Any,
 @pytest.mark.parametrize(("spoil", "word"), SPOILERS + BROKEN)
 def test_a_run_that_goes_on_fails_with_what_to_do(rig: Rig, spoil: Any, word: str) -> None:
     connector = rig.configure()
-    run, _ = rig.app().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
     _spoil(rig, connector, spoil)
     ended = rig.finish(run.id)
     assert (ended.state, [problem.code for problem in ended.problems]) == ("failed", ["unreadable"])
@@ -97,7 +97,7 @@ def test_an_unreadable_source_is_said_so_and_stops_nobody(rig: Rig, spoil: Any) 
     bad, good = rig.configure("a"), rig.configure("b")
     for connector in (bad, good):
         rig.run(connector)
-    run, _ = rig.app().dispatch.run_now(bad, "test")
+    run, _ = rig.app().dispatch.run_now(bad, TESTER)
     _spoil(rig, "a", spoil, "source")
     ended = rig.finish(run.id)
     assert (ended.state, [problem.code for problem in ended.problems]) == ("failed", ["unreadable"]), ended.problems
@@ -124,8 +124,8 @@ def test_an_unreadable_connector_can_be_deleted_with_its_records(rig: Rig, spoil
     connector = rig.configure()
     rig.run(connector)
     _spoil(rig, connector, spoil)
-    document = rig.app().configuration.mark_deleting(connector, None)
-    run = rig.app().dispatch.delete_records(document, "test")
+    document = rig.app().configuration.mark_deleting(connector, None, TESTER)
+    run = rig.app().dispatch.delete_records(document, TESTER)
     assert run and rig.finish(run.id).state == "succeeded"
     assert rig.entities("Records") == [] and rig.app().config.get("connector", connector) is None
 
@@ -137,9 +137,9 @@ def test_patch_mends_it_and_delete_removes_it(rig: Rig) -> None:
         _spoil(rig, connector, _merged({"schedule": {"timeZone": "localtime"}}))
     kind = config_kinds(rig.registry)["connector"]
     service = rig.app().configuration
-    mended = service.patch(kind, first, {"schedule": {"timeZone": "UTC"}}, None)
+    mended = service.patch(kind, first, {"schedule": {"timeZone": "UTC"}}, None, TESTER)
     assert mended.id == first  # type: ignore[attr-defined]
-    service.delete(kind, second, None)
+    service.delete(kind, second, None, TESTER)
     assert [item.id for item in service.page(kind, after=None, limit=10)] == [first]  # type: ignore[attr-defined]
     assert rig.run(first).state == "succeeded"
 
@@ -150,16 +150,16 @@ def test_names_that_were_reserved_in_another_form_are_reserved_in_this_one_befor
     kind = config_kinds(rig.registry)["organization"]
     for module in ("keys", "config"):
         monkeypatch.setattr(f"shared.storage.{module}.NAMES", 0)
-    first = rig.app().configuration.create(kind, OrganizationIn(name="Fabrikam"))
+    first = rig.app().configuration.create(kind, OrganizationIn(name="Fabrikam"), TESTER)
     monkeypatch.undo()
     service = rig.app().configuration
     with pytest.raises(Conflict) as refused:
-        service.create(kind, OrganizationIn(name="FABRIKAM\u200b"))
+        service.create(kind, OrganizationIn(name="FABRIKAM\u200b"), TESTER)
     assert refused.value.code == "name-taken"
-    service.create(kind, OrganizationIn(name="パパ商事"))
-    service.create(kind, OrganizationIn(name="ハハ商事"))
-    assert service.patch(kind, first.id, {"name": "Other"}, None).id == first.id  # type: ignore[attr-defined]
-    again = service.create(kind, OrganizationIn(name="fabrikam"))
+    service.create(kind, OrganizationIn(name="パパ商事"), TESTER)
+    service.create(kind, OrganizationIn(name="ハハ商事"), TESTER)
+    assert service.patch(kind, first.id, {"name": "Other"}, None, TESTER).id == first.id  # type: ignore[attr-defined]
+    again = service.create(kind, OrganizationIn(name="fabrikam"), TESTER)
     service = rig.app().configuration
-    service.delete(kind, again.id, None)  # type: ignore[attr-defined]
-    service.create(kind, OrganizationIn(name="Fabrikam"))
+    service.delete(kind, again.id, None, TESTER)  # type: ignore[attr-defined]
+    service.create(kind, OrganizationIn(name="Fabrikam"), TESTER)

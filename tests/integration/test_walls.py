@@ -16,7 +16,7 @@ from shared.errors import Conflict, Invalid, RollcallError
 from shared.wiring import App
 from tests import support
 from tests.rig import TENANT as HERE
-from tests.rig import Rig
+from tests.rig import TESTER, Rig
 
 TENANT = (2, 0, 8)
 """Of the shared rig: people, devices, objects a page."""
@@ -51,7 +51,7 @@ class World:
     def make(self, label: str, kind: str, **fields: Any) -> None:
         config = self.app.configuration
         model = config.kinds[kind].model.model_validate(fields)
-        self.ids[label] = config.create(config.kinds[kind], model).id  # type: ignore[attr-defined]
+        self.ids[label] = config.create(config.kinds[kind], model, TESTER).id  # type: ignore[attr-defined]
 
     def credential(self, label: str, number: int, **fields: Any) -> None:
         self.make(label, "credential", name=label, type="federated", clientId=CLIENT.format(number), **fields)
@@ -62,7 +62,7 @@ class World:
         change = {
             name: self.ids.get(value, value) if isinstance(value, str) else value for name, value in fields.items()
         }
-        config.patch(config.kinds[_kind(label)], self.ids[label], change, None)
+        config.patch(config.kinds[_kind(label)], self.ids[label], change, None, TESTER)
 
     def stored(self, label: str) -> Document:
         found = self.app.config.get(_kind(label), self.ids[label])

@@ -14,7 +14,7 @@ from shared.domain.run import Run
 from shared.errors import Conflict
 from shared.names import STATE
 from tests import support
-from tests.rig import AUDIENCE, ROLES, Rig
+from tests.rig import AUDIENCE, ROLES, TESTER, Rig
 from tests.rig import TENANT as HERE
 
 TENANT = (24, 4, 8)
@@ -74,7 +74,7 @@ def test_another_job_or_connector_of_the_source_is_refused_too(rig: Rig) -> None
     first = app.config.get("connector", connector)
     assert first
     second = app.registry.connector(first).model_copy(update={"name": "second"})
-    made = app.configuration.create(app.configuration.kinds["connector"], second)
+    made = app.configuration.create(app.configuration.kinds["connector"], second, TESTER)
     assert _codes(rig.run(made.id)) == ["tenant-changed"]  # type: ignore[attr-defined]
     assert _kept(rig) == before
 
@@ -82,7 +82,7 @@ def test_another_job_or_connector_of_the_source_is_refused_too(rig: Rig) -> None
 def test_a_tenant_that_changes_between_two_slices_is_noticed(rig: Rig) -> None:
     connector = rig.configure()
     rig.slice_seconds = 0.0
-    run, _ = rig.app().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
     for _ in range(2):
         (message,) = rig.messages()
         assert rig.work(message).startswith("slice over")
@@ -114,7 +114,7 @@ def test_tenant_and_cloud_are_fixed_once_anything_was_collected(rig: Rig, change
 
 def _patch(rig: Rig, change: dict[str, str]) -> None:
     configuration = rig.app().configuration
-    configuration.patch(configuration.kinds["source"], "a", dict(change), None)
+    configuration.patch(configuration.kinds["source"], "a", dict(change), None, TESTER)
 
 
 def _without_tenant(rig: Rig) -> dict[tuple[str, str], dict[str, Any]]:

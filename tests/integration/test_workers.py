@@ -14,7 +14,7 @@ from shared.domain.run import Run
 from shared.storage.lease import Lease
 from shared.storage.timing import TERM
 from tests import expected
-from tests.rig import Hands, Rig
+from tests.rig import TESTER, Hands, Rig
 from tests.worker import Remote
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
@@ -63,7 +63,7 @@ class RealTime(Hands):
 
 def test_two_workers_with_the_same_message_are_one(rig: Rig) -> None:
     connector = rig.configure()
-    run, _ = rig.app().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
     (message,) = rig.messages()
     rig.clock = RealTime()
     rig.web.slow_seconds = 0.6
@@ -84,7 +84,7 @@ def test_a_message_that_comes_twice_or_days_late_is_harmless(rig: Rig) -> None:
     connector = rig.configure()
     rig.run(connector)
     rig.directory.leave("users", [1, 2])
-    rig.app().dispatch.run_now(connector, "test")
+    rig.app().dispatch.run_now(connector, TESTER)
     (message,) = rig.messages()
     rig.clock.move(3 * 86400)
     assert rig.work(message) == "succeeded"
@@ -100,7 +100,7 @@ def test_an_old_slices_message_is_dropped(rig: Rig) -> None:
     connector = rig.configure()
     rig.slice_seconds = 0.0
     try:
-        run, _ = rig.app().dispatch.run_now(connector, "test")
+        run, _ = rig.app().dispatch.run_now(connector, TESTER)
         (message,) = rig.messages()
         assert rig.work(message).startswith("slice over")
         assert rig.work(message).startswith("dropped")
@@ -122,7 +122,7 @@ def _in_the_middle(rig: Rig, message: dict[str, Any], told: list[str]) -> thread
 
 def test_a_lease_that_is_lost_in_mid_page_stops_its_worker(rig: Rig) -> None:
     connector = rig.configure()
-    run, _ = rig.app().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
     (message,) = rig.messages()
     told: list[str] = []
     worker = _in_the_middle(rig, message, told)
@@ -144,7 +144,7 @@ def test_a_lease_that_is_lost_in_mid_page_stops_its_worker(rig: Rig) -> None:
 def test_a_run_whose_worker_died_goes_on_within_a_minute_without_any_tick(rig: Rig) -> None:
     """The message that guards the run is looked at after a term, and again after another one."""
     connector = rig.configure()
-    run, _ = rig.app().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
     (message,) = rig.messages()
     remote = Remote(rig.given(message))
     rig.web.slow_seconds = 0.25
@@ -168,7 +168,7 @@ def test_a_run_whose_worker_died_goes_on_within_a_minute_without_any_tick(rig: R
 def test_whoever_finds_the_run_taken_gives_the_message_back_at_once(rig: Rig) -> None:
     """One worker takes one message at a time: who waits with it keeps all other work waiting."""
     connector = rig.configure()
-    run, _ = rig.app().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
     (message,) = rig.messages()
     holder = Lease(rig.app().tables, run.track, run.id, rig.clock)
     asyncio.run(holder.look())
@@ -189,7 +189,7 @@ def test_whoever_finds_the_run_taken_gives_the_message_back_at_once(rig: Rig) ->
 
 def test_a_queue_that_is_down_keeps_no_run_from_beginning(rig: Rig) -> None:
     connector = rig.configure()
-    rig.app().dispatch.run_now(connector, "test")
+    rig.app().dispatch.run_now(connector, TESTER)
     (message,) = rig.messages()
     rig.fault("503", target="storage", match="/messages")
     assert rig.work(message) == "succeeded"
@@ -199,7 +199,7 @@ def test_a_queue_that_is_down_keeps_no_run_from_beginning(rig: Rig) -> None:
 
 def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(rig: Rig) -> None:
     connector = rig.configure()
-    run, _ = rig.app().dispatch.run_now(connector, "test")
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
     (message,) = rig.messages()
     remote = Remote(rig.given(message))
     rig.web.slow_seconds = 0.25
@@ -229,7 +229,7 @@ def test_a_wall_clock_that_jumps_removes_nobody_and_loses_nothing(rig: Rig, days
     connector = rig.configure()
     rig.run(connector)
     rig.directory.change("users", 3, {"displayName": "Before the jump"})
-    rig.app().dispatch.run_now(connector, "test")
+    rig.app().dispatch.run_now(connector, TESTER)
     (message,) = rig.messages()
     rig.clock.wall += timedelta(days=days)
     assert rig.work(message) == "succeeded"

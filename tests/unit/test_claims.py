@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.clock import Clock, iso, parse_iso
+from shared.domain.actor import Actor
 from shared.domain.run import Problem, RunRow, RunState, StreamProgress
 from shared.domain.schedule_row import ScheduleRow, bare
 from shared.scheduling.claims import Claims
@@ -88,14 +89,14 @@ def test_a_claim_makes_run_row_and_message_and_advances_the_due_time(world: Worl
 
 def test_of_two_claims_on_one_row_one_gets_it(world: World) -> None:
     read = world.row()
-    assert world.claims.claim(read, trigger="manual", who="somebody")
+    assert world.claims.claim(read, trigger="manual", who=Actor("1", "somebody"))
     assert world.claims.claim(read, trigger="schedule") is None
     assert len(world.sent.messages) == len(world.runs.runs) == 1
 
 
 @pytest.mark.parametrize("lost", ["run", "message"])
 def test_what_is_missing_behind_a_claim_is_made_again(world: World, lost: str) -> None:
-    run = world.claims.claim(world.row(), trigger="manual", who="somebody", full=True)
+    run = world.claims.claim(world.row(), trigger="manual", who=Actor("1", "somebody"), full=True)
     assert run
     if lost == "run":
         world.runs.runs.clear()

@@ -57,8 +57,8 @@ def test_a_certificate_is_made_or_taken_and_its_facts_are_read() -> None:
     pem = secrets.make_certificate("Zoë")
     model = CredentialIn.model_validate({"name": "x", "clientId": CLIENT, "type": "certificate", "certificate": pem})
     prepared = secrets.prepare(model, has_pin=False, type_changed=False)
-    assert prepared and prepared[1].certificate and prepared[1].certificate.subject == "CN=Rollcall Zoë"
-    assert "PRIVATE" not in (prepared[1].pem or "")
+    assert prepared and prepared.pin.certificate and prepared.pin.certificate.subject == "CN=Rollcall Zoë"
+    assert "PRIVATE" not in (prepared.pin.pem or "")
     other = secrets.make_certificate("other")
     swapped = pem[: pem.index("-----BEGIN PRIVATE")] + other[other.index("-----BEGIN PRIVATE") :]
     for bad in ("junk", pem.split("-----BEGIN PRIVATE")[0], swapped):

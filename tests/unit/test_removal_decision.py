@@ -11,7 +11,7 @@ NOW = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
 
 
 def _held(object_id: str, cause: Cause = Cause.GONE, decision: str = "") -> Held:
-    return Held(object_id, cause, NOW, "run", decision, "", {})
+    return Held(object_id, cause, NOW, "run", decision, "", "", {})
 
 
 def _candidates(*causes: Cause) -> dict[str, Candidate]:
