@@ -194,6 +194,7 @@ class Rig:
         self.web.now = lambda: self.clock.now().timestamp()
         self.slice_seconds = 480.0
         self.roles = list(ROLES)
+        self.vault: str | None = None
         self.keep, self.limits, self.registry, self.layout = Retention(), Limits(), REGISTRY, CURRENT
         self.retries = 0  # of the storage SDKs: what is cut off shall not come back to life
         self._loop = asyncio.new_event_loop()
@@ -315,7 +316,7 @@ class Rig:
     def _build(self, tables: str, queues: str) -> App:
         settings = Settings(
             storage_connection_string=connection_string(tables, queues), table_service_uri=None,
-            queue_service_uri=None, vault_uri=None, slice_seconds=self.slice_seconds,
+            queue_service_uri=None, vault_uri=self.vault, slice_seconds=self.slice_seconds,
             keep_days={name.removesuffix("_days"): days for name, days in vars(self.keep).items()},
             platform_auth=False, development_roles=(), in_azure=False,
             clouds={CloudName.GLOBAL: Cloud(self.graph_url, self.graph_url, "x")}, overridden=True,

@@ -78,7 +78,7 @@ def work(given: dict[str, Any], past: "Synchronized[float]", said: "SimpleQueue[
     rig.roles, rig.token = given["roles"], given["token"]
     rig.clock, rig.slice_seconds, rig.keep = Elsewhere(parse_iso(given["now"]), past), 480.0, Retention()
     rig.registry, rig.limits, rig.layout = REGISTRY, Limits(), CURRENT
-    rig.retries = 0
+    rig.retries, rig.vault = 0, None
     rig._apps, rig.crowded, rig._runner = [], False, asyncio.Runner()
     said.put(rig.work(given["message"]))
 

@@ -55,8 +55,7 @@ class Keeper:
         left: list[Pending] = []
         for name in names:
             try:
-                self._vault().retire(name)
-                self._store.secrets.gone(name)
+                self._remove(name)
             except Unavailable as error:
                 _log.warning("the secret %s is still in the vault (%s); the timer removes it", name, error.code)
                 left.append(
@@ -69,10 +68,14 @@ class Keeper:
         now = self._clock.now()
         for row in self._store.secrets.left():
             key = str(row["RowKey"])
-            if key.startswith(keys.intention("")):
-                if parse_iso(str(row["At"])) < now - EXPIRES_AFTER:
-                    self._store.secrets.expire(key.removeprefix(keys.intention("")), now)
-            elif parse_iso(str(row["NotBefore"])) <= now:
-                name = key.removeprefix(keys.retirement(""))
-                self._vault().retire(name)
-                self._store.secrets.gone(name)
+            if key.startswith(keys.retirement("")):
+                if parse_iso(str(row["NotBefore"])) <= now:
+                    self._remove(key.removeprefix(keys.retirement("")))
+            elif parse_iso(str(row["At"])) < now - EXPIRES_AFTER:
+                name = key.removeprefix(keys.intention(""))
+                if self._store.secrets.expire(name, now):
+                    self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        self._vault().retire(name)
+        self._store.secrets.gone(name)

@@ -166,8 +166,6 @@ class Dispatch:
         """Asks whatever reads for this connector to stop. Raises Unavailable once all were asked that could be."""
         failed: Unavailable | None = None
         for row in self._schedules.of(connector):
-            if job_of(row.track) == DELETE:
-                continue
             if row.want_full:
                 self._schedules.save(replace(row, want_full=False))
             try:
@@ -178,8 +176,8 @@ class Dispatch:
             raise failed
 
     def stop(self, row: ScheduleRow, why: str) -> None:
-        """Asks the run of a track to stop, once."""
-        run = self._runs.get(row.run) if row.run else None
+        """Asks the run of a track to stop, once; a deletion goes on to its end."""
+        run = self._runs.get(row.run) if row.run and job_of(row.track) != DELETE else None
         if run and not run.state.closed and not self._runs.cancel_asked(run):
             self._runs.ask_to_cancel(run, Actor(SYSTEM.id, why, application=True))
             self._claims.hint(run)

@@ -244,6 +244,7 @@ def _cut_everywhere(rig: Rig, scenario: Scenario, every: int) -> str:
         assert run.state == undisturbed.state, (where, run.problems)
         problems = _differences(wanted, before.normal(rig))
         problems += check_chain("a", rig.app().audit.chain("a")).broken
+        problems += check_chain("a", rig.app().audit.chain("a")).broken
         assert not problems, "\n".join([where, *problems])
         if not rig.cut.struck:
             missed.append((where, rig.cut.writes, rig.cut.named))
