@@ -12,7 +12,7 @@ from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.errors import RollcallError
 
-WAIT, FRESH = 1.5, 5.0
+WAIT, FRESH = 1.5, 2.0
 NO_ANSWER = "no-answer"
 
 

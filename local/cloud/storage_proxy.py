@@ -77,6 +77,7 @@ class StorageProxy:
         if kind == "inner-503" and request.path.endswith("$batch"):
             return _refused_inside()
         if fault and kind == "delay":
+            await request.read()  # it has arrived, and is done however long the sender waits
             await asyncio.sleep(fault.seconds)
         if (
             kind == "empty-page"
