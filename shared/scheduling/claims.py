@@ -2,10 +2,11 @@
 message only a hint: whatever is missing is made again.
 """
 
+import contextlib
 import logging
 import secrets
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.clock import Clock, iso, parse_iso
@@ -28,6 +29,7 @@ _LONGEST_WAIT = timedelta(hours=2)  # a run that waits for longer was put off by
 MESSAGE = Pending(
     code="run-message", message="The run begins with the timer's next turn: its message could not be sent."
 )
+_NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 _log = logging.getLogger("rollcall.runs")
 
 
@@ -72,6 +74,8 @@ class Claims:
             _log.warning(
                 "run %s is claimed; its message could not be sent (%s), the timer sends it", run.id, error.code
             )
+            with contextlib.suppress(Unavailable):
+                self._schedules.save(replace(row, hinted_at=iso(_NEVER)))  # the timer need not wait for a sign of life
             return run.model_copy(update={"pending": [MESSAGE]})
         return run
 
@@ -82,8 +86,9 @@ class Claims:
             self._make(row)
         elif run.state.closed:
             return run
-        elif self._needs_hint(row, run) and self._schedules.save(replace(row, hinted_at=iso(self._clock.now()))):
-            self.hint(run)
+        elif self._needs_hint(row, run):
+            self.hint(run)  # first: noted and not sent, it would be missing until the next time
+            self._schedules.save(replace(row, hinted_at=iso(self._clock.now())))
         return None
 
     def hint(self, run: Run, delay_seconds: float = 0) -> None:

@@ -27,7 +27,8 @@ class Note:
     changes: Sequence[FieldChanged] = ()
 
     def operations(self, document: Document) -> list[Operation]:
-        place = f"{counted_down(self.at)}{secrets.token_hex(4)}"
+        later_first = 9_999_999 - document.revision  # of two changes in one millisecond too
+        place = f"{counted_down(self.at)}{later_first:07d}{secrets.token_hex(4)}"
         row: dict[str, Any] = {
             "PartitionKey": keys.CONFIG_PARTITION, "At": iso(self.at), "ById": self.who.id, "ByName": self.who.name,
             "ByApplication": self.who.application, "Action": self.action, "Kind": document.kind, "Id": document.id,
