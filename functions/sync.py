@@ -2,10 +2,12 @@
 
 import json
 import logging
+from collections.abc import Awaitable
 
 import azure.functions as func
 
 from shared.names import POISON_QUEUE, RUN_QUEUE
+from shared.redact import clean
 
 blueprint = func.Blueprint()
 _log = logging.getLogger("rollcall.sync")
@@ -21,6 +23,15 @@ def tick(timer: func.TimerRequest) -> None:
         _log.info("run %s started on schedule", run)
 
 
+async def _shown[T](work: Awaitable[T]) -> T:
+    """What it gives, or raises without anything that may not be shown: the worker writes it to the host and to telemetry."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - whatever it was
+        failed = clean(error)[1]
+    raise failed
+
+
 @blueprint.function_name("run_slice")
 @blueprint.queue_trigger(arg_name="message", queue_name=RUN_QUEUE, connection="RollcallStorage")
 async def run_slice(message: func.QueueMessage) -> None:
@@ -29,7 +40,7 @@ async def run_slice(message: func.QueueMessage) -> None:
     from shared.wiring import app
 
     body = json.loads(message.get_body())
-    _log.info("run %s slice %s: %s", body.get("run"), body.get("slice"), await work(app().run_services, body))
+    _log.info("run %s slice %s: %s", body.get("run"), body.get("slice"), await _shown(work(app().run_services, body)))
 
 
 @blueprint.function_name("run_failed")
@@ -40,4 +51,6 @@ async def run_failed(message: func.QueueMessage) -> None:
     from shared.wiring import app
 
     body = json.loads(message.get_body())
-    _log.error("run %s slice %s: %s", body.get("run"), body.get("slice"), await abandon(app().run_services, body))
+    _log.error(
+        "run %s slice %s: %s", body.get("run"), body.get("slice"), await _shown(abandon(app().run_services, body))
+    )

@@ -61,7 +61,7 @@ class Settings:
     in who belongs to one of `tenants`; `development_token`: what callers on a developer's machine show.
     """
 
-    storage_connection_string: str | None
+    storage_connection_string: str | None = field(repr=False)
     table_service_uri: str | None
     queue_service_uri: str | None
     vault_uri: str | None

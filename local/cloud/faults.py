@@ -9,7 +9,7 @@ GRAPH_FAULTS = (
     "429", "429-date", "429-bare", "500", "502", "503", "504", "reset", "truncate", "slow", "expired-page-token", "delta-410",
     "empty-page", "twice", "foreign-link", "part-503", "part-lost", "404-bare", "bom", "no-value", "bad-link", "link-number",
 )  # fmt: skip
-GRAPH_LIES = ("short-list", "empty-list", "old-report", "first-again", "same-again", "400", "404", "page-size")
+GRAPH_LIES = ("short-list", "empty-list", "old-report", "first-again", "same-again", "400", "404", "page-size", "echo")
 """Whole answers that are not true: a list that ends too early, a removal that was taken back long ago, a page that links to
 the first one, or to itself with another token; and refusals of what is allowed.
 """

@@ -12,6 +12,7 @@ from shared.configuration.secrets import Pin, Prepared, new_secret_name
 from shared.domain.document import Document
 from shared.domain.pending import Pending
 from shared.errors import Unavailable
+from shared.redact import known_secret
 from shared.storage import keys
 from shared.storage.config import ConfigStore
 from shared.storage.secret_rows import EXPIRES_AFTER, Intention
@@ -30,6 +31,7 @@ class Keeper:
         """Puts the secret into the vault: what pins it, and the intention that the pinning transaction fulfils. Raises NameTaken,
         and Unavailable where it could not be written.
         """
+        known_secret(prepared.value)
         name = new_secret_name(document.id)
         intention = self._store.reserve(document, name, self._clock.now(), new=new)
         try:

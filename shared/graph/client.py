@@ -4,6 +4,7 @@ Parsing pages into the SDK's models costs 3-6 milliseconds a person, orjson on t
 the SDK's handler repeats POST and DELETE and gives up at a Retry-After of 180 seconds.
 """
 
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -205,6 +206,13 @@ class GraphClient:
         """Tokens go to the configured Graph host only, whatever a link says."""
         if url.startswith("/"):
             return self.base_url + url
+        if not is_link(url):
+            raise SourceProblem(
+                "Microsoft Graph sent a link that is no address.",
+                code="graph-malformed",
+                remedy="Nothing was lost and nobody was removed; the next run tries again by itself.",
+                transient=True,
+            )
         if urlsplit(url)[:2] != self._host:
             raise SourceProblem(
                 "Microsoft Graph sent a link to another host; it was not followed and got no token.",
@@ -317,6 +325,18 @@ class GraphClient:
     async def close(self) -> None:
         await self._renew_connections()
         await self._credential.close()
+
+
+_NO_ADDRESS = re.compile("[\x00-\x20\x7f-\x9f\ud800-\udfff]")
+
+
+def is_link(text: object) -> bool:
+    """Whether a link can be followed at all: text that is an address."""
+    try:
+        parts = urlsplit(text) if isinstance(text, str) else None
+        return bool(parts and parts.hostname and parts.port != 0 and not _NO_ADDRESS.search(str(text)))
+    except ValueError:  # brackets that hold no address, a port that is no number
+        return False
 
 
 _NOT_JSON = "answered what is not JSON"

@@ -28,7 +28,7 @@ def connect(base_url: str, credential: Any, scope: str, way: RightOfWay) -> Line
     """Every middleware of the SDK but its retry and redirect handlers. `way` is held while something is sent or read."""
     import httpx
     from kiota_authentication_azure.azure_identity_authentication_provider import AzureIdentityAuthenticationProvider
-    from kiota_http.middleware.options import RedirectHandlerOption, RetryHandlerOption
+    from kiota_http.middleware.options import RedirectHandlerOption, RetryHandlerOption, UrlReplaceHandlerOption
     from msgraph.graph_request_adapter import GraphRequestAdapter
     from msgraph_core.graph_client_factory import GraphClientFactory
 
@@ -51,6 +51,7 @@ def connect(base_url: str, credential: Any, scope: str, way: RightOfWay) -> Line
         options={
             RetryHandlerOption.get_key(): RetryHandlerOption(max_retries=0, should_retry=False),
             RedirectHandlerOption.get_key(): RedirectHandlerOption(should_redirect=False),
+            UrlReplaceHandlerOption.get_key(): UrlReplaceHandlerOption(enabled=False),  # it puts addresses into traces
         },
     )
     provider = AzureIdentityAuthenticationProvider(
@@ -58,6 +59,7 @@ def connect(base_url: str, credential: Any, scope: str, way: RightOfWay) -> Line
     )
     adapter = GraphRequestAdapter(provider, client=http)
     adapter.base_url = base_url
+    adapter.observability_options.include_euii_attributes = False  # links carry tokens, which traces must not
     return Line(adapter, http, own)
 
 

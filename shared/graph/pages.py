@@ -12,7 +12,7 @@ from typing import Any
 from shared.domain.page import Page
 from shared.errors import SourceProblem
 from shared.graph.answers import Missing
-from shared.graph.client import GraphClient
+from shared.graph.client import GraphClient, is_link
 from shared.graph.lenient import replaced_in
 
 ATTEMPTS = 3
@@ -53,7 +53,7 @@ def _page(body: Any, *, ids: bool, mended: bool) -> Page | None:
     if not isinstance(items, list):
         return None
     link, delta = body.get("@odata.nextLink") or None, body.get("@odata.deltaLink") or None
-    if not all(text is None or isinstance(text, str) for text in (link, delta)):
+    if not all(text is None or is_link(text) for text in (link, delta)):
         return None
     usable = items
     if not ids:

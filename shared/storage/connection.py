@@ -4,7 +4,7 @@ import base64
 import functools
 import hmac
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -13,6 +13,7 @@ from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from shared.errors import Unavailable
+from shared.redact import known_secret
 from shared.settings import Settings, is_loopback
 
 SCOPE = "https://storage.azure.com/.default"
@@ -31,7 +32,7 @@ class StorageConnection:
     table_endpoint: str
     queue_endpoint: str
     account: str
-    account_key: str | None
+    account_key: str | None = field(repr=False)
 
 
 def from_settings(settings: Settings) -> StorageConnection:
@@ -68,6 +69,7 @@ def from_connection_string(text: str) -> StorageConnection:
             code="storage-not-configured",
             remedy="Copy the whole connection string again from the storage account's access keys page.",
         ) from error
+    known_secret(key)
     return StorageConnection(table.rstrip("/"), queue.rstrip("/"), account, key)
 
 

@@ -18,6 +18,7 @@ from shared.errors import LeaseLost, Refused, SourceProblem, Unavailable
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.graph.pacing import Pace
+from shared.redact import redact
 from shared.sync.contracts import Configs, Dispatch, Lease, Runs, Schedules, Session, Tenants
 from shared.sync.limits import Limits
 from shared.sync.plan import Cancelled, SliceOver
@@ -206,7 +207,7 @@ def _place(change: Change) -> tuple[str, ...]:
 
 def problem_of(problem: SourceProblem, stream: str | None = None) -> Problem:
     return Problem(
-        code=problem.code, message=problem.detail, remedy=problem.remedy, stream=stream or problem.stream,
+        code=problem.code, message=redact(problem.detail), remedy=problem.remedy, stream=stream or problem.stream,
         transient=problem.transient,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from shared.storage.once import Once
 from tests import support
 from tests.rig import TESTER, Rig
 
-QUEUE = {"target": "storage", "kind": "503", "every": 1, "match": "/rollcall-cloud/messages"}
+QUEUE = {"target": "storage", "kind": "503", "every": 1, "match": "POST .*/rollcall-cloud/messages"}
 ANY = {"If-Match": "*"}
 TENANT = (24, 0, 8)
 

@@ -115,6 +115,8 @@ class GraphWeb:
             )
         if kind == "400":
             return _send(Graph.refuse(400, "Request_UnsupportedQuery", "Injected fault."))
+        if kind == "echo":
+            return _send(Graph.refuse(400, "BadRequest", f"The request could not be served: {dict(request.headers)}"))
         if kind == "404":
             return _send(Graph.refuse(404, "Request_ResourceNotFound", "Injected fault."))
         if kind == "404-bare":
@@ -162,6 +164,10 @@ class GraphWeb:
             body.pop("@odata.nextLink", None)
             if fault.kind == "empty-list":
                 body["value"] = []
+        elif fault.kind == "bad-link" and "@odata.nextLink" in body:
+            body["@odata.nextLink"] = "https://[" + body["@odata.nextLink"].replace("users", "us\x01ers")
+        elif fault.kind == "link-number" and "@odata.nextLink" in body:
+            body["@odata.nextLink"] = 5
         elif fault.kind == "foreign-link" and "@odata.nextLink" in body:
             body["@odata.nextLink"] = body["@odata.nextLink"].replace(request.host, "graph.attacker.example")
         return GraphReply(reply.status, body, reply.content_type)
