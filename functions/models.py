@@ -1,12 +1,28 @@
 """Query models that several families share."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from shared.domain.audit import ChainHead
 from shared.domain.base import Id, Model
+
+
+def _iso(value: object) -> object:
+    """Numbers are no moments, although they could be taken for seconds since 1970."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("must be a time such as 2026-11-27T08:00:00Z, or a day such as 2026-11-27")
+    return value
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_iso),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
+]
+"""UTC where no offset is given; a day begins at midnight."""
 
 
 class PageQuery(Model):
@@ -21,7 +37,7 @@ class PageQuery(Model):
 class ChangesQuery(PageQuery):
     """The journal by time."""
 
-    since: datetime
+    since: Moment
     """Changes seen by runs that began at this time or later, UTC. A run writes its changes until it ends, so a client
     that polls should pass the start time of the last run that had ended."""
     source: Id | None = None
@@ -31,7 +47,7 @@ class ChangesQuery(PageQuery):
 class TombstonesQuery(PageQuery):
     """Objects that are gone."""
 
-    since: datetime = datetime(2020, 1, 1, tzinfo=UTC)
+    since: Moment = datetime(2020, 1, 1, tzinfo=UTC)
     """Removed on this day or later."""
     source: Id | None = None
     """Only of this source."""
@@ -40,7 +56,7 @@ class TombstonesQuery(PageQuery):
 class AuditQuery(PageQuery):
     """The audit trail."""
 
-    since: datetime = datetime(2020, 1, 1, tzinfo=UTC)
+    since: Moment = datetime(2020, 1, 1, tzinfo=UTC)
     """Done on this day or later."""
     source: Annotated[str, StringConstraints(pattern=r"^[0-9a-z]{1,40}$")] | None = None
     """Only of this source; installation: what concerns none."""

@@ -44,7 +44,7 @@ async def serve(app: Path, port: int) -> None:
     server = web.Application(**limits())  # type: ignore[arg-type]
     server.router.add_post("/admin/functions/{name}", fire)
     server.router.add_get("/admin/host/ping", lambda _request: _ok())
-    server.router.add_route("*", "/{tail:.*}", http.handle)
+    server.router.add_route("*", r"/{tail:[\s\S]*}", http.handle)
     runner = web.AppRunner(server, access_log=None, handle_signals=False)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()

@@ -68,7 +68,7 @@ class HttpTriggers:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.method == "TRACE":  # the front ends of App Service let none through
-            return web.Response(status=405)
+            return web.Response(status=405, headers={"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
         path = request.rel_url.raw_path.rstrip("/") or "/"
         for route in self._routes:
             match = route.pattern.fullmatch(path)

@@ -11,6 +11,8 @@ from shared.errors import foreign_cursor
 
 _PLACE = ("after", "limit")
 _LENGTH = 12
+FORM = f"^[0-9a-f]{{{_LENGTH}}}\\..+$"
+"""What each `next` looks like."""
 
 
 def _mark(address: str, query: BaseModel, place: str) -> str:

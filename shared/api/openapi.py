@@ -6,6 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
+from shared.api import cursors
+from shared.api.patches import add_patch
 from shared.api.routes import Route, RouteTable
 from shared.api.surfaces import JSON
 
@@ -96,12 +98,18 @@ def _operation(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> d
         operation["x-app-role"] = route.role.value
     if route.body is not None:
         schema = refs[route.body, "validation"]
-        content = {"application/merge-patch+json": {"schema": {"type": "object"}}} if route.merge_patch else {}
-        content |= {"application/json": {"schema": {"type": "object"} if route.merge_patch else schema}}
+        if route.merge_patch:
+            schema = add_patch(_name(schema), schemas)
+        kinds = ["application/merge-patch+json"] if route.merge_patch else []
+        content = {kind: {"schema": schema} for kind in [*kinds, "application/json"]}
         operation["requestBody"] = {"required": True, "content": content}
         if route.merge_patch:
             operation["requestBody"]["description"] = "Fields of the object to change (RFC 7396); null resets a field."
     return operation
+
+
+def _name(ref: dict[str, Any]) -> str:
+    return str(ref["$ref"]).rpartition("/")[2]
 
 
 def _others(route: Route, refs: dict[Any, Any]) -> dict[str, Any]:
@@ -136,10 +144,23 @@ def _parameters(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> 
                 "schema": {"type": "string"},
             }
         )
+    if route.method == "POST":
+        text = "Any text of your own, such as a GUID. Sent again with the same one, the request is done once."
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": text,
+                "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,200}$"},
+            }
+        )
     if route.query is not None:
-        schema = schemas[refs[route.query, "validation"]["$ref"].rpartition("/")[2]]
+        schema = schemas[_name(refs[route.query, "validation"])]
         for name, field in schema["properties"].items():
             rest = {key: value for key, value in field.items() if key not in ("description", "title")}
+            if route.returns_list and name == "after":
+                rest = {"type": "string", "pattern": cursors.FORM}
             parameters.append(
                 {
                     "name": name,

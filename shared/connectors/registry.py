@@ -1,11 +1,11 @@
 """The connector kinds of one installation, and what follows from them: record types, and the models of a connector."""
 
+import json
 from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import Field, ValidationInfo, WrapValidator, create_model
 
 from shared.connectors.base import Job, Kind, Stream
@@ -65,7 +65,7 @@ class Registry:
             kind = next(iter(self.kinds.values()))  # the kind itself is refused already
         if isinstance(value, kind.options):
             return value
-        return kind.options.model_validate_json(orjson.dumps(value), strict=info.mode == "json")
+        return kind.options.model_validate_json(json.dumps(value), strict=info.mode == "json")
 
     def connector(self, document: Document) -> ConnectorIn:
         """The connector that a stored document configures. Raises Conflict for one that this release can't read."""

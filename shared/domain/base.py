@@ -5,7 +5,7 @@ import secrets
 import time
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from shared.domain.folding import unique_form
@@ -46,6 +46,11 @@ def _visible(text: str) -> str:
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=120),
+    Field(
+        json_schema_extra={
+            "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f]+[^\u0000-\u001f\u007f-\u009f]*$"
+        }
+    ),
     AfterValidator(_no_controls),
     AfterValidator(_no_surrogates),
     AfterValidator(_visible),
