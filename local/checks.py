@@ -7,10 +7,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from local import licences
 from local.bootstrap import PYTHON, ROOT, VENV
 
 DEV = ROOT / "local" / "requirements-dev.txt"
 APP = ROOT / "requirements.txt"
+LICENCES = ROOT / "THIRD-PARTY.md"
 _UV = [str(VENV / "bin" / "uv"), "pip", "compile", "--quiet", "--python-version", "3.13", "--no-header", "--no-annotate",
        "--no-emit-index-url", "--no-emit-find-links"]  # fmt: skip
 
@@ -30,6 +32,7 @@ def run(command: str, rest: list[str]) -> int:
         return subprocess.run([str(PYTHON), "-m", "tests.bench", *rest], cwd=ROOT, check=False).returncode
     if command == "compile":
         compile_requirements(APP, DEV)
+        LICENCES.write_text(licences.listed(APP))
         return 0
     tool = VENV / "bin"
     steps = (
@@ -61,9 +64,11 @@ def _tests(name: str, options: list[str]) -> bool:
 
 
 def compile_requirements(app: Path, dev: Path) -> None:
-    """Writes both files; versions that are pinned there already stay."""
+    """Writes both files; versions that are pinned there already stay. What is deployed carries hashes: a package that was changed
+    at its source is refused.
+    """
     for target, options in (
-        (app, ["pyproject.toml"]),
+        (app, ["pyproject.toml", "--generate-hashes"]),
         (dev, ["pyproject.toml", "--group", "pyproject.toml:dev", "-c", str(app)]),
     ):
         subprocess.run([*_UV, *options, "-o", str(target)], cwd=ROOT, check=True)
@@ -77,7 +82,9 @@ def _in_step() -> bool:
         app.write_text(APP.read_text())
         dev.write_text(DEV.read_text())
         compile_requirements(app, dev)
-        same = app.read_text() == APP.read_text() and dev.read_text() == DEV.read_text()
+        # A version may get more files later on, and with them hashes: what is pinned is what has to be the same.
+        same = licences.pinned(app) == licences.pinned(APP) and dev.read_text() == DEV.read_text()
+        same = same and LICENCES.read_text() == licences.listed(APP)
     print(f"== requirements: {'ok' if same else 'FAILED: run python3 -m local compile'}", flush=True)
     return same
 

@@ -184,7 +184,7 @@ class Rig:
         self.direct = StorageConnection(
             f"{table}/devstoreaccount1", f"{queue}/devstoreaccount1", EMULATOR.account, EMULATOR.account_key
         )
-        self.cut, self.faults, self.clock = Cut(), Faults(), Hands()
+        self.cut, self.faults, self.clock = Cut(), Faults(self._seconds), Hands()
         self.delays = Delays(self._seconds)
         self._tenant = (TENANT, seed, people, devices)
         self.directory = Directory(*self._tenant)
@@ -195,6 +195,7 @@ class Rig:
         self.slice_seconds = 480.0
         self.roles = list(ROLES)
         self.vault: str | None = None
+        self.before_sign_in: Callable[[str], None] = lambda _service: None
         self.keep, self.limits, self.registry, self.layout = Retention(), Limits(), REGISTRY, CURRENT
         self.retries = 0  # of the storage SDKs: what is cut off shall not come back to life
         self._loop = asyncio.new_event_loop()
@@ -323,9 +324,13 @@ class Rig:
         )  # fmt: skip
         token = self.token or tokens.issue(AUDIENCE, TENANT, "app", self.roles)
         return App(
-            settings, self.registry, clock=self.clock, make_credential=lambda _sign_in: StaticToken(token),
+            settings, self.registry, clock=self.clock, make_credential=lambda _sign_in: self._signed_in(token),
             storage_retries=self.retries, limits=self.limits, layout=self.layout,
         )  # fmt: skip
+
+    def _signed_in(self, token: str) -> StaticToken:
+        """What stands where azure-identity does."""
+        return StaticToken(token, lambda: self.before_sign_in("entra"))
 
     def configure(self, name: str = "a", **connector: Any) -> str:
         """A source and its connector, as the API would store them; gives the connector's id."""

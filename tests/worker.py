@@ -78,7 +78,7 @@ def work(given: dict[str, Any], past: "Synchronized[float]", said: "SimpleQueue[
     rig.roles, rig.token = given["roles"], given["token"]
     rig.clock, rig.slice_seconds, rig.keep = Elsewhere(parse_iso(given["now"]), past), 480.0, Retention()
     rig.registry, rig.limits, rig.layout = REGISTRY, Limits(), CURRENT
-    rig.retries, rig.vault = 0, None
+    rig.retries, rig.vault, rig.before_sign_in = 0, None, lambda _service: None
     rig._apps, rig.crowded, rig._runner = [], False, asyncio.Runner()
     said.put(rig.work(given["message"]))
 

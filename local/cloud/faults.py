@@ -2,6 +2,8 @@
 
 import itertools
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +27,8 @@ TARGETS = {
 @dataclass
 class Fault:
     """`every`: one matching request in so many, once `after` of them went well; `most`: how often at all (0: no limit);
-    `match`: a pattern that `METHOD path?query` must contain; `seconds`: of Retry-After or delay.
+    `match`: a pattern that `METHOD path?query` must contain; `seconds`: of Retry-After or delay;
+    `until`: on the clock of Faults, 0: for ever.
     """
 
     target: str
@@ -35,14 +38,16 @@ class Fault:
     after: int = 0
     match: str = ""
     seconds: float = 1.0
+    until: float = 0.0
     seen: int = 0
     done: int = 0
     id: int = field(default_factory=itertools.count(1).__next__)
 
 
 class Faults:
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._faults: list[Fault] = []
+        self._now = now
 
     def add(self, options: dict[str, Any]) -> Fault:
         """Raises ValueError for a fault that the target does not know."""
@@ -62,6 +67,8 @@ class Faults:
     def hit(self, target: str, request: str) -> Fault | None:
         """The fault of this request, if it has one."""
         for fault in self._faults:
+            if fault.until and self._now() >= fault.until:
+                continue
             if fault.target != target or (fault.match and not re.search(fault.match, request)):
                 continue
             fault.seen += 1

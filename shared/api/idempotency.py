@@ -1,6 +1,7 @@
 """A POST with an Idempotency-Key is done once, however often it is sent: whoever lost the answer sends it again."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -89,7 +90,7 @@ def _replayed(answer: dict[str, Any]) -> Reply:
 def _fingerprint(call: Call, address: str) -> str:
     """Of everything but the secrets: their values are hidden in what is hashed."""
     shown = [_shown(call.query), _shown(call.body)]
-    return hashlib.sha256(orjson.dumps([address, *shown])).hexdigest()
+    return hashlib.sha256(json.dumps([address, *shown]).encode()).hexdigest()
 
 
 def _shown(sent: object) -> object:

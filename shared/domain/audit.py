@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import Field, StringConstraints
 
 from shared.domain.base import Model
 
@@ -88,13 +89,13 @@ class AuditEntry(Done):
 class ChainHead(Model):
     """The end of a source's chain at some time, as it was written down elsewhere."""
 
-    source_id: str
+    source_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-z]{1,40}$")]
     """The source, or installation."""
-    day: str
+    day: Annotated[str, StringConstraints(pattern=r"^[0-9]{8}$")]
     """YYYYMMDD."""
-    sequence: int
+    sequence: Annotated[int, Field(ge=1, le=99_999_999)]
     """The last entry by then."""
-    hash: str
+    hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     """Its hash."""
 
 

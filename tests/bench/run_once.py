@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Self
 
@@ -39,12 +39,13 @@ EMULATOR = from_connection_string("UseDevelopmentStorage=true")
 
 
 class StaticToken:
-    """The token that was given, for every scope."""
+    """The token that was given, for every scope. `before` is called each time, and may raise."""
 
-    def __init__(self, text: str) -> None:
-        self._token = AccessToken(text, int(time.time()) + 86400)
+    def __init__(self, text: str, before: Callable[[], None] = lambda: None) -> None:
+        self._token, self._before = AccessToken(text, int(time.time()) + 86400), before
 
     async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
+        self._before()
         return self._token
 
     async def close(self) -> None:

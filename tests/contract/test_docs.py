@@ -11,6 +11,7 @@ from pathlib import Path
 from local import person_text
 from local.__main__ import _parser
 from local.bootstrap import ROOT
+from local.licences import listed
 from shared.settings import SETTINGS
 
 README = (ROOT / "README.md").read_text()
@@ -90,10 +91,24 @@ def test_no_file_names_a_registry_or_this_machine() -> None:
 
 def test_the_deployed_app_holds_what_it_needs_and_no_more() -> None:
     app = (ROOT / "requirements.txt").read_text()
-    for line in app.split():
+    for line in re.sub(r"\\\n|--hash=\S+", "", app).split():
         assert re.fullmatch(r"[\w.\[\]-]+==[\w.]+", line), line
     for package in ("azure-functions", "azure-identity", "msgraph-sdk", "azure-data-tables", "azure-keyvault-secrets"):
         assert f"{package}==" in app
     for package in ("pytest", "ruff", "croniter", "azure-functions-runtime", "trustme"):
         assert f"{package}==" not in app
     assert json.loads((ROOT / "local/azurite/package.json").read_text())["dependencies"] == {"azurite": "3.36.0"}
+
+
+def test_the_security_page_names_tests_that_are_there() -> None:
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / "SECURITY.md").read_text()))
+    assert len(named) > 10 and [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_what_is_deployed_is_pinned_with_hashes_and_its_licences_are_listed() -> None:
+    requirements = (ROOT / "requirements.txt").read_text()
+    pinned = re.findall(
+        r"^[A-Za-z0-9._-]+==\S+ \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", requirements, re.MULTILINE
+    )
+    assert "".join(pinned) == requirements
+    assert (ROOT / "THIRD-PARTY.md").read_text() == listed(ROOT / "requirements.txt")

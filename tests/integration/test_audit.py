@@ -163,7 +163,7 @@ def test_nothing_can_be_changed_left_out_or_put_in_without_showing(rig: Rig) -> 
         assert not check_chain("a", [*entries[: index + 1], *entries[index:]], [head]).whole
     assert not check_chain("a", entries[:-1], [head]).whole  # its end was cut off
     assert not check_chain("a", [], [head]).whole
-    assert check_chain("a", entries, [ChainHead(source_id="b", day="20261120", sequence=9, hash="x")]).whole
+    assert check_chain("a", entries, [ChainHead(source_id="b", day="20261120", sequence=9, hash="0" * 64)]).whole
 
 
 def test_many_writers_make_one_chain(rig: Rig) -> None:

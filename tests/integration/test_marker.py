@@ -57,7 +57,8 @@ class Collector:
 
     def __init__(self) -> None:
         self.lines, self.raised = io.StringIO(), io.StringIO()
-        self.records, self.spans = InMemoryLogRecordExporter(), InMemorySpanExporter()
+        self.records = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
+        self.spans = InMemorySpanExporter()
         logs = LoggerProvider()
         logs.add_log_record_processor(SimpleLogRecordProcessor(self.records))
         self.handlers: list[logging.Handler] = [logging.StreamHandler(self.lines), LoggingHandler(logging.DEBUG, logs)]
@@ -78,10 +79,10 @@ def collector(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collect
     for name, value in stack.env.items():
         monkeypatch.setenv(name, value)
     made, root, before = Collector(), logging.getLogger(), logging.Logger.makeRecord
-    levels = {name: logging.getLogger(name).level for name in (None, "httpx", *logging.root.manager.loggerDict)}
+    levels = {name: logging.getLogger(name).level for name in ("", "httpx", *logging.root.manager.loggerDict)}
     redact.install()
     for name in levels:
-        logging.getLogger(name).setLevel(logging.DEBUG if name is None else logging.NOTSET)
+        logging.getLogger(name).setLevel(logging.DEBUG if not name else logging.NOTSET)
     for handler in made.handlers:
         root.addHandler(handler)
     yield made
