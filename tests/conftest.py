@@ -1,6 +1,7 @@
 """The stack that the wire tests share: Azurite, the simulated cloud and the Functions host, started once."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share what their module starts go to one process, which starts it once. The slow ones begin first,
     then those, so that no process is left alone with them at the end.
     """
+    named: Counter[str] = Counter()
     for item in items:
+        named[item.nodeid] += 1
+        if named[item.nodeid] > 1:  # generated tests that are named alike: xdist would run one of them
+            item._nodeid = f"{item.nodeid}[{named[item.nodeid]}]"
         if _shares(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     items.sort(key=lambda item: (not _is_slow(item), not _shares(item)))
@@ -60,6 +65,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, text in getattr(report, "user_properties", ()):
             if name == "said" and report.when == "call":
                 terminalreporter.write_line(str(text))
+    sent = [text for report in reports for name, text in getattr(report, "user_properties", ()) if name == "generated"]
+    if sent:
+        terminalreporter.write_line(f"{len(sent)} generated requests to {len(set(sent))} operations")
 
 
 def stopped(started: Stack) -> None:

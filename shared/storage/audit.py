@@ -22,7 +22,7 @@ from shared.storage import keys
 from shared.storage.tables import Insert, Operation, Put, RowChanged, RowExists, Stamped, Tables
 
 INSTALLATION = "installation"
-_TRIES = 20
+_TRIES = 60  # whoever is overtaken is so by somebody who got on
 _PAGE = 500
 _log = logging.getLogger("rollcall.audit")
 
