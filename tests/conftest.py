@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.nodeid import NodeId
 from hypothesis import HealthCheck, settings
 
 from local.stack import Options, Stack
@@ -28,11 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     named: Counter[str] = Counter()
     for item in items:
-        named[item.nodeid] += 1
-        if named[item.nodeid] > 1:  # generated tests that are named alike: xdist would run one of them
-            item._nodeid = f"{item.nodeid}[{named[item.nodeid]}]"
-        if _shares(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+        name = item.nodeid
+        named[name] += 1
+        alike = f"[{named[name]}]" if named[name] > 1 else ""  # generated tests: xdist would run one of them
+        group = f"@{name.partition('::')[0]}" if _shares(item) else ""
+        if alike or group:
+            # What xdist's own xdist_group does; it sets an attribute that pytest reads no more since 9.2.
+            item._id = NodeId.parse(f"{name}{alike}{group}")
     items.sort(key=lambda item: (not _is_slow(item), not _shares(item)))
 
 
