@@ -101,7 +101,7 @@ class Listener:
                 pass
             except AzureError as error:
                 _log.warning("queue %s can't be read: %s", self.queue, type(error).__name__)
-                wait = min(wait * 2, 30.0)
+                wait = min(wait * 2, 5.0)
             for message in messages:
                 task = asyncio.create_task(self._process(client, message))
                 self._active.add(task)

@@ -1,6 +1,6 @@
 """The history of the configuration: two rows in a change's own transaction, by object and by time, newest first."""
 
-import secrets
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,8 @@ class Note:
 
     def operations(self, document: Document) -> list[Operation]:
         later_first = 9_999_999 - document.revision  # of two changes in one millisecond too
-        place = f"{counted_down(self.at)}{later_first:07d}{secrets.token_hex(4)}"
+        of = hashlib.sha256(f"{document.ref}|{document.revision}|{self.action}".encode()).hexdigest()[:8]
+        place = f"{counted_down(self.at)}{later_first:07d}{of}"
         row: dict[str, Any] = {
             "PartitionKey": keys.CONFIG_PARTITION, "At": iso(self.at), "ById": self.who.id, "ByName": self.who.name,
             "ByApplication": self.who.application, "Action": self.action, "Kind": document.kind, "Id": document.id,

@@ -26,7 +26,8 @@ from local.stack import Options, Stack
 from shared.api.openapi import document
 from tests import support
 
-EXAMPLES = int(os.environ.get("ROLLCALL_GENERATED", "8"))
+pytestmark = pytest.mark.slow
+EXAMPLES = int(os.environ.get("ROLLCALL_GENERATED", "4"))
 LEFT_OUT = {
     # A made-up body names objects that are not there, or a name that is taken: a good form is not yet a good request.
     positive_data_acceptance: "references and names depend on what is stored",

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 START = """
 import os
@@ -25,6 +27,7 @@ finally:
 MARKER = 'm4rk~er+/=% "\\ü-5f0c'
 
 
+@pytest.mark.slow
 def test_the_secret_is_found_in_the_vault_and_nowhere_else(say: Callable[[str], None]) -> None:
     script = START.replace("MARKER", repr(MARKER))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

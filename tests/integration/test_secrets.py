@@ -165,7 +165,9 @@ def test_a_change_that_is_cut_off_at_any_step_leaves_no_secret_without_an_owner(
     assert at >= 3
 
 
-@pytest.mark.parametrize("kind", ["503", "reset", "answer-lost", "echo"])
+@pytest.mark.parametrize(
+    "kind", ["answer-lost", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("503", "reset", "echo"))]
+)
 @pytest.mark.parametrize("name", CHANGES)
 def test_whatever_the_vault_does_no_secret_is_left_without_an_owner(bench: Bench, name: str, kind: str) -> None:
     old = bench.create("Old")
