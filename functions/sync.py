@@ -51,6 +51,6 @@ async def run_failed(message: func.QueueMessage) -> None:
     from shared.wiring import app
 
     body = json.loads(message.get_body())
-    _log.error(
-        "run %s slice %s: %s", body.get("run"), body.get("slice"), await _shown(abandon(app().run_services, body))
-    )
+    outcome = await _shown(abandon(app().run_services, body))
+    _log.error("run %s slice %s: %s", body.get("run"), body.get("slice"), outcome)
+    emit("queue.poison", run=str(body.get("run")), outcome=outcome)

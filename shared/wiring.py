@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shared.records.service import Records
     from shared.scheduling.claims import Claims
     from shared.scheduling.dispatch import Dispatch
+    from shared.scheduling.signs import Signs
     from shared.scheduling.tick import Tick
     from shared.scheduling.timetable import Timetable
     from shared.storage.audit import Audit
@@ -249,8 +250,14 @@ class App:
 
         return Tick(
             self.registry, self.config, self.schedules, self.timetable, self.runs, self.claims, self.dispatch, self.clock,
-            self.gate.check, {"secrets": self.configuration.keeper.sweep, "refusals": self.audit.fold},
+            self.gate.check, {"secrets": self.configuration.keeper.sweep, "refusals": self.audit.fold, "signs": self.signs.give},
         )  # fmt: skip
+
+    @cached_property
+    def signs(self) -> "Signs":
+        from shared.scheduling.signs import Signs
+
+        return Signs(self.tables, self.config, self.dispatch, self.clock)
 
     @cached_property
     def forecasts(self) -> "Forecasts":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.rig import Rig
 
 pytest.register_assert_rewrite(
-    "tests.contract.kinds", "tests.expected", "tests.support"
+    "tests.contract.kinds", "tests.expected", "tests.support", "tests.infra.policies"
 )  # they assert for test modules
 
 # How long an example takes says how busy the machine is, no more.

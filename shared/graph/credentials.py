@@ -1,6 +1,7 @@
 """From a stored credential to a token source of azure-identity, and what its token allows."""
 
 import base64
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,8 @@ def build(sign_in: SignIn) -> Any:
             case "federated":
                 return ClientAssertionCredential(sign_in.tenant_id, client, _own_assertion, **options)
             case _:
-                return ManagedIdentityCredential(client_id=sign_in.client_id)
+                # Without a client id: the function app's own identity, which a deployment names here where it has several.
+                return ManagedIdentityCredential(client_id=sign_in.client_id or os.environ.get("AZURE_CLIENT_ID"))
     except ValueError as error:
         raise SourceProblem(
             "The stored certificate or secret can't be used.",

@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.domain.run import Problem, RunState
 from shared.domain.state import SaveRun
+from shared.events import emit
 from shared.sync.slice import Services
 
 _CHANCES = 3  # a storage outage of minutes poisons a message; the run itself may be quite well
@@ -37,5 +38,6 @@ async def abandon(services: Services, message: dict[str, Any]) -> str:
         )
     )
     await asyncio.to_thread(lease.commit, [SaveRun(run)], release=True)
+    emit("run.failed", connector=run.connector_id, job=run.job, run=run.id, code="worker-failed", transient=True)
     await asyncio.to_thread(services.dispatch.closed, run)
     return "closed as failed"

@@ -15,6 +15,7 @@ from shared.domain.retention import Retention
 from shared.domain.run import Problem, Run, RunRow, RunState, StreamProgress, Waits
 from shared.domain.state import Change, ForgetCancel, SaveGroups, SaveReceipt, SaveRun, SaveStream
 from shared.errors import LeaseLost, Refused, SourceProblem, Unavailable
+from shared.events import emit
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.graph.pacing import Pace
@@ -153,6 +154,7 @@ class Slice:
         if self._cancel_asked:
             self.later(ForgetCancel(self.run))
         await self.commit([], release=True)
+        _tell(self.run)
         await asyncio.to_thread(self.services.dispatch.closed, self.run)
         return state.value
 
@@ -178,6 +180,20 @@ class Slice:
         if attempts >= _MOST_ATTEMPTS:
             return await self._close(RunState.FAILED)
         return await self._pause(5.0 * attempts)
+
+
+def _tell(run: RunRow) -> None:
+    """What alerts ask for."""
+    which: dict[str, object] = {"connector": run.connector_id, "job": run.job, "run": run.id}
+    extra: dict[str, object] = {}
+    if run.state is RunState.FAILED:
+        last = run.problems[-1] if run.problems else None
+        extra = {"code": last.code if last else "", "transient": bool(last and last.transient)}
+    elif run.state is RunState.HELD:
+        extra = {"held": sum(stream.held for stream in run.streams)}
+    emit(f"run.{run.state.value}", **which, **extra)
+    if run.waits.throttled:
+        emit("graph.throttled", **which, count=run.waits.throttled, seconds=run.waits.throttle_seconds)
 
 
 def _outcome(run: RunRow) -> RunState:
