@@ -2,6 +2,7 @@
 what it is for.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,8 @@ def storage_is_locked(d: Deployed) -> None:
         assert account.body["sku"]["name"] == ("Standard_ZRS" if d.zones else "Standard_LRS")
     (packages,) = d.of("Microsoft.Storage/storageAccounts/blobServices/containers")
     assert packages.get("properties.publicAccess") == "None" and packages.parent == "main/rollcall/storage/host::blobs"
+    where = d.one("app/site").get("properties.functionAppConfig.deployment.storage.value")
+    assert where == f"<main/rollcall/app/host.properties.primaryEndpoints.blob>{packages.name.rpartition('/')[2]}"
 
 
 def queues_and_tables_are_the_codes(d: Deployed) -> None:
@@ -136,7 +139,8 @@ def roles_are_those_of_the_table(d: Deployed) -> None:
     found = set()
     for one in d.of("Microsoft.Authorization/roleAssignments"):
         properties = one.body["properties"]
-        scope, role = str(one.scope), str(properties["roleDefinitionId"]).rpartition("/")[2]
+        scope, (place, _, role) = str(one.scope), str(properties["roleDefinitionId"]).rpartition("/")
+        assert place.endswith("/providers/Microsoft.Authorization/roleDefinitions")
         found.add((properties["principalId"], properties["principalType"], places.get(scope, "group"), ROLES[role]))
         if scope not in places:
             assert scope.endswith(f"/resourceGroups/{d.all[0].name}")
@@ -296,10 +300,13 @@ ALERTS = {
     "removals-held": (3, "PT1H", "PT1H", {"run.held"}), "graph-throttled": (3, "PT1H", "PT1H", {"graph.throttled"}),
 }  # fmt: skip
 CONDITIONS = {
-    "run-failed": ["not(tobool(e.transient))"], "no-success": ["join kind=leftanti", "on connector", "beats >= 20"],
-    "credential-expiring": ["toint(e.daysLeft) <= 30"], "poison-message": [], "removals-held": ["toint(e.held) > 0"],
-    "graph-throttled": ["sum(todouble(e.seconds))", "seconds > 600"],
+    "run-failed": ["not(tobool(e.transient))", "code = tostring(e.code)"],
+    "no-success": ["join kind=leftanti", "beats >= 20", "on connector"],
+    "credential-expiring": ["toint(e.daysLeft) <= 30", "daysLeft = toint(e.daysLeft)"],
+    "poison-message": ["outcome = tostring(e.outcome)"], "removals-held": ["toint(e.held) > 0", "held = toint(e.held)"],
+    "graph-throttled": ["sum(todouble(e.seconds))", "where seconds > 600"],
 }  # fmt: skip
+"""What each query has to hold; the last is how it ends."""
 FEW = {"run-failed", "no-success", "credential-expiring"}
 
 
@@ -369,7 +376,8 @@ def _query(query: str, events: set[str], conditions: list[str]) -> None:
     assert set(re.findall(r"\be\.(\w+)", query)) <= known
     for event in events:
         assert any(re.search(rf"\be\.{field}\b", query) for field in EVENTS[event])
-    assert all(condition in query for condition in conditions)
+    assert all(condition in query for condition in conditions) and query.endswith(conditions[-1])
+    assert query.count("extend event = tostring(e.event) | ") == query.count("tostring(e.event)")
     for name, field in re.findall(r"(\w+) = to\w+\(e\.(\w+)\)", query):
         assert name == field
 
@@ -419,6 +427,7 @@ def the_private_network_reaches_what_settings_point_at(d: Deployed) -> None:
         assert one.get("properties.subnet.id") == f"{network.id}/subnets/endpoints"
         (connection,) = one.body["properties"]["privateLinkServiceConnections"]
         (service,) = connection["properties"]["groupIds"]
+        assert connection["name"]
         found.add((places[connection["properties"]["privateLinkServiceId"]], service))
         (config,) = groups[one.label].body["properties"]["privateDnsZoneConfigs"]
         assert zones[config["properties"]["privateDnsZoneId"]] == dns[service]
@@ -433,8 +442,8 @@ def the_private_network_reaches_what_settings_point_at(d: Deployed) -> None:
     first, second = network.body["properties"]["subnets"]
     assert network.body["properties"]["addressSpace"] == {"addressPrefixes": [space]}
     assert (first["name"], second["name"]) == ("app", "endpoints")
-    assert first["properties"]["addressPrefix"] != second["properties"]["addressPrefix"]
-    assert all(one["properties"]["addressPrefix"].endswith("/26") for one in (first, second))
+    halves = list(ipaddress.ip_network(space).subnets(new_prefix=26))
+    assert [one["properties"]["addressPrefix"] for one in (first, second)] == [str(halves[0]), str(halves[1])]
     (delegation,) = first["properties"]["delegations"]
     assert delegation["properties"] == {"serviceName": "Microsoft.App/environments"}
     assert (
@@ -461,7 +470,12 @@ def names_are_valid_unique_and_tagged(d: Deployed) -> None:
             assert one.body["tags"] == (
                 tags | {"azd-service-name": "api"} if one.type == "Microsoft.Web/sites" else tags
             )
-    assert len([one for one in d.all if "tags" in one.body]) >= 12
+    for one in d.all:
+        plain = one.type.count("/") == 1 or one.type.endswith("virtualNetworkLinks")
+        if plain and not one.type.startswith(("Microsoft.Authorization", "Microsoft.Graph", "Microsoft.Consumption")):
+            assert one.type == "Microsoft.Insights/diagnosticSettings" or {"tags", "location"} <= one.body.keys(), (
+                one.label
+            )
     assert all(one.body.get("location") in (None, "global", d.params["location"]) for one in d.all)
 
 
@@ -533,7 +547,7 @@ def a_connectors_identity_is_federated_and_granted_what_it_needs(d: Deployed) ->
     text = (d.folder / "modules" / "connector-identity.bicep").read_text()
     named = re.findall(r"'(\w+(?:\.\w+)+\.All)'", text)
     assert set(named) == {"User.Read.All", "Device.Read.All", "AuditLog.Read.All", "Organization.Read.All"}
-    assert set(named) <= facts().permissions.keys()
+    assert set(named) <= facts().permissions
     assert "'00000003-0000-0000-c000-000000000000'" in text and "role.value == permission" in text
 
 
@@ -557,5 +571,6 @@ EVERYTHING: dict[str, Any] = {
 SETS: dict[str, Any] = {
     "nothing": OPTIONS, "everything": {**OPTIONS, "options": EVERYTHING, "authClientId": "44444444-4444-4444-4444-444444444444"},
     "budget": {**OPTIONS, "options": {"monthlyBudget": 5, "privateNetwork": True, "alertEmails": ["a@contoso.example"]}},
+    "owners": {**OPTIONS, "options": {"monthlyBudget": 5, "alwaysReadyHttp": 1}},
 }  # fmt: skip
 """Parameter sets beside the files: defaults, everything chosen, and what neither shows."""
