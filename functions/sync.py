@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 
 import azure.functions as func
 
+from shared.events import emit
 from shared.names import POISON_QUEUE, RUN_QUEUE
 from shared.redact import clean
 

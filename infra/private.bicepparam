@@ -1,20 +1,14 @@
-// Nothing reachable from public networks but the guarded API; three zones; every access to the tables logged.
+// The profile private of modules/profiles.bicep.
 using 'main.bicep'
+
+import { chosen } from 'modules/profiles.bicep'
 
 param environmentName = readEnvironmentVariable('AZURE_ENV_NAME', 'rollcall')
 param location = readEnvironmentVariable('AZURE_LOCATION', 'westeurope')
 param authClientId = readEnvironmentVariable('ROLLCALL_AUTH_CLIENT_ID', '')
-param options = {
-  zoneRedundant: true
-  privateNetwork: true
-  addressPrefix: '10.60.0.0/24'
-  alwaysReadyHttp: 1
-  logRetentionDays: 365
-  logDailyQuotaGb: 5
-  diagnosticsOnStorage: true
-  alertEmails: empty(readEnvironmentVariable('ROLLCALL_ALERT_EMAIL', '')) ? [] : [readEnvironmentVariable('ROLLCALL_ALERT_EMAIL', '')]
-  monthlyBudget: 500
-  budgetStart: readEnvironmentVariable('ROLLCALL_BUDGET_START', '')
-  operatorPrincipalId: readEnvironmentVariable('ROLLCALL_OPERATOR_ID', '')
-  operatorPrincipalType: 'Group'
-}
+param options = chosen(
+  'private',
+  readEnvironmentVariable('ROLLCALL_ALERT_EMAIL', ''),
+  readEnvironmentVariable('ROLLCALL_OPERATOR_ID', ''),
+  readEnvironmentVariable('ROLLCALL_BUDGET_START', '')
+)

@@ -1,14 +1,14 @@
-// For most owners: all alerts, a budget, an operator group.
+// The profile standard of modules/profiles.bicep.
 using 'main.bicep'
+
+import { chosen } from 'modules/profiles.bicep'
 
 param environmentName = readEnvironmentVariable('AZURE_ENV_NAME', 'rollcall')
 param location = readEnvironmentVariable('AZURE_LOCATION', 'westeurope')
 param authClientId = readEnvironmentVariable('ROLLCALL_AUTH_CLIENT_ID', '')
-param options = {
-  logRetentionDays: 90
-  alertEmails: empty(readEnvironmentVariable('ROLLCALL_ALERT_EMAIL', '')) ? [] : [readEnvironmentVariable('ROLLCALL_ALERT_EMAIL', '')]
-  monthlyBudget: 100
-  budgetStart: readEnvironmentVariable('ROLLCALL_BUDGET_START', '')
-  operatorPrincipalId: readEnvironmentVariable('ROLLCALL_OPERATOR_ID', '')
-  operatorPrincipalType: 'Group'
-}
+param options = chosen(
+  'standard',
+  readEnvironmentVariable('ROLLCALL_ALERT_EMAIL', ''),
+  readEnvironmentVariable('ROLLCALL_OPERATOR_ID', ''),
+  readEnvironmentVariable('ROLLCALL_BUDGET_START', '')
+)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         "folder", type=Path, nargs=None if told is None else "?", default=told, help="default: ROLLCALL_GRAPH_REFERENCE"
     )
     commands.add_parser("compile", help="write both requirements files from pyproject.toml")
+    commands.add_parser("package", help="build the deployment package, .local/rollcall.zip")
+    guards = commands.add_parser("preflight-azure", help="ask Azure whether a deployment can succeed, before it begins")
+    guards.add_argument("rest", nargs=argparse.REMAINDER)
     return parser
 
 
@@ -88,6 +92,14 @@ def main() -> int:
         from local.cloud.graph import make_facts
 
         return make_facts.run(options.folder)
+    if options.command == "package":
+        from local import package
+
+        return package.run()
+    if options.command == "preflight-azure":
+        return subprocess.run(
+            [sys.executable, str(bootstrap.ROOT / "infra" / "guards.py"), *(options.rest or ["before"])], check=False
+        ).returncode
     from local import checks
 
     return checks.run(options.command, options.rest)

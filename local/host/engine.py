@@ -67,8 +67,10 @@ class Engine:
 
     async def load(self) -> list[Function]:
         """Indexes the app. Raises HostError with the worker library's own message."""
-        if str(self._app) not in sys.path:
-            sys.path.insert(0, str(self._app))
+        packages = self._app / ".python_packages" / "lib" / "site-packages"  # what the real worker puts first too
+        for folder in (packages, self._app):
+            if folder.is_dir() and str(folder) not in sys.path:
+                sys.path.insert(0, str(folder))
         runtime.start_threadpool_executor()
         init = SimpleNamespace(capabilities={}, function_app_directory=str(self._app))
         answer = await runtime.worker_init_request(_request(worker_init_request=init))

@@ -54,11 +54,11 @@ def _altered(line: str) -> Iterator[tuple[str, str]]:
         yield "other text", f"{line[: found.start(1)]}{found[1]}x{line[found.end(1) :]}"
     for found in re.finditer(r"(?<=[ (])\d+(?=[ ,)}\]]|$)", line):
         yield "other number", f"{line[: found.start()]}{int(found[0]) + 1}{line[found.end() :]}"
-    if found := re.search(r"guid\(([^)]*)\)", line):
-        arguments = found[1].split(", ")
+    if guid := re.search(r"guid\(([^)]*)\)", line):
+        arguments = guid[1].split(", ")
         for number in range(len(arguments)):
             left = ", ".join(arguments[:number] + arguments[number + 1 :])
-            yield f"guid without {arguments[number]}", line.replace(found[0], f"guid({left})")
+            yield f"guid without {arguments[number]}", line.replace(guid[0], f"guid({left})")
     if (
         re.fullmatch(r"\s+[\w']+: [^{\[]*[^{\[,]", line.split(" //", maxsplit=1)[0].rstrip())
         and "=" not in line.split(":", maxsplit=1)[0]
@@ -110,7 +110,9 @@ def _caught_with(folder: Path, parameters: Any) -> str:
 
 @pytest.mark.slow
 def test_every_alteration_is_caught_by_some_check(tmp_path: Path, say: Callable[[str], None]) -> None:
-    mutations, survivors, by = _mutations(), [], {}
+    mutations = _mutations()
+    survivors: list[str] = []
+    by: dict[str, int] = {}
     folder = tmp_path / "infra"
     shutil.copytree(INFRA, folder)
     for mutation in mutations:
