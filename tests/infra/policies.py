@@ -16,6 +16,7 @@ from shared.settings import SETTINGS, load
 from tests.infra.bicep.eval import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
+INFRA = ROOT / "infra"
 OPTIONS = {"environmentName": "test", "location": "westeurope"}
 TENANT = "11111111-1111-1111-1111-111111111111"
 HOST, DATA, VAULT = "storage/host", "storage/data", "vault/vault"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local import package
+from local.bootstrap import ROOT
 from local.stack import Options, Stack
 from tests import expected, support
 
@@ -61,7 +62,7 @@ print(json.dumps([taken, names]))
     )
     assert done.returncode == 0, done.stderr[-2000:]
     seconds, names = json.loads(done.stdout.strip().splitlines()[-1])
-    assert sorted(names) == json.loads((package.ROOT / "infra" / "functions.json").read_text())
+    assert sorted(names) == json.loads((ROOT / "infra" / "functions.json").read_text())
     assert seconds < MOST_IMPORT_SECONDS
     say(f"the package's app is imported in {seconds:.2f} s of processor time")
 
