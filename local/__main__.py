@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         "folder", type=Path, nargs=None if told is None else "?", default=told, help="default: ROLLCALL_GRAPH_REFERENCE"
     )
     commands.add_parser("compile", help="write both requirements files from pyproject.toml")
+    commands.add_parser("docs", help="write the pages of docs/ that are made from the code")
     commands.add_parser("package", help="build the deployment package, .local/rollcall.zip")
     guards = commands.add_parser("preflight-azure", help="ask Azure whether a deployment can succeed, before it begins")
     guards.add_argument("rest", nargs=argparse.REMAINDER)
@@ -92,6 +93,11 @@ def main() -> int:
         from local.cloud.graph import make_facts
 
         return make_facts.run(options.folder)
+    if options.command == "docs":
+        from local import docs
+
+        docs.write()
+        return 0
     if options.command == "package":
         from local import package
 

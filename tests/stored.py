@@ -13,6 +13,7 @@ _KEEP = {
     "Content-Type": "application/json",
     "x-ms-version": "2019-02-02",
 }
+_NEXT = ("NextPartitionKey", "NextRowKey", "NextTableName")
 _OWN = ("odata.etag", "odata.metadata", "Timestamp", "Timestamp@odata.type")
 
 
@@ -52,7 +53,11 @@ class Stored:
         while True:
             headers, body = self._ask("GET", resource, query=following)
             rows += json.loads(body)["value"]
-            marks = {name[18:]: value for name, value in headers.items() if name.startswith("x-ms-continuation-")}
+            marks = {
+                spelt: headers[f"x-ms-continuation-{spelt.lower()}"]
+                for spelt in _NEXT
+                if f"x-ms-continuation-{spelt.lower()}" in headers
+            }
             if not marks:
                 break
             following = "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in marks.items())

@@ -11,6 +11,7 @@ from pathlib import Path
 from local import person_text
 from local.__main__ import _parser
 from local.bootstrap import ROOT
+from local.docs import pages
 from local.licences import listed
 from shared.settings import SETTINGS
 
@@ -98,6 +99,12 @@ def test_the_deployed_app_holds_what_it_needs_and_no_more() -> None:
     for package in ("pytest", "ruff", "croniter", "azure-functions-runtime", "trustme"):
         assert f"{package}==" not in app
     assert json.loads((ROOT / "local/azurite/package.json").read_text())["dependencies"] == {"azurite": "3.36.0"}
+
+
+def test_pages_that_are_made_from_the_code_are_up_to_date() -> None:
+    """Changed on purpose? Run `python3 -m local docs`."""
+    for path, text in pages().items():
+        assert path.read_text() == text, path
 
 
 def test_the_security_page_names_tests_that_are_there() -> None:

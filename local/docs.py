@@ -1,0 +1,146 @@
+"""Pages of docs/ that are made from the code: one a connector kind, and the picture of what is deployed."""
+
+from pathlib import Path
+
+from local.bootstrap import ROOT
+from shared.connectors import REGISTRY
+from shared.connectors.base import DirectoryList, Kind, Stream
+from shared.sync.sources import listing_of
+
+FOLDER = ROOT / "docs"
+OLD_NAMES = {
+    "entra-id": (
+        ("Azure AD, Azure Active Directory", "Entra ID"), ("Directory (tenant) ID", "`tenantId` of the source"),
+        ("Application (client) ID, Application Key", "`clientId` and `clientSecret` of the credential"),
+        ("Service Account Entra ID Groups", "`excludedGroups` of the source"), ("Crawl Source", "`crawl` of the source"),
+        ("User threshold, Device threshold", "`options.userThresholdDays`, `options.deviceThresholdDays`"),
+        ("Repeats, Start time, Active", "`schedule.repeats`, `schedule.startTime`, `active`"),
+        ("Action credentials", "`actionCredentialId`"),
+    ),
+}  # fmt: skip
+"""What other products call the same, by kind."""
+
+
+def pages() -> dict[Path, str]:
+    """Path and text of each."""
+    found = {FOLDER / "connectors" / f"{kind.name}.md": _kind(kind) for kind in REGISTRY.kinds.values()}
+    return found | {FOLDER / "architecture.md": _architecture()}
+
+
+def write() -> None:
+    for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def _kind(kind: Kind) -> str:
+    options = "\n".join(
+        f"| `{field.alias}` | {_plain(field.description)} | `{_shown(field.default)}` |"
+        for field in kind.options.model_fields.values()
+    )
+    jobs = "\n\n".join(_job(kind, job.name) for job in kind.jobs)
+    names = "\n".join(f"| {old} | {new} |" for old, new in OLD_NAMES.get(kind.name, ()))
+    missing = "\n".join(
+        f"| {attribute.title} | {stream.name} | `{attribute.missing}` | {_plain(attribute.note)} |"
+        for stream in kind.streams
+        for attribute in stream.attributes
+        if attribute.missing
+    )
+    return f"""# Setting up connectors: {kind.title} (`{kind.name}`)
+
+Made from the code by `python3 -m local docs`.
+
+## Options
+
+| option | meaning | default |
+|---|---|---|
+{options}
+
+## Jobs
+
+Each job has runs of its own, on the connector's schedule.
+
+{jobs}
+
+## Values that are always missing, and why
+
+| value | stream | reason | note |
+|---|---|---|---|
+{missing or "| none | | | |"}
+
+## What other products call it
+
+| there | here |
+|---|---|
+{names or "| | |"}
+"""
+
+
+def _job(kind: Kind, name: str) -> str:
+    job = kind.job(name)
+    assert job
+    rows = "\n".join(
+        f"| `{stream.name}` | {', '.join(f'`{one.name}`' for one in stream.permissions)} | "
+        f"{f'`{_alias(kind, stream)}`' if stream.switch else 'always'} | {'the run fails' if stream.denial.value == 'fails' else 'the values are marked'} |"
+        for stream in job.streams
+    )
+    calls = "\n".join(f"- `{call}`" for stream in job.streams for call in _calls(stream))
+    return f"""### {job.title} (`{job.name}`)
+
+| stream | application permission | switched on by | without the permission |
+|---|---|---|---|
+{rows}
+
+Calls of Microsoft Graph:
+
+{calls}"""
+
+
+def _alias(kind: Kind, stream: Stream) -> str:
+    return str(kind.options.model_fields[stream.switch].alias)
+
+
+def _calls(stream: Stream) -> list[str]:
+    listing = listing_of(stream)
+    found = [f"GET {listing.first}"]
+    if isinstance(stream.reader, DirectoryList):
+        found += [
+            f"GET {listing.path}/$count",
+            f"GET {listing.delta}",
+            f"GET {listing.path}/ID?$select=id, in $batch, for who is absent",
+        ]
+    return found
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _plain(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def _architecture() -> str:
+    return """# Architecture
+
+Made from the code by `python3 -m local docs`; the resources are those of `infra/modules/`.
+
+```mermaid
+flowchart LR
+  person[Staff, auditors] -->|token with an app role| auth
+  subgraph group[Resource group]
+    auth[App Service authentication] --> app[Function app, Flex Consumption]
+    timer[Timer, every 5 minutes] --> app
+    app -->|runs| queue[(Queues: rollcall-cloud, -poison)]
+    queue --> app
+    app --> tables[(Tables of the data account)]
+    app --> vault[(Key Vault)]
+    app --> logs[(Application Insights, Log Analytics)]
+    logs --> alerts[Alerts] --> mail[Action group]
+    host[(Host account: package, locks)] --- app
+    identity{{User-assigned identity}} --- app
+  end
+  app -->|application permissions| graph[Microsoft Graph]
+  identity -->|federated credential| entra[App registration of a tenant]
+```
+"""
