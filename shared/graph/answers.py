@@ -142,6 +142,12 @@ def refusal(error: GraphError, permission: str) -> Exception:
     )
 
 
+_FEDERATION = (
+    "add a federated credential for the function app's identity to the app registration: issuer "
+    "https://login.microsoftonline.com/TENANT/v2.0 with the id of the function app's tenant in lower case, subject the object id of "
+    "its identity, audience api://AzureADTokenExchange. All three are compared letter by letter."
+)
+
 # AADSTS number -> (our code, what it means, what to do)
 _SIGN_IN: dict[int, tuple[str, str, str]] = {
     7000215: ("secret-wrong", "the client secret is wrong", "Enter the secret's value (not its id) on the credential."),
@@ -172,15 +178,11 @@ _SIGN_IN: dict[int, tuple[str, str, str]] = {
         "Check the clock of the function app.",
     ),
     70021: (
-        "federation-unknown",
-        "no federated credential matches",
-        "Add a federated credential for the function app's identity to the app registration.",
+        "federation-new",
+        "no federated credential matches yet",
+        "A new one is known after a minute or two, and the run is tried again by itself. If it goes on: " + _FEDERATION,
     ),
-    700213: (
-        "federation-unknown",
-        "no federated credential matches",
-        "Add a federated credential for the function app's identity to the app registration.",
-    ),
+    700213: ("federation-unknown", "no federated credential matches", _FEDERATION),
     53003: (
         "blocked-by-policy",
         "a Conditional Access policy blocks the sign-in",
@@ -190,6 +192,7 @@ _SIGN_IN: dict[int, tuple[str, str, str]] = {
     500011: ("cloud-wrong", "Microsoft Graph is not known in this tenant", "Choose the tenant's cloud on the source."),
     65001: ("consent-missing", "nobody has consented", "Grant admin consent in the app registration."),
 }
+_MAY_PASS = {70021}
 _TRANSIENT = {50196, 90055, 90024, 90012, 90033, 90006, 90090}
 _NUMBER = re.compile(r"AADSTS(\d+)")
 
@@ -200,7 +203,12 @@ def sign_in_problem(error: Exception) -> SourceProblem:
     number = int(match.group(1)) if match else 0
     if number in _SIGN_IN:
         code, meaning, remedy = _SIGN_IN[number]
-        return SourceProblem(f"Entra refused the sign-in: {meaning} (AADSTS{number}).", code=code, remedy=remedy)
+        return SourceProblem(
+            f"Entra refused the sign-in: {meaning} (AADSTS{number}).",
+            code=code,
+            remedy=remedy,
+            transient=number in _MAY_PASS,
+        )
     if number and number not in _TRANSIENT:
         return SourceProblem(
             f"Entra refused the sign-in (AADSTS{number}).",

@@ -80,3 +80,64 @@ def test_a_release_that_can_not_read_what_others_write_is_refused_and_changes_no
     rig.layout = BOTH
     rig.app().tick.run()
     assert rig.run(connector).state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(OLD, BOTH), (BOTH, OLD), (BOTH, NEW), (NEW, BOTH)],
+    ids=["up", "back", "up-again", "back-again"],
+)
+def test_a_run_under_way_survives_an_upgrade_and_a_rollback_by_one_release(
+    rig: Rig, first: Layout, second: Layout
+) -> None:
+    """One release begins it, is stopped in the middle by the deployment, and the other one ends it; its queued message is still there."""
+    rig.layout = first
+    connector = rig.configure()
+    rig.slice_seconds = 0.0  # a slice for each page
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
+    for _ in range(2):
+        (message,) = [message for message in rig.messages() if not message.get("guard")]
+        rig.work(message)
+    begun = rig.app().runs.get(run.id)
+    assert begun and not begun.state.closed and begun.slice > 1
+    rig.layout = second
+    ended = rig.finish(run.id)
+    assert ended.state == "succeeded" and ended.streams[0].new == 24
+    assert len([row for row in rig.entities("Records") if "|users" in row["RowKey"]]) == 24
+    rig.layout = first
+    rig.directory.change("users", 3, {"city": "After the rollback"})
+    assert rig.run(connector).streams[0].changed == 1
+
+
+def test_a_rollback_by_more_than_one_release_is_refused_with_what_to_do(rig: Rig) -> None:
+    rig.layout = NEW
+    connector = rig.configure()
+    rig.app().tick.run()
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
+    rig.layout = OLD
+    with pytest.raises(Unavailable) as refused:
+        rig.app().tick.run()
+    assert refused.value.code == "release-too-old" and "Nothing was changed" in refused.value.remedy
+    rig.layout = NEW
+    assert rig.finish(run.id).state == "succeeded"
+
+
+def test_tables_made_from_scratch_equal_those_that_were_carried_forward(rig: Rig) -> None:
+    def people(layouts: tuple[Layout, ...]) -> list[dict[str, Any]]:
+        rig.reset()
+        for layout in layouts:
+            rig.layout = layout
+            connector = rig.configure() if layout is layouts[0] else "ca"
+            rig.run(connector, full=True)
+            rig.directory.change("users", 1, {"city": f"By {layouts.index(layout)}"})
+        rig.directory.change("users", 1, {"city": "At last"})
+        rig.run("ca", full=True)
+        rows = [row for row in rig.entities("Records") if "|users" in row["RowKey"]]
+        own = ("ChangedAt", "FirstSeenAt", "ChangedBy", "V", "OldDigest", "Town", "Digest")
+        return [
+            {name: value for name, value in row.items() if name not in own}
+            | {"City": row.get("City") or row.get("Town")}
+            for row in rows
+        ]
+
+    assert people((NEW,)) == people((OLD, BOTH, NEW))
