@@ -299,6 +299,20 @@ def healthy(world: World) -> None:
     )
 
 
+def triggers_are_known(world: World) -> None:
+    """The scaling of Flex Consumption has its own list of triggers. Timers of an app that is not on it never fire."""
+    site = ("--resource-group", world.env["AZURE_RESOURCE_GROUP"], "--name", world.env["AZURE_FUNCTION_NAME"])
+    try:
+        world.az(
+            "resource", "invoke-action", "--action", "syncfunctiontriggers", "--resource-type", "Microsoft.Web/sites", *site
+        )  # fmt: skip
+    except AzFailed as failed:
+        raise Refusal(
+            f"Azure did not take the list of triggers ({_short(failed)}).",
+            "Run python3 infra/guards.py after again; until then the timer may not fire.",
+        ) from None
+
+
 def every_function_is_there(world: World) -> None:
     """The host lists 0 functions, without an error: the host could not index the app."""
     group, name = world.env["AZURE_RESOURCE_GROUP"], world.env["AZURE_FUNCTION_NAME"]
@@ -321,7 +335,7 @@ STAGES: dict[str, tuple[Guard, ...]] = {
     ),
     "publish": (the_package_is_for_the_python_that_runs_it, roles_are_effective),
     "deploy": (the_package_is_for_the_python_that_runs_it, roles_are_effective, published),
-    "after": (healthy, every_function_is_there),
+    "after": (healthy, triggers_are_known, every_function_is_there),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Pages of docs/ that are made from the code: one a connector kind, and the picture of what is deployed."""
+"""Pages of docs/ that are made from the code: one a connector kind."""
 
 from pathlib import Path
 
@@ -23,8 +23,7 @@ OLD_NAMES = {
 
 def pages() -> dict[Path, str]:
     """Path and text of each."""
-    found = {FOLDER / "connectors" / f"{kind.name}.md": _kind(kind) for kind in REGISTRY.kinds.values()}
-    return found | {FOLDER / "architecture.md": _architecture()}
+    return {FOLDER / "connectors" / f"{kind.name}.md": _kind(kind) for kind in REGISTRY.kinds.values()}
 
 
 def write() -> None:
@@ -118,29 +117,3 @@ def _shown(value: object) -> str:
 
 def _plain(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
-
-
-def _architecture() -> str:
-    return """# Architecture
-
-Made from the code by `python3 -m local docs`; the resources are those of `infra/modules/`.
-
-```mermaid
-flowchart LR
-  person[Staff, auditors] -->|token with an app role| auth
-  subgraph group[Resource group]
-    auth[App Service authentication] --> app[Function app, Flex Consumption]
-    timer[Timer, every 5 minutes] --> app
-    app -->|runs| queue[(Queues: rollcall-cloud, -poison)]
-    queue --> app
-    app --> tables[(Tables of the data account)]
-    app --> vault[(Key Vault)]
-    app --> logs[(Application Insights, Log Analytics)]
-    logs --> alerts[Alerts] --> mail[Action group]
-    host[(Host account: package, locks)] --- app
-    identity{{User-assigned identity}} --- app
-  end
-  app -->|application permissions| graph[Microsoft Graph]
-  identity -->|federated credential| entra[App registration of a tenant]
-```
-"""

@@ -14,6 +14,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "run.failed": ("connector", "job", "run", "code", "transient"),
     "run.cancelled": ("connector", "job", "run"),
     "connector.active": ("connector", "name"),
+    "timer.ticked": (),
     "queue.poison": ("run", "outcome"),
     "credential.expiring": ("credential", "name", "daysLeft"),
     "graph.throttled": ("connector", "job", "run", "count", "seconds"),

@@ -44,8 +44,8 @@ var rules = [
     severity: 2
     every: 'PT1H'
     window: 'P1D'
-    text: 'A connector that is active had no successful run for 24 hours.'
-    query: '${events} | where event == "connector.active" | summarize beats = count() by connector = tostring(e.connector), name = tostring(e.name) | where beats >= 20 | join kind=leftanti (${events} | where event == "run.succeeded" | summarize by connector = tostring(e.connector)) on connector'
+    text: 'A connector that is active had no successful run for 24 hours, or the timer that starts all runs is silent.'
+    query: '${events} | where event == "connector.active" | summarize beats = count() by connector = tostring(e.connector), name = tostring(e.name) | where beats >= 20 | join kind=leftanti (${events} | where event == "run.succeeded" | summarize by connector = tostring(e.connector)) on connector | union (${events} | where event == "timer.ticked" | summarize beats = count() | where beats == 0 | extend name = "the timer is silent")'
   }
   {
     name: 'credential-expiring'

@@ -1,4 +1,6 @@
-"""What the timer says now and then, for alerts that something is missing: which connectors ought to run, and which secrets end."""
+"""What the timer says now and then, for alerts that something is missing: that it ticks at all, which connectors ought to run, and
+which secrets end.
+"""
 
 from datetime import datetime, timedelta
 
@@ -29,6 +31,7 @@ class Signs:
         day = str(last.row["Day"]) if last else ""
         if not self._claimed(last, now):
             return
+        emit("timer.ticked")
         for connector in self._config.all("connector"):
             if connector.body.get("active") and not connector.deleting and self._dispatch.crawled(connector):
                 emit("connector.active", connector=connector.id, name=connector.name)

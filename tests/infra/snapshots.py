@@ -1,9 +1,10 @@
-"""`python -m tests.infra.snapshots`: writes which resources each parameter file deploys, one a line, for review."""
+"""`python -m tests.infra.snapshots`: writes which resources each parameter file deploys, one a line, for review, and the picture of them."""
 
 import json
 from pathlib import Path
 
 from functions import blueprints
+from tests.infra import picture
 from tests.infra.bicep.eval import evaluate
 from tests.infra.policies import ROOT
 
@@ -31,3 +32,4 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for file in sorted((ROOT / "infra").glob("*.bicepparam")):
         (FOLDER / f"{file.stem}.txt").write_text(listed(file))
+    picture.write()

@@ -42,6 +42,7 @@ HEALTHY: dict[str, Any] = {
     "authorizationPolicy": {"defaultUserRolePermissions": {"allowedToCreateApps": True}},
     "directoryRole": {"value": []}, "keyvault list-deleted": [{"name": "kv-somebodyelses"}], "deletedItems": {"value": []},
     "consumption budget list": [], "functionapp deployment source config-zip": None,
+    "resource invoke-action": None,
     "functionapp function list": [{"name": f"func-rollcall/{name}"} for name in json.loads(functions())],
 }  # fmt: skip
 
@@ -149,6 +150,10 @@ REFUSED: dict[str, tuple[Guard, dict[str, Any], dict[str, str], str]] = {
         guards.published, {"functionapp deployment source config-zip": AzFailed("ERROR: Operation returned an invalid status 'Bad Request'")},
         {}, "docs/deploy.md",
     ),
+    "triggers": (
+        guards.triggers_are_known, {"resource invoke-action": AzFailed("(BadRequest) Encountered an error (ServiceUnavailable) from host")},
+        {}, "infra/guards.py after",
+    ),
     "0 functions": (guards.every_function_is_there, {"functionapp function list": []}, {}, "az webapp log tail"),
 }  # fmt: skip
 
@@ -247,11 +252,11 @@ def test_what_az_will_not_tell_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_guards_change_nothing(tmp_path: Path) -> None:
-    """Every question but publishing only reads."""
+    """Every question but publishing, with what belongs to it, only reads."""
     az = Recorded()
     for stage in STAGES.values():
         guards.run(_world(tmp_path, az), stage)
-    reads = ("list", "show", "--method get", "config-zip")
+    reads = ("list", "show", "--method get", "config-zip", "syncfunctiontriggers")
     assert [asked for asked in az.asked if not any(word in asked for word in reads)] == []
 
 

@@ -1,6 +1,7 @@
 """The deployment package: what it holds is enough, it starts quickly, and it runs the main job from its own folder."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -89,3 +90,18 @@ def test_it_runs_the_demo_tenant_from_its_own_folder(stack: Stack, folder: Path)
     modules = Path(f"/proc/{stack.host_pid()}/maps")
     if modules.exists():  # what it runs on is the package's own
         assert str(folder) in modules.read_text()
+
+
+def test_azd_publishes_what_was_built_before_it_packages() -> None:
+    """`azd up` packages first, then provisions: a package built any later would not be in what it publishes."""
+    azd = (ROOT / "azure.yaml").read_text()
+    hooks = dict(re.findall(r"^  (\w+):(?: #.*)?\n    shell: sh\n    run: (.*)$", azd, re.MULTILINE))
+    assert hooks == {
+        "prepackage": "python3 -m local package",
+        "preprovision": "python3 infra/guards.py before",
+        "predeploy": "python3 infra/guards.py publish",
+        "postdeploy": "python3 infra/guards.py after",
+    }
+    assert f"    project: {package.FOLDER.relative_to(ROOT)}\n" in azd
+    assert re.search(r"^    remoteBuild: false\b", azd, re.MULTILINE)
+    assert re.search(r'^  azd: ">= 1\.24', azd, re.MULTILINE), "older ones ignore remoteBuild"

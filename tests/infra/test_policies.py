@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.infra import picture
 from tests.infra.bicep.eval import evaluate
 from tests.infra.bicep.lint import Lint
 from tests.infra.policies import CHECKS, EVERYTHING, OPTIONS, ROOT, SETS, Check, Deployed
@@ -18,7 +19,7 @@ INFRA = ROOT / "infra"
 FILES = sorted(INFRA.glob("*.bicepparam"))
 ENTRIES = [
     INFRA / "main.bicep",
-    *(INFRA / "modules" / f"{name}.bicep" for name in ("rollcall", "options", "connector-identity")),
+    *(INFRA / "modules" / f"{name}.bicep" for name in ("rollcall", "options", "profiles", "connector-identity")),
 ]
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 TYPES = str(Path(__file__).parent / "bicep" / "types.json")
@@ -108,6 +109,11 @@ def test_the_resources_of_each_parameter_file_are_the_reviewed_ones(file: Path) 
     from tests.infra.snapshots import listed
 
     assert listed(file) == (SNAPSHOTS / f"{file.stem}.txt").read_text()
+
+
+def test_the_picture_in_the_docs_is_of_what_is_deployed() -> None:
+    """Changed on purpose? Run `python -m tests.infra.snapshots`."""
+    assert picture.FILE.read_text() == picture.page()
 
 
 @pytest.mark.skipif(

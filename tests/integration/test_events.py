@@ -128,6 +128,16 @@ def test_the_timer_says_hourly_which_connectors_ought_to_run(rig: Rig, heard: py
     _asks_for("no-success", _heard(heard, "connector.active")[0])
 
 
+def test_the_timer_says_hourly_that_it_ticks_whatever_is_configured(rig: Rig, heard: pytest.LogCaptureFixture) -> None:
+    """Timers have stopped for good after a deployment, without an error: only their silence tells."""
+    for _ in range(13):
+        rig.app().tick.run()
+        rig.clock.move(300)
+    assert _heard(heard, "timer.ticked") == [{"event": "timer.ticked"}] * 2
+    _asks_for("no-success", {"event": "timer.ticked"})
+    assert "where beats == 0" in str(QUERIES["no-success"])
+
+
 def test_secrets_that_end_are_told_of_daily_from_thirty_days_before(rig: Rig, heard: pytest.LogCaptureFixture) -> None:
     rig.configure()
     rig.change("credential", "a", secretExpiresOn="2026-12-15T00:00:00Z")  # 24 days from the rig's beginning
