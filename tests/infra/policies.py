@@ -3,10 +3,12 @@ what it is for.
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from local.cloud.graph.facts import facts
 from shared.api.surfaces import PREFIX
@@ -569,6 +571,34 @@ EVERYTHING: dict[str, Any] = {
     "apiWritesSecrets": False, "moreTenants": ["33333333-3333-3333-3333-333333333333"],
     "settings": {"ROLLCALL_TICK": "0 * * * * *", "ROLLCALL_KEEP_RUNS_DAYS": "30"},
 }  # fmt: skip
+PROFILES: dict[str, dict[str, Any]] = {
+    "small": {"instanceMemoryMB": 512, "maximumInstanceCount": 5, "alerts": "few"},
+    "standard": {"logRetentionDays": 90, "monthlyBudget": 100},
+    "private": {
+        "zoneRedundant": True, "privateNetwork": True, "alwaysReadyHttp": 1, "logRetentionDays": 365, "logDailyQuotaGb": 5,
+        "diagnosticsOnStorage": True, "monthlyBudget": 500,
+    },
+}  # fmt: skip
+SAID = {
+    "ROLLCALL_ALERT_EMAIL": ("alertEmails", ["a@contoso.example"]), "ROLLCALL_OPERATOR_ID": ("operatorPrincipalId", TENANT),
+    "ROLLCALL_BUDGET_START": ("budgetStart", "2026-11-01"),
+}  # fmt: skip
+"""What docs/deploy.md says of each profile, and what an owner says beside it: variable, option, value."""
+
+
+def profiles_are_those_of_the_docs(folder: Path) -> None:
+    """Each alone, and with each thing that an owner may say."""
+    for name, options in PROFILES.items():
+        for variables in (set[str](), *({one} for one in SAID)):
+            with mock.patch.dict(os.environ):
+                for variable, (_option, value) in SAID.items():
+                    os.environ[variable] = (
+                        str(value[0] if isinstance(value, list) else value) if variable in variables else ""
+                    )
+                deployed = Deployed(folder, folder / f"{name}.bicepparam")
+            assert deployed.options == options | dict(SAID[variable] for variable in variables)
+
+
 SETS: dict[str, Any] = {
     "nothing": OPTIONS, "everything": {**OPTIONS, "options": EVERYTHING, "authClientId": "44444444-4444-4444-4444-444444444444"},
     "budget": {**OPTIONS, "options": {"monthlyBudget": 5, "privateNetwork": True, "alertEmails": ["a@contoso.example"]}},

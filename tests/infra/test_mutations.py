@@ -13,7 +13,7 @@ import pytest
 
 from tests.infra.bicep.functions import EvalError
 from tests.infra.bicep.lint import Lint
-from tests.infra.policies import CHECKS, ROOT, SETS, Deployed
+from tests.infra.policies import CHECKS, ROOT, SETS, Deployed, profiles_are_those_of_the_docs
 from tests.infra.test_policies import TYPES
 
 INFRA = ROOT / "infra"
@@ -85,13 +85,17 @@ def _mutations() -> list[Mutation]:
 def _caught(folder: Path) -> str:
     """Which check says so; empty where none does."""
     lint = Lint(TYPES)
-    for name in ("main.bicep", "modules/connector-identity.bicep"):
+    for name in ("main.bicep", "modules/profiles.bicep", "modules/connector-identity.bicep"):
         lint.load(str(folder / name))
     if lint.out:
         return "linter"
     for parameters in SETS.values():
         if found := _caught_with(folder, parameters):
             return found
+    try:
+        profiles_are_those_of_the_docs(folder)
+    except Exception:  # noqa: BLE001 - whatever it stumbles over, it has found something
+        return profiles_are_those_of_the_docs.__name__
     return ""
 
 

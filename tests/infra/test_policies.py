@@ -13,7 +13,16 @@ import pytest
 from tests.infra import picture
 from tests.infra.bicep.eval import evaluate
 from tests.infra.bicep.lint import Lint
-from tests.infra.policies import CHECKS, EVERYTHING, OPTIONS, ROOT, SETS, Check, Deployed
+from tests.infra.policies import (
+    CHECKS,
+    EVERYTHING,
+    OPTIONS,
+    ROOT,
+    SETS,
+    Check,
+    Deployed,
+    profiles_are_those_of_the_docs,
+)
 
 INFRA = ROOT / "infra"
 FILES = sorted(INFRA.glob("*.bicepparam"))
@@ -49,6 +58,10 @@ def test_each_policy_holds_for_each_parameter_file(check: Check, file: Path) -> 
 @pytest.mark.parametrize("name", SETS)
 def test_each_policy_holds_for_defaults_and_for_everything_chosen(check: Check, name: str) -> None:
     check(Deployed(INFRA, SETS[name]))
+
+
+def test_each_profile_is_what_the_docs_say() -> None:
+    profiles_are_those_of_the_docs(INFRA)
 
 
 @pytest.mark.parametrize("option", EVERYTHING)
