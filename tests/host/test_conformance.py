@@ -41,17 +41,17 @@ async def main():
         except InvocationFailed as error:
             result = str(error)[:200]
         found[function.name] = [kind, function.trigger.get("route"), result]
-    print(json.dumps(found))
+    print(json.dumps([sys.modules["shared"].__file__, found]))
     engine.stop()
 
 asyncio.run(main())
 """
 
 
-def _conform() -> dict[str, list[Any]]:
+def _conform(folder: Path) -> dict[str, list[Any]]:
     environment = clean_environment() | {"ROLLCALL_TICK": "0 */5 * * * *"}
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, str(ROOT)],
+        [sys.executable, "-c", _SCRIPT, str(folder)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -60,11 +60,18 @@ def _conform() -> dict[str, list[Any]]:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    shared, found = json.loads(done.stdout.strip().splitlines()[-1])
+    assert Path(shared) == folder / "shared" / "__init__.py"
+    return dict(found)
 
 
 def test_every_function_is_indexed_and_invoked_by_microsofts_worker_library() -> None:
-    found = _conform()
+    conforms(ROOT)
+
+
+def conforms(folder: Path) -> None:
+    """The app in `folder`, in that worker library."""
+    found = _conform(folder)
     http = {name: entry for name, entry in found.items() if entry[0] == "httptrigger"}
     assert set(http) == {*TABLE.routes, "no_such_address"}
     for name, (_, route, result) in http.items():

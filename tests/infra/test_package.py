@@ -14,6 +14,7 @@ from local import package
 from local.bootstrap import ROOT
 from local.stack import Options, Stack
 from tests import expected, support
+from tests.host.test_conformance import conforms
 
 pytestmark = pytest.mark.slow
 MOST_IMPORT_SECONDS = 3.0
@@ -66,6 +67,10 @@ print(json.dumps([taken, names]))
     assert sorted(names) == json.loads((ROOT / "infra" / "functions.json").read_text())
     assert seconds < MOST_IMPORT_SECONDS
     say(f"the package's app is imported in {seconds:.2f} s of processor time")
+
+
+def test_microsofts_worker_library_runs_every_function_from_it(folder: Path) -> None:
+    conforms(folder)
 
 
 @pytest.fixture(scope="module")
