@@ -14,12 +14,29 @@ var appRoles = [
   { value: 'Rollcall.Act', text: 'Change people in the tenant, with the action credential.' }
 ]
 
+var azureCli = '04b07795-8ddb-461a-bbee-02f9e1bf7b46' // the same in every tenant
+var scopeId = guid(uniqueName, 'user_impersonation')
+
 resource registration 'Microsoft.Graph/applications@v1.0' = {
   uniqueName: uniqueName
   displayName: 'Rollcall'
   signInAudience: 'AzureADMyOrg'
   identifierUris: [audience]
-  api: { requestedAccessTokenVersion: 2 }
+  api: {
+    requestedAccessTokenVersion: 2
+    oauth2PermissionScopes: [
+      {
+        id: scopeId
+        value: 'user_impersonation'
+        type: 'Admin'
+        isEnabled: true
+        adminConsentDisplayName: 'Use Rollcall as the person who is signed in'
+        adminConsentDescription: 'What the person may do depends on their app roles.'
+      }
+    ]
+    // Without it az gets no token for anybody (AADSTS65001). Who has no app role gets none with it either.
+    preAuthorizedApplications: [{ appId: azureCli, delegatedPermissionIds: [scopeId] }]
+  }
   appRoles: [
     for role in appRoles: {
       id: guid(uniqueName, role.value)

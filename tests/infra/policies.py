@@ -16,11 +16,13 @@ from shared.events import EVENTS
 from shared.names import QUEUES, TABLES, Role
 from shared.settings import SETTINGS, load
 from tests.infra.bicep.eval import evaluate
+from tests.infra.bicep.functions import apply
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
 OPTIONS = {"environmentName": "test", "location": "westeurope"}
 TENANT = "11111111-1111-1111-1111-111111111111"
+AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 HOST, DATA, VAULT = "storage/host", "storage/data", "vault/vault"
 INSIGHTS, IDENTITY = "monitoring/insights", "identity/identity"
 ROLES = {
@@ -149,8 +151,6 @@ def roles_are_those_of_the_table(d: Deployed) -> None:
             assert scope.endswith(f"/resourceGroups/{d.all[0].name}")
         name = str(one.name)  # a guid of what Azure never changes in an assignment
         if not name.startswith("<guid("):
-            from tests.infra.bicep.functions import apply
-
             assert name == apply("guid", [scope, properties["principalId"], role])
         else:
             assert scope in name and role in name and properties["principalId"].strip("<>") in name
@@ -251,16 +251,25 @@ def the_registration_is_of_one_tenant_and_has_the_roles(d: Deployed) -> None:
         assert found == [] and d.of("Microsoft.Graph/servicePrincipals") == []
         return
     (registration,), (principal,) = found, d.of("Microsoft.Graph/servicePrincipals")
-    assert registration.body["signInAudience"] == "AzureADMyOrg" and registration.body["api"] == {
-        "requestedAccessTokenVersion": 2
+    assert registration.body["signInAudience"] == "AzureADMyOrg"
+    api = registration.body["api"]
+    (scope,) = api.pop("oauth2PermissionScopes")
+    assert api == {
+        "requestedAccessTokenVersion": 2,
+        "preAuthorizedApplications": [{"appId": AZURE_CLI, "delegatedPermissionIds": [scope["id"]]}],
     }
+    api["oauth2PermissionScopes"] = [scope]
+    assert scope["id"] == apply("guid", [registration.name, "user_impersonation"])
+    assert {key: value for key, value in scope.items() if not key.startswith("adminConsent")} == {
+        "id": scope["id"], "value": "user_impersonation", "type": "Admin", "isEnabled": True,
+    }  # fmt: skip
+    assert scope["adminConsentDisplayName"] and scope["adminConsentDescription"]
     assert registration.body["identifierUris"] == [d.all.outputs["ROLLCALL_AUDIENCE"]]
     roles = registration.body["appRoles"]
     assert [role["value"] for role in roles] == [role.value for role in Role]
     assert len({role["id"] for role in roles}) == len(roles)
     for role in roles:
         assert role["isEnabled"] is True and role["allowedMemberTypes"] == ["User", "Application"]
-        from tests.infra.bicep.functions import apply
 
         assert role["id"] == apply("guid", [registration.name, role["value"]])
     assert principal.body["appRoleAssignmentRequired"] is True

@@ -18,7 +18,7 @@ from tests.infra.test_policies import TYPES
 
 INFRA = ROOT / "infra"
 PROSE = re.compile(
-    r"^\s*(//|@|type |output |import |targetScope|extension|module |resource )|^\s*(text|description|displayName|notes|groupShortName|operator): "
+    r"^\s*(//|@|type |output |import |targetScope|extension|module |resource )|^\s*(text|description|displayName|adminConsentD\w+|notes|groupShortName|operator): "
 )
 MEANINGLESS = {
     # A deployment's own name, and what only people read: nothing that is deployed depends on it.
