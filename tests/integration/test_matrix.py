@@ -159,7 +159,7 @@ class Before:
         rig.clock.wall = self.began
 
     def normal(self, rig: Rig) -> dict[str, Counter[str]]:
-        """Everything that the run leaves behind, without what names the run or its moments."""
+        """Everything that the run leaves behind, without what names the run or its moments, or is the timer's own."""
         found: dict[str, Counter[str]] = {}
         for table, rows in rig.snapshot().items():
             if table in ("Schedule", "Audit"):  # what was asked for twice is twice in the trail
@@ -168,7 +168,7 @@ class Before:
             found[table] = Counter(
                 json.dumps(row, sort_keys=True) if before.get(key) == row else self._text(row)
                 for key, row in rows.items()
-                if not (table == "State" and (key[1].startswith(_SKIPPED) or key[0] == "slots"))
+                if not (table == "State" and (key[1].startswith(_SKIPPED) or key[0] in ("slots", "signs")))
             )
         return found
 
