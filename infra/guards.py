@@ -302,15 +302,22 @@ def healthy(world: World) -> None:
 def triggers_are_known(world: World) -> None:
     """The scaling of Flex Consumption has its own list of triggers. Timers of an app that is not on it never fire."""
     site = ("--resource-group", world.env["AZURE_RESOURCE_GROUP"], "--name", world.env["AZURE_FUNCTION_NAME"])
-    try:
-        world.az(
-            "resource", "invoke-action", "--action", "syncfunctiontriggers", "--resource-type", "Microsoft.Web/sites", *site
-        )  # fmt: skip
-    except AzFailed as failed:
-        raise Refusal(
-            f"Azure did not take the list of triggers ({_short(failed)}).",
-            "Run python3 infra/guards.py after again; until then the timer may not fire.",
-        ) from None
+    last = ""
+    for _ in range(10):  # a host that is starting answers ServiceUnavailable for some minutes
+        try:
+            world.az(
+                "resource", "invoke-action", "--action", "syncfunctiontriggers", "--resource-type", "Microsoft.Web/sites", *site
+            )  # fmt: skip
+        except AzFailed as failed:
+            last = _short(failed)
+            world.say(f"the triggers are not taken yet: {last}")
+            world.sleep(30)
+        else:
+            return
+    raise Refusal(
+        f"Azure did not take the list of triggers within five minutes ({last}).",
+        "Run python3 infra/guards.py after again; until then the timer may not fire.",
+    )
 
 
 def every_function_is_there(world: World) -> None:

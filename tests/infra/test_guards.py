@@ -251,6 +251,15 @@ def test_what_az_will_not_tell_stops_nothing(tmp_path: Path) -> None:
     assert any(line.startswith("UNKNOWN no name is in the way") for line in said)
 
 
+def test_triggers_are_offered_again_while_the_host_starts(tmp_path: Path) -> None:
+    az = Recorded()
+    az.answers["resource invoke-action"] = (AzFailed("(BadRequest) Encountered an error (ServiceUnavailable)"),) * 3 + (
+        None,
+    )
+    guards.triggers_are_known(_world(tmp_path, az))
+    assert len(az.asked) == 4
+
+
 def test_guards_change_nothing(tmp_path: Path) -> None:
     """Every question but publishing, with what belongs to it, only reads."""
     az = Recorded()
