@@ -29,6 +29,19 @@ def hanging() -> Iterator[Stack]:
 def well(hanging: Stack) -> Iterator[None]:
     yield
     hanging.admin("DELETE", "/faults")
+    until = time.monotonic() + 10
+    while not _free(hanging):  # a thread goes on until the service it waited for has answered
+        assert time.monotonic() < until, "threads that wait for storage do not come back"
+        time.sleep(0.1)
+
+
+def _free(stack: Stack) -> bool:
+    """Every thread for storage is."""
+    size = SIZES["storage"]
+    with ThreadPoolExecutor(size) as callers:
+        return all(
+            status == 200 for status, _ in callers.map(lambda _: stack.api("GET", "organizations")[:2], range(size))
+        )
 
 
 def _hang(stack: Stack, target: str, match: str = "", seconds: float = HANGS) -> None:
