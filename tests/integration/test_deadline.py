@@ -13,6 +13,7 @@ from shared.api.pools import SIZES
 from shared.health import FRESH, NO_ANSWER
 from tests import support
 
+pytestmark = pytest.mark.slow  # it waits most of a minute
 SECONDS = 3.0
 HANGS = 5.0
 
