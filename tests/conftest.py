@@ -130,3 +130,19 @@ def rig(shared_rig: "Rig") -> "Rig":
     """A tenant in this process, as new for every test: 24 people, eight a page, or what the module calls TENANT."""
     shared_rig.reset()
     return shared_rig
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Stack]:
+    """The simulated cloud in a process of its own, without a function app: for tests whose app is in their own process."""
+    started = Stack(Options(people=1)).start(host=False)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def signed_in_cloud(cloud: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """That cloud, to which this process signs in with a managed identity."""
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, cloud.env[name])
+    return cloud

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ServiceRequestError
 
-from local.stack import Options, Stack
+from local.stack import Stack
 from shared.domain.run import RunState
 from shared.errors import RollcallError, Unavailable
 from shared.wiring import App
@@ -111,19 +111,10 @@ class Azure:
         return self.rig.clock.monotonic() - began
 
 
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Stack]:
-    started = Stack(Options(people=1)).start(host=False)
-    yield started
-    started.stop()
-
-
 @pytest.fixture
-def azure(rig: Rig, cloud: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Azure]:
-    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.setenv(name, cloud.env[name])
-    made = Azure(rig, Away(rig, cloud))
-    rig.vault, rig.before_sign_in = cloud.addresses["vault"], made.away.check
+def azure(rig: Rig, signed_in_cloud: Stack) -> Iterator[Azure]:
+    made = Azure(rig, Away(rig, signed_in_cloud))
+    rig.vault, rig.before_sign_in = signed_in_cloud.addresses["vault"], made.away.check
     yield made
     rig.vault, rig.before_sign_in = None, lambda _target: None
     made.away.end()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from azure.keyvault.secrets import SecretClient
 
-from local.stack import Options, Stack
+from local.stack import Stack
 from shared.configuration.kinds import ConfigKind, config_kinds
 from shared.domain.configuration import CredentialIn
 from shared.errors import Conflict, Unavailable
@@ -74,19 +74,10 @@ class Bench:
         assert self.rig.beside().config.secrets.left() == []
 
 
-@pytest.fixture(scope="module")
-def vault() -> Iterator[Stack]:
-    started = Stack(Options(people=1)).start(host=False)
-    yield started
-    started.stop()
-
-
 @pytest.fixture
-def bench(rig: Rig, vault: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.setenv(name, vault.env[name])
-    rig.vault = vault.addresses["vault"]
-    made = Bench(rig, vault)
+def bench(rig: Rig, signed_in_cloud: Stack) -> Iterator[Bench]:
+    rig.vault = signed_in_cloud.addresses["vault"]
+    made = Bench(rig, signed_in_cloud)
     for name in made.enabled():
         made.client.begin_delete_secret(name)
     yield made
