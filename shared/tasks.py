@@ -53,6 +53,19 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, Any]]) -> None:
         raise failures.exceptions[0] from failures
 
 
+async def finished(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Runs it to its end, even if the caller is cancelled meanwhile: the cancellation is raised afterwards. For what closes
+    several things one after the other.
+    """
+    task = asyncio.ensure_future(coroutine)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            await asyncio.wait([task])
+        raise
+
+
 async def both[A, B](one: Coroutine[Any, Any, A], other: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """Two results at once; like `together` where one fails."""
     found: list[Any] = [None, None]

@@ -22,7 +22,7 @@ from shared.graph.credentials import check_tenant
 from shared.graph.lenient import BOM, NotJson, parse
 from shared.graph.pacing import Pace
 from shared.graph.waiting import ATTEMPTS, LONGEST_WAIT, STILL_THROTTLED_WAIT, backoff, retry_after, throttled_wait
-from shared.tasks import RightOfWay
+from shared.tasks import RightOfWay, finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +274,8 @@ class GraphClient:
     async def _renew_token(self) -> None:
         """A new credential has no cached token: azure-identity keeps one until it expires, Graph may refuse it earlier."""
         await self._renew_connections()
-        await self._credential.close()
-        self._credential = self._make_credential()
+        old, self._credential = self._credential, self._make_credential()
+        await finished(old.close())
 
     async def _throttled(self, answer: Answer, attempt: int) -> None:
         """Throttling is no failure: after the last attempt the run goes on later."""
@@ -323,8 +323,10 @@ class GraphClient:
         raise Postponed(seconds)
 
     async def close(self) -> None:
-        await self._renew_connections()
-        await self._credential.close()
+        try:
+            await self._renew_connections()
+        finally:
+            await finished(self._credential.close())
 
 
 _NO_ADDRESS = re.compile("[\x00-\x20\x7f-\x9f\ud800-\udfff]")

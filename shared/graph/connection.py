@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.tasks import RightOfWay
+from shared.tasks import RightOfWay, finished
 
 
 @dataclass(eq=False)
@@ -19,6 +19,10 @@ class Line:
     users: int = 0
 
     async def close(self) -> None:
+        """Closes every connection, even if the caller is cancelled at the first of them."""
+        await finished(self._close())
+
+    async def _close(self) -> None:
         await self.http.aclose()
         for transport in self.transports:  # the one that msgraph-core puts around httpx's does not pass the closing on
             await transport.aclose()

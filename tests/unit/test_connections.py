@@ -12,7 +12,7 @@ from shared.errors import SourceProblem
 from shared.graph import batch
 from shared.graph.answers import Postponed
 from shared.graph.listing import DirectoryReader, Listing
-from shared.tasks import both
+from shared.tasks import both, together
 from tests.served import Tireless, run, served
 
 
@@ -38,6 +38,42 @@ def test_a_503_renews_the_connections_without_harm_to_what_is_under_way() -> Non
             answers = await both(client.get_json("/a", "x"), client.get_json("/b", "x"))
             assert answers == ({"path": "/a"}, {"path": "/b"})
             assert asked == {"/a": 2, "/b": 1}
+
+    run(test)
+
+
+@pytest.mark.parametrize("trouble", ["503", "reset", "cut short"])
+def test_a_request_that_is_cancelled_at_any_moment_leaves_no_connection_open(trouble: str) -> None:
+    """Several are kept by then, and trouble closes them: the closing was once cancelled after the first of them."""
+    opened: set[asyncio.Transport] = set()
+    asked: Counter[str] = Counter()
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        assert isinstance(request.transport, asyncio.Transport)
+        opened.add(request.transport)
+        asked[request.path] += 1
+        if request.path == "/kept" or asked[request.path] > 2:
+            return web.json_response({})
+        if trouble == "reset":
+            request.transport.abort()
+        return web.Response(status=503) if trouble == "503" else web.Response(body=b'{"value": [')
+
+    async def test() -> None:
+        done, turns = False, 0
+        while not done:
+            async with served(handle) as client:
+                await together(client.get_json("/kept", "x") for _ in range(3))
+                asking = asyncio.create_task(client.get_bytes(f"/{turns}", "x"))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                done, turns = asking.done(), turns + 1
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+                await client.close()
+                async with asyncio.timeout(5):
+                    while not all(transport.is_closing() for transport in opened):  # noqa: ASYNC110 - a transport tells nobody
+                        await asyncio.sleep(0)
+        assert turns > 20
 
     run(test)
 
