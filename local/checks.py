@@ -27,7 +27,7 @@ def _step(name: str, *command: str, environment: dict[str, str] | None = None) -
 
 def run(command: str, rest: list[str]) -> int:
     if command == "test":
-        return 0 if _tests("tests", rest or ["-m", "not slow and not prove"]) else 1
+        return 0 if _tests("tests", rest or ["-m", "not slow and not quick and not prove"]) else 1
     if command == "bench":
         return subprocess.run([str(PYTHON), "-m", "tests.bench", *rest], cwd=ROOT, check=False).returncode
     if command == "compile":

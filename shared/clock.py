@@ -1,6 +1,7 @@
 """Time, as something that is handed in: nothing below the wiring reads a clock of its own."""
 
 import asyncio
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -24,6 +25,10 @@ class Clock:
     def pause(self, seconds: float) -> None:
         """The same on a thread of its own."""
         time.sleep(seconds)
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Waits on a thread of its own until the event is set, at most so long. Gives whether it is."""
+        return event.wait(seconds)
 
 
 def iso(moment: datetime) -> str:

@@ -1,9 +1,10 @@
 """Faults on a switch: which request gets which trouble, counted, so that a run with the same faults meets the same ones."""
 
+import asyncio
 import itertools
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +18,8 @@ the first one, or to itself with another token; and refusals of what is allowed.
 """
 STORAGE_FAULTS = ("503", "500", "reset", "delay", "answer-lost", "empty-page", "inner-503")
 TARGETS = {
-    "graph": GRAPH_FAULTS + GRAPH_LIES,
-    "storage": (*STORAGE_FAULTS, "being-deleted"),
+    "graph": (*GRAPH_FAULTS, *GRAPH_LIES, "hang"),
+    "storage": (*STORAGE_FAULTS, "being-deleted", "hang"),
     "token": ("503", "reset", "500", "delay", "echo"),
     "vault": ("429", "503", "500", "reset", "answer-lost", "delay", "echo"),
 }
@@ -27,7 +28,8 @@ TARGETS = {
 @dataclass
 class Fault:
     """`every`: one matching request in so many, once `after` of them went well; `most`: how often at all (0: no limit);
-    `match`: a pattern that `METHOD path?query` must contain; `seconds`: of Retry-After or delay;
+    `match`: a pattern that `METHOD path?query` must contain; `seconds`: of Retry-After or delay, or, where
+    it hangs, of the sender's patience;
     `until`: on the clock of Faults, 0: for ever.
     """
 
@@ -48,6 +50,7 @@ class Faults:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._faults: list[Fault] = []
         self._now = now
+        self.wait: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def add(self, options: dict[str, Any]) -> Fault:
         """Raises ValueError for a fault that the target does not know."""
@@ -63,6 +66,15 @@ class Faults:
 
     def list(self) -> list[Fault]:
         return list(self._faults)
+
+    async def hangs(self, fault: Fault) -> bool:
+        """Keeps a request until the fault is over, or its sender has given it up: then it gives True."""
+        given_up = self._now() + fault.seconds
+        while self._now() < given_up:
+            if fault.until and self._now() >= fault.until:
+                return False
+            await self.wait(1.0)
+        return True
 
     def hit(self, target: str, request: str) -> Fault | None:
         """The fault of this request, if it has one."""

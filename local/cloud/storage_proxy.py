@@ -64,7 +64,7 @@ class StorageProxy:
             self.filters[f"{table}: {shape}"] += 1
         fault = self._faults.hit("storage", f"{request.method} {request.raw_path}")
         kind = fault.kind if fault else ""
-        if fault and kind == "reset":
+        if fault and (kind == "reset" or (kind == "hang" and await self._faults.hangs(fault))):
             reset(request)
             return web.Response()
         if kind in ("503", "500"):

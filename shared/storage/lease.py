@@ -108,7 +108,7 @@ class Lease:
         self._deadline = sent + TERM
 
     def _renew(self) -> None:
-        while not self._stop.wait(RENEW_EVERY):
+        while not self._clock.wait(self._stop, RENEW_EVERY):
             try:
                 self.commit([])
             except LeaseLost:

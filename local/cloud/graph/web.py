@@ -97,7 +97,7 @@ class GraphWeb:
 
     async def _early(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:
         kind = fault.kind
-        if kind == "reset":
+        if kind == "reset" or (kind == "hang" and await self._faults.hangs(fault)):
             reset(request)
             return web.Response()
         if kind == "slow":
