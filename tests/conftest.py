@@ -24,28 +24,31 @@ settings.load_profile("any-machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share what their module starts go to one process, which starts it once. The slow ones begin first,
-    then those, so that no process is left alone with them at the end.
+    """Tests that share a stack, or what their module starts, go to one process, which starts it once. The slow ones begin
+    first, then those, so that no process is left alone with them at the end.
     """
     named: Counter[str] = Counter()
     for item in items:
         name = item.nodeid
         named[name] += 1
         alike = f"[{named[name]}]" if named[name] > 1 else ""  # generated tests: xdist would run one of them
-        group = f"@{name.partition('::')[0]}" if _shares(item) else ""
+        group = f"@{shared}" if (shared := _shared(item)) else ""
         if alike or group:
             # What xdist's own xdist_group does; it sets an attribute that pytest reads no more since 9.2.
             item._id = NodeId.parse(f"{name}{alike}{group}")
-    items.sort(key=lambda item: (not _is_slow(item), not _shares(item)))
+    items.sort(key=lambda item: (not _is_slow(item), not _shared(item)))
 
 
 def _is_slow(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in ("slow", "prove"))
 
 
-def _shares(item: pytest.Item) -> bool:
+def _shared(item: pytest.Item) -> str:
+    """Names what an item shares with others: a stack, or what its module starts."""
     fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
-    return any(fixture.scope == "module" for found in fixtures.values() for fixture in found)
+    if any(fixture.scope == "module" for found in fixtures.values() for fixture in found):
+        return item.nodeid.partition("::")[0]
+    return next((name for name in ("stack", "_rough") if name in fixtures), "")
 
 
 @pytest.fixture(scope="session", autouse=True)
