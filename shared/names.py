@@ -9,8 +9,8 @@ POISON_QUEUE = f"{RUN_QUEUE}-poison"
 QUEUES = (RUN_QUEUE, POISON_QUEUE)
 CONFIG, SCHEDULE, STATE = "Config", "Schedule", "State"
 RECORDS, LOOKUP, OUT_OF_SCOPE = "Records", "Lookup", "OutOfScope"
-CHANGES, TOMBSTONES, HOLDS, AUDIT = "Changes", "Tombstones", "Holds", "Audit"
-TABLES = (CONFIG, SCHEDULE, STATE, RECORDS, LOOKUP, OUT_OF_SCOPE, CHANGES, TOMBSTONES, HOLDS, AUDIT)
+CHANGES, TOMBSTONES, HOLDS, AUDIT, MAPPINGS = "Changes", "Tombstones", "Holds", "Audit", "Mappings"
+TABLES = (CONFIG, SCHEDULE, STATE, RECORDS, LOOKUP, OUT_OF_SCOPE, CHANGES, TOMBSTONES, HOLDS, AUDIT, MAPPINGS)
 """Tables by name. The journal has one more for each month: ChangesYYYYMM."""
 
 

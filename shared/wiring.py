@@ -19,6 +19,7 @@ from shared.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
     from shared.api.edge import Edge
+    from shared.configuration.mappings import Mappings
     from shared.configuration.service import Configuration
     from shared.domain.pacing import Pacing
     from shared.domain.run import Waits
@@ -195,8 +196,16 @@ class App:
 
         self.gate.check()
         return Configuration(
-            self.registry, self.config, lambda: self.vault, self.timetable, self.tenants, self.history, self.clock, halt
+            self.registry, self.config, lambda: self.vault, self.timetable, self.tenants, self.history, self.clock, halt,
+            self.mappings,
         )  # fmt: skip
+
+    @cached_property
+    def mappings(self) -> "Mappings":
+        from shared.configuration.mappings import Mappings
+        from shared.storage.mappings import MappingRows
+
+        return Mappings(self.registry, self.config, MappingRows(self.tables))
 
     @cached_property
     def history(self) -> "History":
@@ -269,7 +278,7 @@ class App:
     def records(self) -> "Records":
         from shared.records.service import Records
 
-        return Records(self.registry, self.tables, self.config, self.runs)
+        return Records(self.registry, self.tables, self.config, self.runs, self.mappings.wrote)
 
     @cached_property
     def journal(self) -> "Journal":
@@ -366,6 +375,7 @@ class App:
             lease=self.lease,
             graph=self.graph,
             pace=self.pace,
+            mapped=self.mappings.of,
             keep=Retention(**{f"{what}_days": days for what, days in self.settings.keep_days.items()}),
             limits=self._limits or Limits(),
         )

@@ -22,7 +22,7 @@ param privateNetwork bool
 param zoneRedundant bool
 
 // As shared/names.py has them; tests/infra compares.
-var tableNames = ['Config', 'Schedule', 'State', 'Records', 'Lookup', 'OutOfScope', 'Changes', 'Tombstones', 'Holds', 'Audit']
+var tableNames = ['Config', 'Schedule', 'State', 'Records', 'Lookup', 'OutOfScope', 'Changes', 'Tombstones', 'Holds', 'Audit', 'Mappings']
 var queueNames = ['rollcall-cloud', 'rollcall-cloud-poison']
 
 var locked = {

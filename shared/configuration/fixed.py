@@ -19,6 +19,13 @@ class Fixed:
         """Raises Conflict."""
         if document.kind == "source":
             self._check_tenant(document, before)
+        if document.kind == "mapping" and document.body["kind"] != before.body.get("kind"):
+            raise Conflict(
+                "A mapping's kind cannot be changed: connectors of its kind use it.",
+                code="kind-fixed",
+                remedy="Create another mapping for the other kind.",
+                fields=(FieldError("kind", "fixed", "can't be changed"),),
+            )
         if document.kind == "connector" and document.body["sourceId"] != before.body.get(
             "sourceId", document.body["sourceId"]
         ):

@@ -1,4 +1,4 @@
-"""The six kinds of configuration: models, where names are unique, what refers to what."""
+"""The seven kinds of configuration: models, where names are unique, what refers to what."""
 
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from shared.domain.configuration import (
     SourceIn,
     SourceOut,
 )
+from shared.domain.mapping import MappingIn, MappingOut
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,9 @@ def config_kinds(registry: Registry) -> dict[str, ConfigKind]:
         ConfigKind(
             "connector", "connectors", "connector", registry.connector_in, registry.connector_out,
             scope="source_id",
-            refers={"source_id": "source", "connector_server_id": "connectorServer", "action_credential_id": "credential"},
+            refers={"source_id": "source", "connector_server_id": "connectorServer", "action_credential_id": "credential", "mapping_id": "mapping"},
         ),
+        ConfigKind("mapping", "mappings", "mapping", MappingIn, MappingOut),
         ConfigKind("connectorServer", "connector-servers", "connector server", ConnectorServerIn, ConnectorServerOut),
     )  # fmt: skip
     return {kind.key: kind for kind in kinds}

@@ -20,16 +20,20 @@ from shared.configuration.differences import differences, secret_changed
 from shared.configuration.fixed import Fixed
 from shared.configuration.keeper import Keeper
 from shared.configuration.kinds import ConfigKind, config_kinds
+from shared.configuration.mappings import PIN, VERSIONS, Mappings, default_id
 from shared.configuration.shown import Shown
 from shared.configuration.walls import Walls
+from shared.connectors.base import Kind
+from shared.connectors.mappings import default_targets, version_of
 from shared.connectors.registry import Registry
-from shared.domain.actor import Actor
+from shared.domain.actor import SYSTEM, Actor
 from shared.domain.audit import ConfigurationChange, FieldChanged
 from shared.domain.base import Model, new_id
 from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn
 from shared.domain.document import Document
+from shared.domain.mapping import MappingIn
 from shared.domain.pending import Pending
-from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
+from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, SourceProblem, Unavailable
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import Along, ConfigStore, Epoch, EpochMoved, InUse, NameTaken, TargetGone
 from shared.storage.history import History, Note
@@ -58,17 +62,18 @@ class Configuration:
         history: History,
         clock: Clock,
         halt: Callable[[str, str], None],
+        mappings: Mappings,
     ) -> None:
         self._registry, self.kinds = registry, config_kinds(registry)
         self._store, self._timetable, self._clock = store, timetable, clock
         self._tenants, self._history, self._halt = tenants, history, halt
         self._walls, self._fixed = Walls(store), Fixed(registry, store, tenants)
-        self._shown = Shown(registry, store, timetable)
+        self._shown, self.mappings = Shown(registry, store, timetable, mappings), mappings
         self.keeper = Keeper(store, vault, clock)
 
     def page(self, kind: ConfigKind, *, after: str | None, limit: int) -> list[Model]:
         """Objects in order of creation; Unreadable stands for one that this release can't read."""
-        self._ensure_cloud_server(kind)
+        self._ensure_built_in(kind)
         return self._shown.many(kind, self._store.all(kind.key, after=after, limit=limit))
 
     def get(self, kind: ConfigKind, object_id: str) -> Model:
@@ -84,7 +89,7 @@ class Configuration:
         return found, following
 
     def _document(self, kind: ConfigKind, object_id: str) -> Document:
-        self._ensure_cloud_server(kind)
+        self._ensure_built_in(kind)
         document = self._store.get(kind.key, object_id)
         if document is None:
             raise NotFound(f"There is no {kind.noun} with the id {object_id}.")
@@ -94,12 +99,13 @@ class Configuration:
         """Raises Invalid, Conflict, Unavailable; nothing was saved then. `object_id`: chosen for this very request, so that
         its repetition finds what it made.
         """
-        self._ensure_cloud_server(kind)
+        self._ensure_built_in(kind)
         if object_id and (there := self._store.get(kind.key, object_id)):
             return self._shown.one(kind, there)
         object_id, now = object_id or new_id(), iso(self._clock.now())
         document = self._make(kind, object_id, 1, now, now, model)
         self._check_references(kind, document)
+        self._check_mapping(kind, document, model)
         epoch = self._within_walls(document, None)
         try:
             saved, _ = self._save(kind, document, model, None, epoch, who, None)
@@ -118,12 +124,20 @@ class Configuration:
         self, kind: ConfigKind, object_id: str, change: dict[str, Any], revisions: frozenset[int] | None, who: Actor
     ) -> Model:
         """Merges the change (RFC 7396) into the object and replaces it."""
-        return self._change(kind, object_id, lambda before: _merged(kind, before, change), revisions, who)
+        return self._change(kind, object_id, lambda before: _merged(kind, self._whole(before), change), revisions, who)
 
     def proposed(self, kind: ConfigKind, object_id: str, change: dict[str, Any]) -> tuple[Document, Model]:
         """The object as it is, and as the change would make it. Raises NotFound, Invalid."""
         before = self._document(kind, object_id)
-        return before, _merged(kind, before, change)
+        return before, _merged(kind, self._whole(before), change)
+
+    def _whole(self, document: Document) -> Document:
+        """With what of its body lies in a table of its own."""
+        if document.kind != "mapping":
+            return document
+        body = {name: value for name, value in document.body.items() if name != "version"}
+        targets = [one.model_dump(mode="json", by_alias=True) for one in self.mappings.targets(document)]
+        return replace(document, body={**body, "targets": targets})
 
     def _change(
         self,
@@ -142,10 +156,12 @@ class Configuration:
                 model = propose(before)
                 if object_id == CLOUD_SERVER_ID and getattr(model, "name", "") != before.name:
                     raise _built_in()
+                _refuse_default(before)
                 now = iso(self._clock.now())
                 document = self._make(kind, object_id, before.revision + 1, before.created_at, now, model)
                 self._fixed.check(document, before)
                 self._check_references(kind, document, before)
+                self._check_mapping(kind, document, model)
                 epoch = self._within_walls(document, before)
                 document, written = self._save(kind, document, model, before, epoch, who, written)
             except _Overtaken as overtaken:
@@ -170,6 +186,7 @@ class Configuration:
             if object_id == CLOUD_SERVER_ID:
                 raise _built_in()
             _refuse_deleting(before)
+            _refuse_default(before)
             old = _secret_of(before)
             note = Note(who, self._clock.now(), "deleted", list(_removed(before)))
             try:
@@ -220,6 +237,8 @@ class Configuration:
         """What a connector needs as it is configured."""
         document = self._document(self.kinds["connector"], connector_id)
         connector, kind = self._registry.connector(document), self._registry.kind_of(document)
+        with contextlib.suppress(SourceProblem):  # a mapping that can't be read: what the default needs, then
+            kind = self.mappings.of(kind, document).kind
         source = read_as("source", self._document(self.kinds["source"], connector.source_id), SourceIn)
         return [
             PermissionNeeded(
@@ -239,7 +258,9 @@ class Configuration:
     def _make(
         self, kind: ConfigKind, object_id: str, revision: int, created: str, updated: str, model: Model
     ) -> Document:
-        body = model.model_dump(mode="json", by_alias=True, exclude={"client_secret", "certificate"})
+        body = model.model_dump(mode="json", by_alias=True, exclude={"client_secret", "certificate", "targets"})
+        if isinstance(model, MappingIn):
+            body["version"] = version_of(model.targets)
         uses = {f"{target}.{value}" for field, target in kind.refers.items() if (value := getattr(model, field))}
         scope = getattr(model, kind.scope) if kind.scope else ""
         name: str = model.name  # type: ignore[attr-defined]
@@ -252,7 +273,7 @@ class Configuration:
             value = document.body.get(alias)
             if value and f"{target}.{value}" not in (before.uses if before else ()):
                 if target == "connectorServer":
-                    self._ensure_cloud_server(self.kinds[target])
+                    self._ensure_built_in(self.kinds[target])
                 if self._store.get(target, value) is None:
                     missing.append(FieldError(alias, "unknown", f"there is no {self.kinds[target].noun} with this id"))
         if missing:
@@ -279,13 +300,15 @@ class Configuration:
         """The object as it was saved, with what was `written` into the vault for it, now or at an earlier attempt. Raises
         _Overtaken where somebody else changed it meanwhile.
         """
-        system, at = {}, self._clock.now()
+        system, at = self._system(document, model, before), self._clock.now()
         changes = list(differences(before.body if before else {}, document.body))
         if isinstance(model, CredentialIn):
             written = written or self._secret(kind, document, model, before)
             pin = written[0].model_dump(mode="json", by_alias=True) if written else self._kept(model, before)
             system = {_PIN: pin} if pin else {}
             changes += _secret_changes(before, model, new=bool(written))
+        if isinstance(model, MappingIn):
+            self.mappings.write(document, model.targets, who, at)
         document = replace(document, system=system)
         old = _secret_of(before)
         gone = (old,) if old and old != _secret_of(document) else ()
@@ -368,6 +391,10 @@ class Configuration:
             pending += _tried(*_SCHEDULE, lambda: self._timetable.put(document))
             if not document.body["active"]:
                 pending += _tried(*_STOP, lambda: self._halt(document.id, "deactivation of the connector"))
+            if document.body.get("mappingId"):
+                pending += _tried(*_FOLLOWS, lambda: self._pin(document.id))
+        if kind.key == "mapping":
+            pending += _tried(*_FOLLOWS, lambda: self._pin_all(document))
         if kind.key == "source" and not document.body["crawl"]:
             pending += _tried(*_STOP, lambda: self._halt_all(document))
         return pending
@@ -382,7 +409,11 @@ class Configuration:
             read = " or ".join(map(str, sorted(revisions)))
             raise Changed(f"You read revision {read}; it is at revision {before.revision} now.")
 
-    def _ensure_cloud_server(self, kind: ConfigKind) -> None:
+    def _ensure_built_in(self, kind: ConfigKind) -> None:
+        """What every installation has: the connector server Cloud, and each kind's default mapping as this release has it."""
+        if kind.key == "mapping":
+            for one in self._registry.kinds.values():
+                self._ensure_default(one)
         if kind.key != "connectorServer" or self._store.get(kind.key, CLOUD_SERVER_ID):
             return
         now = iso(self._clock.now())
@@ -390,10 +421,90 @@ class Configuration:
         with contextlib.suppress(NameTaken):
             self._store.create(Document(kind.key, CLOUD_SERVER_ID, 1, now, now, "Cloud", "", (), body))
 
+    def _ensure_default(self, kind: Kind) -> None:
+        mapping, version = default_id(kind.name), self.mappings.default_version(kind.name)
+        before = self._store.get("mapping", mapping)
+        if before and before.body.get("version") == version:
+            return
+        at = self._clock.now()
+        name = f"{kind.title} (default)"
+        body = {"name": name, "kind": kind.name, "note": "The default of this release.", "version": version}
+        document = Document(
+            "mapping", mapping, before.revision + 1 if before else 1, before.created_at if before else iso(at), iso(at), name, "",
+            (), body, _versions(before, version),
+        )  # fmt: skip
+        self.mappings.write(document, default_targets(kind), SYSTEM, at)
+        changes = list(differences(before.body if before else {}, body))
+        along = Along(Note(SYSTEM, at, "changed" if before else "created", changes))
+        with contextlib.suppress(NameTaken, RowChanged):  # another process was faster
+            if before:
+                self._store.replace(document, before, along=along)
+            else:
+                self._store.create(document, along=along)
+
+    def restore(self, mapping: str, revision: int, revisions: frozenset[int] | None, who: Actor) -> Model:
+        """What the mapping said at an earlier revision, as its newest one."""
+        kind = self.kinds["mapping"]
+        before = self._document(kind, mapping)
+        found = next((one for one in self.mappings.made(before) if one.revision == revision), None)
+        if found is None:
+            raise NotFound(f"The mapping has no revision {revision}.", remedy="List its versions.")
+        targets = self.mappings.at(mapping, str(before.body["kind"]), found.version)
+
+        def propose(document: Document) -> Model:
+            return MappingIn(
+                name=document.name, kind=document.body["kind"], note=f"Revision {revision} again.", targets=targets
+            )
+
+        return self._change(kind, mapping, propose, revisions, who)
+
+    def _check_mapping(self, kind: ConfigKind, document: Document, model: Model) -> None:
+        """Raises Invalid for a mapping that can't be saved, or a connector that names one of another kind."""
+        if isinstance(model, MappingIn):
+            self.mappings.check(model)
+        if kind.key == "connector" and (named := document.body.get("mappingId")):
+            mapping = self._store.get("mapping", named)
+            if mapping and mapping.body.get("kind") != document.body["kind"]:
+                wrong = FieldError("mappingId", "other-kind", f"is a mapping of the kind {mapping.body.get('kind')}")
+                raise Invalid("The mapping is one of another kind.", fields=(wrong,))
+
+    def _system(self, document: Document, model: Model, before: Document | None) -> dict[str, Any]:
+        """What is kept beside the object: a connector pins the version of its mapping, a mapping knows those that it had."""
+        if isinstance(model, MappingIn):
+            return _versions(before, str(document.body["version"]))
+        mapping = self._store.get("mapping", document.body["mappingId"]) if document.body.get("mappingId") else None
+        return {PIN: mapping.body["version"]} if mapping and document.kind == "connector" else {}
+
+    def _pin_all(self, mapping: Document) -> None:
+        """Every connector that names the mapping pins its newest version."""
+        for user_kind, _, user in self._store.users_of(mapping.ref):
+            if user_kind == "connector":
+                self._pin(user)
+
+    def _pin(self, connector: str) -> None:
+        """A connector pins the newest version of its mapping, whatever others do meanwhile."""
+        for _ in range(_TRIES):
+            document = self._store.get("connector", connector)
+            named = document.body.get("mappingId") if document else None
+            mapping = self._store.get("mapping", named) if named else None
+            if document is None or mapping is None or document.system.get(PIN) == mapping.body["version"]:
+                return
+            with contextlib.suppress(RowChanged):
+                self._store.replace(
+                    replace(document, system={**document.system, PIN: mapping.body["version"]}), document
+                )
+
+
+def _versions(before: Document | None, version: str) -> dict[str, Any]:
+    """The versions of a mapping, one a revision: as many as fit."""
+    return {VERSIONS: [*(before.system.get(VERSIONS, []) if before else []), version][-_MOST_VERSIONS:]}
+
 
 _Written = tuple[secrets.Pin, Intention]
 _SCHEDULE = ("schedule", "The schedule still has to follow this change; the timer brings it in step.")
 _STOP = ("stop-runs", "Runs that are going on still have to be stopped; the timer stops them.")
+_FOLLOWS = ("connectors-follow", "Connectors still use the version before: save the mapping once more, as it is.")
+_MOST_VERSIONS = 1000
 
 
 class _Overtaken(Exception):
@@ -460,6 +571,15 @@ def _refuse_deleting(document: Document) -> None:
             f"The connector {document.name!r} and its records are being deleted.",
             code="deleting",
             remedy="Wait until it is gone.",
+        )
+
+
+def _refuse_default(document: Document) -> None:
+    if document.kind == "mapping" and document.id == default_id(str(document.body.get("kind"))):
+        raise Forbidden(
+            "The default mapping of a kind is written by Rollcall and never edited.",
+            code="built-in",
+            remedy="Create a mapping of your own from it, and choose that on the connector.",
         )
 
 

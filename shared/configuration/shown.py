@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.configuration.kinds import ConfigKind
+from shared.configuration.mappings import Mappings, default_id
 from shared.connectors.registry import Registry
 from shared.domain.base import Model
 from shared.domain.configuration import CLOUD_SERVER_ID, Effective, Reason, Unreadable
@@ -34,7 +35,7 @@ class Others:
     """Other objects as one answer needs them, each kind read at most once where a whole list is shown."""
 
     def __init__(self, store: ConfigStore, *, whole: bool) -> None:
-        self._store, self._whole = store, whole
+        self._store, self.whole = store, whole
         self._all: dict[str, dict[str, Document]] = {}
 
     def all(self, kind: str) -> dict[str, Document]:
@@ -45,7 +46,7 @@ class Others:
     def get(self, kind: str, object_id: object) -> Document | None:
         if not object_id:
             return None
-        if self._whole or kind in self._all:
+        if self.whole or kind in self._all:
             return self.all(kind).get(str(object_id))
         return self._store.get(kind, str(object_id))
 
@@ -65,8 +66,8 @@ def effective(connector: Document, source: Document | None) -> Effective:
 
 
 class Shown:
-    def __init__(self, registry: Registry, store: ConfigStore, timetable: Timetable) -> None:
-        self._registry, self._store, self._timetable = registry, store, timetable
+    def __init__(self, registry: Registry, store: ConfigStore, timetable: Timetable, mappings: Mappings) -> None:
+        self._registry, self._store, self._timetable, self._mappings = registry, store, timetable, mappings
 
     def one(self, kind: ConfigKind, document: Document, pending: Iterable[Pending] = ()) -> Model:
         """Raises Conflict for an object that this release can't read."""
@@ -74,7 +75,7 @@ class Shown:
 
     def many(self, kind: ConfigKind, documents: list[Document]) -> list[Model]:
         """Unreadable stands for an object that this release can't read."""
-        others = Others(self._store, whole=len(documents) > 1)
+        others = Others(self._store, whole=len(documents) > 1 or kind.key == "mapping")
         return [self._or_unreadable(kind, document, others) for document in documents]
 
     def _or_unreadable(self, kind: ConfigKind, document: Document, others: Others) -> Model:
@@ -104,6 +105,10 @@ class Shown:
                 "jobs": self._timetable.describe(document, on=state.state == "on"), "deleting": document.deleting,
                 "effective": state, "warnings": _acting_as_reader(document, others),
             }  # fmt: skip
+        if kind.key == "mapping":
+            body["builtIn"] = document.id == default_id(str(document.body.get("kind")))
+            if not others.whole:
+                body["targets"] = self._mappings.targets(document)
         if kind.key == "connectorServer":
             body["builtIn"] = document.id == CLOUD_SERVER_ID
         return body

@@ -3,8 +3,8 @@ for it. Dispatch, engine, records, forecast, deletion and documentation iterate 
 names a kind.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -13,7 +13,7 @@ from shared.domain.base import Model
 from shared.domain.configuration import SourceIn
 from shared.domain.pacing import Pacing
 from shared.domain.record_type import RecordType
-from shared.mapping.attribute import Attribute
+from shared.mapping.attribute import Attribute, Step
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,28 @@ class Pages:
 
 
 Reader = DirectoryList | Pages
+
+
+@dataclass(frozen=True)
+class Special:
+    """A property that a mapping can't have like any other. `permission`: it needs one of its own; `refused`: why it can't be
+    mapped at all.
+    """
+
+    property: str
+    permission: Permission | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A source that an owner may choose for a target which Microsoft Graph has no attribute for."""
+
+    target: str
+    title: str
+    source: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+    note: str = ""
 
 
 class Proof(Enum):
@@ -122,6 +144,11 @@ class Stream:
     not_in_delta: tuple[str, ...] = ()
     """Attributes whose change alone no delta reports: as fresh as the last full read."""
 
+    special: tuple[Special, ...] = ()
+    """Properties that need a permission of their own, or can't be mapped."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Ready-made sources for targets without one."""
+
     @property
     def partition(self) -> str:
         """Names the partitions of its rows."""
@@ -141,6 +168,20 @@ class Stream:
         return int(getattr(options, self.threshold)) if self.threshold else 0
 
     @property
+    def more_permissions(self) -> dict[str, Permission]:
+        """Property to permission, for what its mapping reads besides what the stream's own permissions allow."""
+        read = {name for one in self.attributes for name in one.properties}
+        return {one.property: one.permission for one in self.special if one.permission and one.property in read}
+
+    def granted(self, roles: frozenset[str]) -> "Stream":
+        """Without the attributes whose own permission is not among the roles: they are missing, for that reason."""
+        denied = {name: one.name for name, one in self.more_permissions.items() if not one.granted(roles)}
+        if not denied:
+            return self
+        attributes = tuple(_denied(one, denied) for one in self.attributes)
+        return replace(self, attributes=attributes)
+
+    @property
     def scope_columns(self) -> dict[str, str]:
         """The Graph properties that the owner's scope looks at, and the columns that hold them."""
         names = (self.address, self.created, self.last_seen)
@@ -149,6 +190,14 @@ class Stream:
     def column_of(self, source: str) -> str:
         """The column that an attribute of the source goes to."""
         return next(a.column for a in self.attributes if a.source == (source,))
+
+
+def _denied(attribute: Attribute, denied: dict[str, str]) -> Attribute:
+    names = sorted({denied[name] for name in attribute.properties if name in denied})
+    if not names:
+        return attribute
+    note = f"Needs the application permission {' and '.join(names)}, which is not granted."
+    return replace(attribute, source=(), steps=(), missing="permission", note=note)
 
 
 @dataclass(frozen=True)
@@ -194,6 +243,11 @@ class Kind:
     def streams(self) -> tuple[Stream, ...]:
         return tuple(stream for job in self.jobs for stream in job.streams)
 
+    def with_streams(self, made: Callable[[Stream], Stream]) -> "Kind":
+        """The same kind with other streams of the same names."""
+        jobs = tuple(replace(job, streams=tuple(made(stream) for stream in job.streams)) for job in self.jobs)
+        return replace(self, jobs=jobs)
+
     def job(self, name: str) -> Job | None:
         return next((job for job in self.jobs if job.name == name), None)
 
@@ -209,6 +263,9 @@ class Kind:
         chosen: Iterable[Job] = (job,) if job else self.jobs
         streams = [stream for one in chosen for stream in one.wanted(options)]
         needed = [Needed(permission, stream.name) for stream in streams for permission in stream.permissions]
+        needed += [
+            Needed(one, f"{stream.name}: {name}") for stream in streams for name, one in stream.more_permissions.items()
+        ]
         if self.group_permission and source.excluded_groups and any(stream.by_group for stream in streams):
             needed.append(Needed(self.group_permission, "excluded groups"))
         return needed

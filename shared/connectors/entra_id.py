@@ -8,12 +8,23 @@ from datetime import timedelta
 
 from pydantic import model_validator
 
-from shared.connectors.base import Denial, DirectoryList, Job, Kind, Pages, Permission, Proof, Stream
+from shared.connectors.base import (
+    Alternative,
+    Denial,
+    DirectoryList,
+    Job,
+    Kind,
+    Pages,
+    Permission,
+    Proof,
+    Special,
+    Stream,
+)
 from shared.connectors.record_types import DEVICE, PERSON
 from shared.domain.base import Model
 from shared.domain.configuration import ThresholdDays
 from shared.domain.pacing import Pacing
-from shared.mapping.attribute import Attribute, Type
+from shared.mapping.attribute import Attribute, Type, by
 
 
 class EntraIdOptions(Model):
@@ -52,19 +63,23 @@ PEOPLE: tuple[Attribute, ...] = (
     _plain("signInName", "Sign-in name", "userPrincipalName", note="May be renamed; the object id never is."),
     _plain("mail", "E-mail address", note="Empty for people without a mailbox."),
     _plain("mailNickname", "Mail alias"),
-    Attribute("otherMails", "Other e-mail addresses", Type.JSON, ("otherMails",), "ordered"),
+    Attribute("otherMails", "Other e-mail addresses", Type.JSON, ("otherMails",), by("ordered")),
     Attribute(
         "proxyAddresses",
         "Proxy addresses",
         Type.JSON,
         ("proxyAddresses",),
-        "ordered",
+        by("ordered"),
         note="SMTP: marks the primary one.",
     ),
     Attribute(
-        "phones", "Phone numbers with their types", Type.JSON, ("businessPhones", "mobilePhone", "faxNumber"), "phones"
+        "phones",
+        "Phone numbers with their types",
+        Type.JSON,
+        ("businessPhones", "mobilePhone", "faxNumber"),
+        by("phones"),
     ),
-    Attribute("workPhone", "Work phone", Type.TEXT, ("businessPhones",), "first"),
+    Attribute("workPhone", "Work phone", Type.TEXT, ("businessPhones",), by("first")),
     _plain("mobilePhone", "Mobile phone"),
     _plain("faxNumber", "Fax"),
     _plain(
@@ -90,13 +105,13 @@ PEOPLE: tuple[Attribute, ...] = (
     _plain("jobTitle", "Job title"),
     _plain("department", "Department"),
     _plain("companyName", "Company"),
-    Attribute("employeeOrganization", "Division and cost centre", Type.JSON, ("employeeOrgData",), "any_value"),
+    Attribute("employeeOrganization", "Division and cost centre", Type.JSON, ("employeeOrgData",), by("anyValue")),
     Attribute(
         "managerId",
         "Manager",
         Type.TEXT,
         ("manager",),
-        "identifier",
+        by("identifier"),
         note="Object id; name and mail are resolved on reading.",
     ),
     _plain("employeeType", "Employee type"),
@@ -129,10 +144,10 @@ PEOPLE: tuple[Attribute, ...] = (
         "Password never expires",
         Type.FLAG,
         ("passwordPolicies",),
-        "password_flag_never_expires",
+        by("passwordFlagNeverExpires"),
     ),
     Attribute(
-        "weakPasswordAllowed", "Weak passwords allowed", Type.FLAG, ("passwordPolicies",), "password_flag_weak_allowed"
+        "weakPasswordAllowed", "Weak passwords allowed", Type.FLAG, ("passwordPolicies",), by("passwordFlagWeakAllowed")
     ),
     _plain("passwordChangedAt", "Password last changed", "lastPasswordChangeDateTime", Type.TIME),
     _plain("enabled", "Account enabled", "accountEnabled", Type.FLAG),
@@ -154,7 +169,7 @@ PEOPLE: tuple[Attribute, ...] = (
         "Extension attributes 1 to 15",
         Type.JSON,
         ("onPremisesExtensionAttributes",),
-        "any_value",
+        by("anyValue"),
     ),
 )
 
@@ -164,7 +179,7 @@ SIGN_IN_ACTIVITY: tuple[Attribute, ...] = (
         "Last logon",
         Type.TIME,
         ("signInActivity",),
-        "last_logon",
+        by("lastLogon"),
         note="The last successful sign-in; Microsoft keeps those since December 2023. Where there is none: the last attempt.",
         remarks=(
             ("LastLogonKind", "attempt", "A sign-in attempt, which may have failed: no successful sign-in is known."),
@@ -175,25 +190,25 @@ SIGN_IN_ACTIVITY: tuple[Attribute, ...] = (
         "Kind of the last logon",
         Type.TEXT,
         ("signInActivity",),
-        "last_logon_kind",
+        by("lastLogonKind"),
         note="successful, or attempt: an attempt may have failed.",
     ),
     Attribute(
-        "lastSuccessfulSignInAt", "Last successful sign-in", Type.TIME, ("signInActivity",), "last_successful_sign_in"
+        "lastSuccessfulSignInAt", "Last successful sign-in", Type.TIME, ("signInActivity",), by("lastSuccessfulSignIn")
     ),
     Attribute(
         "lastSignInAttemptAt",
         "Last interactive sign-in attempt",
         Type.TIME,
         ("signInActivity",),
-        "last_sign_in_attempt",
+        by("lastSignInAttempt"),
     ),
     Attribute(
         "lastNonInteractiveSignInAt",
         "Last non-interactive sign-in attempt",
         Type.TIME,
         ("signInActivity",),
-        "last_non_interactive_sign_in",
+        by("lastNonInteractiveSignIn"),
     ),
 )
 
@@ -232,10 +247,35 @@ DEVICES: tuple[Attribute, ...] = (
         "Registered owners",
         Type.JSON,
         ("registeredOwners",),
-        "identifiers",
+        by("identifiers"),
         note="Object ids; names are resolved on reading.",
     ),
 )
+
+USER_SPECIAL = (
+    Special("employeeLeaveDateTime", Permission("User-LifeCycleInfo.Read.All", ("User-LifeCycleInfo.ReadWrite.All",))),
+    Special("passwordProfile", refused="Microsoft Graph never returns passwords."),
+    Special("authorizationInfo", refused="it holds the ids of certificates that sign people in."),
+    Special("customSecurityAttributes", refused="a list does not bring it without a permission and a role of its own."),
+    Special("deviceEnrollmentLimit", refused="it is Intune's, and asked for one person at a time."),
+    Special("deletedDateTime", refused="a list holds nobody who is deleted; the journal says when somebody went."),
+    Special("print", refused="it is Universal Print's, and asked for one person at a time."),
+)
+_ON_PREMISES = "onPremisesExtensionAttributes.extensionAttribute{}"
+PEOPLE_ALTERNATIVES = (
+    Alternative(
+        "expiresAt", "Leave date", ("employeeLeaveDateTime",), (),
+        "The last day at work as HR systems write it. Needs the application permission User-LifeCycleInfo.Read.All.",
+    ),
+    Alternative(
+        "expiresAt", "Extension attribute 1 as a date", (_ON_PREMISES.format(1),), by("toUtc"),
+        "Where Active Directory's accountExpires is synced into an extension attribute. Choose the number that you use.",
+    ),
+    Alternative(
+        "employeeNumber", "Extension attribute 2", (_ON_PREMISES.format(2),), by("trim"),
+        "Where Active Directory's employeeNumber is synced into an extension attribute. Choose the number that you use.",
+    ),
+)  # fmt: skip
 
 USER_READ = Permission("User.Read.All", ("User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"))
 
@@ -251,6 +291,8 @@ USERS = Stream(
     by_group=True,
     threshold="user_threshold_days",
     created="createdDateTime",
+    special=USER_SPECIAL,
+    alternatives=PEOPLE_ALTERNATIVES,
     activity="sign-ins",  # until that has spoken, activity is unknown
 )
 
@@ -267,6 +309,7 @@ DEVICE_STREAM = Stream(
     created="registrationDateTime",
     last_seen="approximateLastSignInDateTime",
     not_in_delta=("ownerIds",),
+    special=(Special("deletedDateTime", refused="a list holds no device that is deleted."),),
 )
 
 SIGN_INS = Stream(

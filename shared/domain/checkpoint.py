@@ -116,6 +116,8 @@ class StreamState(Model):
     """Endpoint, select, scope and mapping that the delta link was made with."""
     delta_at: str = ""
     """When it was made: Microsoft forgets it after seven days."""
+    version: str = ""
+    """`{mapping id}.{version}` that the last complete read wrote by; empty where an earlier release did."""
     mapping: dict[str, str] = {}
     """Attribute to a digest of its definition, of the last complete read."""
     scope: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The six kinds of configuration. Each has a write model (what a person sends) and is read back with id, revision
+"""The kinds of configuration. Each has a write model (what a person sends) and is read back with id, revision
 and times; secrets are write-only.
 """
 
@@ -155,6 +155,8 @@ class ConnectorIn(Model):
     """More removals than this are held until a person confirms them."""
     options: Any
     """Options of its kind."""
+    mapping_id: Id | None = None
+    """Mapping: which attributes are collected, under which names. Empty: the kind's default."""
     action_credential_id: Id | None = None
     """Action credentials: the separate credential for people actions. Empty: actions are off."""
     reading_credential_acts: bool = False

@@ -42,6 +42,10 @@ class Receipt(Model):
     """The tenant that the token was issued for."""
     application_id: str = ""
     """The application that signed in."""
+    mapping_id: str = ""
+    """The mapping that it wrote by."""
+    mapping_version: str = ""
+    """Which version of it."""
     permissions_granted: list[str] = []
     """The application permissions in the token."""
     permissions_needed: list[str] = []

@@ -68,7 +68,7 @@ def added_values(stream: Stream, state: StreamState, connector: str, row: Row, l
         times = [t for t in (changed, full if attribute.name in stream.not_in_delta else newest) if t]
         values[attribute.name] = Value(
             value=None if missing else _plain(row.get(attribute.column), attribute.type), missing=missing,
-            note=_note(attribute, stream, row, missing), attribute=attribute.source[0], connector_id=connector,
+            note=_note(attribute, stream, row, missing), attribute=attribute.source[0] if attribute.source else None, connector_id=connector,
             stream=stream.name, as_of=max(times) if times and not missing else None,
         )  # fmt: skip
     return values

@@ -4,10 +4,10 @@ Lists in id order are a documented scan of one source's partitions; lists by nam
 and single records read exact partitions and row ranges.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.connectors.base import Stream
+from shared.connectors.base import Kind, Stream
 from shared.connectors.registry import Registry
 from shared.domain.folding import enough, fold, words
 from shared.domain.record_type import RecordType, Relation
@@ -35,8 +35,13 @@ def split_record_id(record_id: str) -> tuple[str, str] | None:
 
 
 class Records:
-    def __init__(self, registry: Registry, tables: Tables, config: ConfigStore, runs: Runs) -> None:
+    """`wrote` gives a kind as the mapping made it that a stream's records were written by."""
+
+    def __init__(
+        self, registry: Registry, tables: Tables, config: ConfigStore, runs: Runs, wrote: Callable[[Kind, str], Kind]
+    ) -> None:
         self._registry, self._tables, self._config, self._runs = registry, tables, config, runs
+        self._wrote = wrote
 
     def by_id(self, record_type: RecordType, *, source: str | None, after: str | None, limit: int) -> Found:
         """Cards in id order, of one source or of all."""
@@ -157,8 +162,9 @@ class Records:
         """What a row says, and what other streams of the same connector add to it."""
         source, object_id = parts
         _, connector, name = row["RowKey"].split("|")
-        for track, stream in self._described_by(record_type, connector, name):
-            state = self._runs.stream(track, stream.name)
+        for track, kind, declared in self._described_by(record_type, connector, name):
+            state = self._runs.stream(track, declared.name)
+            stream = (self._wrote(kind, state.version).stream(declared.name) if kind else None) or declared
             if not stream.leader:
                 yield own_values(stream, state, connector, row)
                 continue
@@ -166,16 +172,21 @@ class Records:
             found = self._tables.get(RECORDS, keys.record_partition(source, stream.partition, object_id), key)
             yield added_values(stream, state, connector, found.row if found else {}, row)
 
-    def _described_by(self, record_type: RecordType, connector: str, name: str) -> list[tuple[str, Stream]]:
-        """The stream that wrote a row, and those of the same kind that add to its records; each with its track."""
+    def _described_by(
+        self, record_type: RecordType, connector: str, name: str
+    ) -> list[tuple[str, Kind | None, Stream]]:
+        """The stream that wrote a row, and those of the same kind that add to its records; each with its track and kind."""
         document = self._config.get("connector", connector)
         kind = self._registry.known_kind_of(document) if document else None
         if kind is None:  # its records stayed when it went
             return [
-                (track_of(connector, ""), stream) for stream in self._registry.streams_of(record_type.name, name)[:1]
+                (track_of(connector, ""), None, stream)
+                for stream in self._registry.streams_of(record_type.name, name)[:1]
             ]
         described = [s for s in kind.streams if name in (s.name, s.leader)]
-        return [(track_of(connector, kind.job_of(s.name).name), s) for s in described if s.record_type == record_type]
+        return [
+            (track_of(connector, kind.job_of(s.name).name), kind, s) for s in described if s.record_type == record_type
+        ]
 
     def _not_there(self, record_type: RecordType, record_id: str, parts: tuple[str, str] | None) -> NotFound:
         """Somebody who was in the copy is told apart from somebody who never was."""

@@ -25,6 +25,19 @@ def config_row(kind: str, object_id: str) -> str:
     return f"{kind}|{object_id}"
 
 
+MAPPINGS_PARTITION = "mappings"
+
+
+def mapping_version(mapping: str, version: str) -> str:
+    """What a version of a mapping says."""
+    return f"{mapping}|{version}"
+
+
+def mapping_revision(mapping: str, revision: int, version: str) -> str:
+    """Who made which version of it, newest first."""
+    return f"{mapping}|r|{9_999_999_999 - revision:010d}|{version}"
+
+
 def config_name(kind: str, scope: str, name: str) -> str:
     """Reservation of a name, in the form in which it is unique, and that form's version."""
     return f"n{NAMES}|{kind}|{scope}|{hashlib.sha256(unique_form(name).encode()).hexdigest()[:40]}"

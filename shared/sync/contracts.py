@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from datetime import datetime
 from typing import Any, Protocol
 
+from shared.connectors.base import Kind
 from shared.domain.actor import Actor
 from shared.domain.checkpoint import StreamState
 from shared.domain.document import Document
@@ -34,6 +35,19 @@ class Source(Protocol):
     async def count(self) -> int | None: ...
     async def ask(self, object_ids: Sequence[str]) -> dict[str, str]: ...
     async def fetch(self, object_ids: Sequence[str]) -> dict[str, dict[str, Any] | None]: ...
+
+
+class Used(Protocol):
+    """A kind as a mapping makes it; `mark` names both of its version."""
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def mapping(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def mark(self) -> str: ...
 
 
 class Store(Protocol):

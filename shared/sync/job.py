@@ -16,7 +16,7 @@ from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.graph.credentials import claims_of
 from shared.graph.pacing import Pace
-from shared.sync.contracts import Session
+from shared.sync.contracts import Session, Used
 from shared.sync.plan import Cancelled, SliceOver
 from shared.sync.slice import Slice
 from shared.sync.stream import OneStream, Tenant
@@ -34,6 +34,7 @@ class Configured:
     kind: Kind
     job: Job
     credential: Document
+    mapping: Used
 
 
 async def read(work: Slice) -> None:
@@ -64,6 +65,8 @@ async def configured(work: Slice) -> Configured:
         raise Cancelled
     with _said():
         connector, kind = services.registry.connector(document), services.registry.kind_of(document)
+    mapping = await asyncio.to_thread(services.mapped, kind, document)
+    kind = mapping.kind
     job = kind.job(work.run.job)
     if job is None or not job.wanted(connector.options):
         raise Cancelled
@@ -81,7 +84,7 @@ async def configured(work: Slice) -> Configured:
             code="credential-missing",
             remedy="Choose a credential on the source.",
         )
-    return Configured(connector, source, kind, job, credential)
+    return Configured(connector, source, kind, job, credential, mapping)
 
 
 @contextlib.contextmanager
@@ -134,13 +137,16 @@ async def _read(work: Slice, found: Configured, graph: GraphClient, session: Ses
         receipt = earlier or receipt
     claims = claims_of(await graph.token())
     receipt.tenant_id, receipt.application_id = claims.tenant_id, claims.application_id
+    receipt.mapping_id, receipt.mapping_version = found.mapping.mapping, found.mapping.version
     receipt.permissions_granted = sorted(claims.roles)
     needed = found.kind.permissions(found.connector.options, found.source, found.job)
     receipt.permissions_needed = sorted({one.permission.name for one in needed})
     ahead = {entry.name for entry in run.streams if not entry.ended}
-    unfinished = [stream for stream in streams if stream.name in ahead]
+    unfinished = [stream.granted(claims.roles) for stream in streams if stream.name in ahead]
     receipt.missing_streams |= dict.fromkeys([stream.name for stream in unfinished], NOT_FINISHED)
-    tenant = Tenant(found.connector, found.source, found.kind, found.job, graph, session, claims.roles)
+    tenant = Tenant(
+        found.connector, found.source, found.kind, found.job, graph, session, claims.roles, found.mapping.mark
+    )
     for stream in unfinished:
         await _one(work, receipt, tenant, stream)
 

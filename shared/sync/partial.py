@@ -21,7 +21,7 @@ class Parts:
 
     def __init__(self, stream: Stream) -> None:
         self._all = stream.attributes
-        self._attributes = [attribute for attribute in stream.attributes if attribute.source]
+        self._attributes = [attribute for attribute in stream.attributes if attribute.mapped]
         self._mapper = compile_mapping(stream.attributes)
         self._columns = stream.scope_columns
         self.in_changes = frozenset(selected(stream.attributes))
@@ -33,7 +33,7 @@ class Parts:
         """
         absent = self.in_changes - item.keys()
         if stored:
-            return any(0 < len(absent.intersection(one.source)) < len(one.source) for one in self._attributes)
+            return any(0 < len(absent.intersection(one.properties)) < len(one.properties) for one in self._attributes)
         return bool(absent if stub else absent & self.in_list)
 
     def filled(self, item: dict[str, Any], stored: Mapping[str, Any]) -> Columns:
@@ -45,7 +45,7 @@ class Parts:
             columns = carefully(self._all, item)
         malformed, before = malformed_in(columns), malformed_in(stored)
         for attribute in self._attributes:  # in the order of the mapping: the digest goes by it
-            kept = not absent.isdisjoint(attribute.source)
+            kept = not absent.isdisjoint(attribute.properties)
             value = (stored if kept else columns).get(attribute.column)
             if value is not None:
                 made |= _column(attribute, _plain(value) if kept else value)

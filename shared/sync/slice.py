@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.clock import Clock, iso
+from shared.connectors.base import Kind
 from shared.connectors.registry import Registry
 from shared.domain.clouds import CloudName
 from shared.domain.document import Document
@@ -20,7 +21,7 @@ from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.graph.pacing import Pace
 from shared.redact import redact
-from shared.sync.contracts import Configs, Dispatch, Lease, Runs, Schedules, Session, Tenants
+from shared.sync.contracts import Configs, Dispatch, Lease, Runs, Schedules, Session, Tenants, Used
 from shared.sync.limits import Limits
 from shared.sync.plan import Cancelled, SliceOver
 
@@ -47,6 +48,8 @@ class Services:
     lease: Callable[[str, str], Lease]
     graph: Callable[[Document, CloudName, str, Waits], GraphClient]
     pace: Callable[[Pacing, str, str, Waits], Pace]
+    mapped: Callable[[Kind, Document], Used]
+    """The kind as a connector's mapping makes it."""
     keep: Retention
     limits: Limits
 

@@ -90,7 +90,7 @@ def finished(
     state.delta_at = checkpoint.begun_at
     state.mapping, state.scope = facts.marks, facts.scope
     state.excluded = checkpoint.excluded  # of the first slice: who was added since is for the next run to see
-    state.attributes = [a.name for a in stream.attributes if a.source]
+    state.attributes = [a.name for a in stream.attributes if a.mapped]
     state.missing = {a.name: a.missing for a in stream.attributes if a.missing}
     state.held, state.pending = checkpoint.held, checkpoint.pending
     state.removals = noted(state.removals, at, progress.counted_removals)

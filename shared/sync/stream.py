@@ -18,7 +18,7 @@ from shared.domain.write import Authorship, Home, Intent
 from shared.errors import SourceProblem
 from shared.graph.answers import Denied
 from shared.graph.client import GraphClient
-from shared.mapping.compiled import fingerprint
+from shared.mapping.compiled import fingerprint, mark
 from shared.sync.activity import MOST_AGE, Activity
 from shared.sync.contracts import Session, Source, Store
 from shared.sync.domains import domain_problems
@@ -52,6 +52,8 @@ class Tenant:
     graph: GraphClient
     session: Session
     roles: frozenset[str]
+    mapping: str = ""
+    """`{mapping id}.{version}`."""
 
 
 class OneStream:
@@ -322,6 +324,7 @@ class OneStream:
             self._note(malformed_problem(stream.name, checkpoint.progress))
         if self._tenant.job.names_subscriptions:
             await note_subscriptions(self._receipt, checkpoint.progress, self._tenant.graph, self._tenant.roles)
+        state.version = self._tenant.mapping
         note_stream(self._receipt, stream.name, checkpoint, state)
         work.show(checkpoint.progress)  # the stream counts as done: what it brought goes with the same commit
         if self._excluded.keep:
@@ -338,7 +341,7 @@ class OneStream:
             fields |= {k: (state.scope.get(k), v) for k, v in facts.scope.items() if state.scope.get(k) != v}
         if state.mapping and state.mapping != facts.marks:
             words.append("mapping")
-            before, after = fingerprint(sorted(state.mapping.items())), fingerprint(sorted(facts.marks.items()))
+            before, after = state.version or None, self._tenant.mapping
             names = sorted(
                 n for n in state.mapping.keys() | facts.marks.keys() if state.mapping.get(n) != facts.marks.get(n)
             )
@@ -355,8 +358,8 @@ def _moved(before: dict[str, Any], now: dict[str, Any]) -> frozenset[Cause]:
 
 
 def attribute_marks(stream: Stream) -> dict[str, str]:
-    """Attribute to a digest of its definition, for those that have a source."""
-    return {a.name: fingerprint(a.name, a.type.value, a.source, a.transform) for a in stream.attributes if a.source}
+    """Attribute to a digest of its definition, for those that there can be values of."""
+    return {a.name: mark(a) for a in stream.attributes if a.mapped}
 
 
 def not_granted(permission: str, stream: str) -> Denied:

@@ -11,7 +11,7 @@ from shared.domain.base import Model
 from shared.domain.configuration import ThresholdDays
 from shared.domain.pacing import Pacing
 from shared.domain.record_type import LookupRule, RecordType
-from shared.mapping.attribute import Attribute, Type
+from shared.mapping.attribute import Attribute, Type, by
 from tests.contract.kinds import *  # noqa: F403 - the tests themselves
 from tests.contract.kinds import Subject, served
 
@@ -50,7 +50,7 @@ TOY = Kind(
                         Attribute("title", "Title", Type.TEXT, ("displayName",)),
                         Attribute("address", "Address", Type.TEXT, ("mail",)),
                         Attribute("madeAt", "Made", Type.TIME, ("createdDateTime",)),
-                        Attribute("kinds", "Kinds", Type.JSON, ("groupTypes",), "ordered"),
+                        Attribute("kinds", "Kinds", Type.JSON, ("groupTypes",), by("ordered")),
                     ),
                     permissions=(Permission("Group.Read.All", ("Group.ReadWrite.All", "Directory.Read.All")),),
                     address="mail",

@@ -311,6 +311,7 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
     ids = support.configure(
         own_stack, source={"excludedGroups": ["Service accounts"]}, connector={"options": everything}
     )
+    ids["mapping"] = "entraid"
     run = support.run_and_wait(own_stack, ids["connector"])
     known = {
         "runs/{id}": run["id"], "connectors/{id}/runs": ids["connector"], "connector-servers/{id}": "cloud",

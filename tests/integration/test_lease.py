@@ -105,7 +105,7 @@ def test_a_message_that_keeps_failing_closes_its_run_the_third_time_only(stack: 
         services = Services(
             registry=nothing, config=nothing, runs=runs, tenants=nothing, schedules=nothing, dispatch=NoDispatch(), clock=clock,
             slice_seconds=60, session=nothing, lease=lambda track, run: Lease(tables, track, run, clock), graph=nothing,
-            pace=nothing, keep=nothing, limits=nothing,
+            pace=nothing, mapped=nothing, keep=nothing, limits=nothing,
         )  # fmt: skip
         message = {"run": run.id, "connector": connector, "slice": 1}
         for _ in range(2):

@@ -12,6 +12,7 @@ USER_DEFAULT = (
     "userPrincipalName"
 ).split()
 USER_READ = frozenset("User.Read.All User.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split())
+LEAVE_DATE_READ = frozenset({"User-LifeCycleInfo.Read.All", "User-LifeCycleInfo.ReadWrite.All"})
 DEVICE_READ = frozenset("Device.Read.All Device.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split())
 GROUP_READ = frozenset(
     "GroupMember.Read.All Group.Read.All Group.ReadWrite.All Directory.Read.All Directory.ReadWrite.All".split()

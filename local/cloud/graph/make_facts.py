@@ -1,4 +1,5 @@
-"""`python3 -m local graph-facts FOLDER`: makes facts.json from a folder with Microsoft's description of Graph v1.0.
+"""`python3 -m local graph-facts FOLDER`: makes facts.json, and what mappings can name, from a folder with Microsoft's
+description of Graph v1.0.
 
 The folder holds `openapi/graph-v1.0.trimmed.json` (OpenAPI, with the application permissions of each operation under
 `x-permissions`) and `permissions.json`. Only what Rollcall asks or simulates is taken, in a format of its own: one operation
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("facts.json")
+PROPERTIES = Path(__file__).parents[3] / "shared" / "connectors" / "properties.json"
+RESOURCES = {"/users": "user", "/devices": "device", "/groups": "group", "/domains": "domain"}
+"""Collections that mappings can name the properties of, and what their objects are."""
 _WANTED = re.compile(
     r"/(users|devices|groups|domains|subscribedSkus|organization|directory/subscriptions|applications)"
     r"(/\{[^}]+\}|/\$count|/delta(\(\))?)?"
@@ -123,8 +127,45 @@ def _permissions(described: dict[str, Any]) -> list[str]:
     return sorted(found)
 
 
+def make_properties(folder: Path) -> str:
+    """The text of PROPERTIES: what objects of a collection can be asked for in its list and, where it has one, in its delta,
+    with types; and the members of structures among them.
+    """
+    types = json.loads((folder / "properties" / "_types.json").read_text())
+    operations = json.loads(make(folder))
+    lines, structures = [], dict[str, dict[str, str]]()
+    for path, resource in RESOURCES.items():
+        listed = _selectable(operations, f"GET {path}")
+        changes = _selectable(operations, f"GET {path}/delta") or listed
+        known = types[resource]
+        names = {name: _short(known[name]) for name in sorted(listed & changes & known.keys())}
+        lines.append(f"{_text(path)}: {_text(names)}")
+        for name in names:
+            inner = _short(known[name]).removesuffix("[]")
+            if inner in types:
+                structures[inner] = {member: _short(type_) for member, type_ in types[inner].items()}
+    inside = [f"{_text(name)}: {_text(members)}" for name, members in sorted(structures.items())]
+    return (
+        '{"about": "What Microsoft Graph v1.0 can list of an object, with its type; [] marks a collection.",\n"collections": {\n'
+        + ",\n".join(lines) + '\n},\n"structures": {\n' + ",\n".join(inside) + "\n}}\n"
+    )  # fmt: skip
+
+
+def _selectable(operations: dict[str, Any], key: str) -> set[str]:
+    options = operations["operations"].get(key, {"options": {}})["options"]
+    return set(operations["sets"][options["$select"]["names"]]) if "$select" in options else set()
+
+
+def _short(type_: str) -> str:
+    """`Collection(Edm.String)` as `String[]`."""
+    if type_.startswith("Collection("):
+        return _short(type_[11:-1]) + "[]"
+    return type_.removeprefix("Edm.").removeprefix("graph.")
+
+
 def run(folder: Path) -> int:
-    """Writes the file and says which operations came and went."""
+    """Writes the files and says which operations came and went."""
+    PROPERTIES.write_text(make_properties(folder))
     before = set(json.loads(FILE.read_text())["operations"]) if FILE.exists() else set()
     FILE.write_text(make(folder))
     after = set(json.loads(FILE.read_text())["operations"])

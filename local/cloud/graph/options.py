@@ -29,11 +29,17 @@ FORMS = {
 """Forms that facts.json names: a day, and a filter for up to 50 ids."""
 
 
+EXTENSION = re.compile(r"extension_[0-9a-fA-F]{32}_[A-Za-z0-9_]+")
+"""A directory extension, which an application defines: https://learn.microsoft.com/graph/extensibility-overview"""
+
+
 def select(text: str, known: Names) -> list[str]:
     """Problems of a $select."""
     names = [part.strip() for part in text.split(",")]
     found = [
-        f"$select names {one or 'nothing'}" for one in names if not one or (known is not None and one not in known)
+        f"$select names {one or 'nothing'}"
+        for one in names
+        if not one or (known is not None and one not in known and not EXTENSION.fullmatch(one))
     ]
     return [*found, "$select names something twice"] if len(set(names)) < len(names) else found
 

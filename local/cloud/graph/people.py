@@ -20,6 +20,7 @@ _LAST = (
     "Müller de-Vries O'Neill Kowalska Østergård García Smith Dubois Yılmaz Trần Nowak Ödegaard "
     "Иванов Петрова Παπαδόπουλος 王 李 佐藤 鈴木 김 حسن शर्मा כהן ბერიძე MacDonald Řezníček"
 ).split()
+EXTENSION = "extension_8f0c2d4a6b1e4c3f9a7d5e2b1c0f4a68_costCentre"
 _JOBS = (
     "Engineer",
     "Account manager",
@@ -72,6 +73,8 @@ class Maker:
 
     def __init__(self, seed: int, people: int, devices: int) -> None:
         self.seed, self.people, self.devices = seed, people, devices
+        self.extensions = {EXTENSION}
+        """Directory extensions that applications of the tenant define for people."""
         self.groups = max(4, people // 25)
 
     def _bytes(self, kind: str, index: int) -> bytes:
@@ -129,6 +132,8 @@ class Maker:
             "displayName": f"{first} {last.replace('-', ' ')}",
             "employeeHireDate": stamp(EPOCH - timedelta(days=b[19] * 20)) if b[19] < 200 else None,
             "employeeId": f"E{index:06d}" if not guest else None,
+            "employeeLeaveDateTime": stamp(EPOCH + timedelta(days=b[2])) if 20 <= b[19] < 40 else None,
+            EXTENSION: f"{b[20] % 9}00{b[21] % 10}" if b[20] < 120 else None,
             "employeeOrgData": {"division": f"D{b[20] % 5}", "costCenter": f"{b[20] * 10}"} if b[20] < 150 else None,
             "employeeType": None if guest else ("Employee", "Contractor", "Vendor")[b[21] % 3],
             "externalUserState": ("Accepted" if b[22] < 200 else "PendingAcceptance") if guest else None,

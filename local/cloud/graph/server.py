@@ -157,6 +157,12 @@ class Graph:
         for name in names:
             if name in collection.single_only and not single:
                 raise GraphRefusal(501, "NotImplemented", f"'{name}' is not supported in a collection.")
+            if name == "employeeLeaveDateTime" and not request.roles & d.LEAVE_DATE_READ:
+                raise GraphRefusal(
+                    403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation."
+                )
+            if kind == "users" and name in self.directory.maker.extensions:
+                continue
             if name not in collection.properties and name not in links and name not in collection.single_only:
                 raise GraphRefusal(
                     400,
@@ -289,6 +295,9 @@ class Graph:
         shown = {name: made.get(name) for name in dict.fromkeys(["id", *select])}
         if shown.get("signInActivity", 0) is None:
             del shown["signInActivity"]  # absent for people who never signed in
+        for name in self.directory.maker.extensions & shown.keys():
+            if shown[name] is None:
+                del shown[name]  # an extension without a value is absent, too
         for name in expand:
             ids = self._linked(kind, name, index)
             entries = [{"@odata.type": "#microsoft.graph.user", "id": object_id} for object_id in ids[:_EXPAND_LIMIT]]

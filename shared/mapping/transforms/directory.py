@@ -1,21 +1,10 @@
-"""Functions that make one stored value out of one or more Graph properties. None means empty at the source. A property of
-another kind than expected raises, and is left out: nothing is guessed.
+"""What is made of properties that only the directory has. None means empty at the source. A property of another kind than
+expected raises, and is left out: nothing is guessed.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-
-def _texts(values: Any) -> list[str]:
-    """The texts of a collection; nulls in it say nothing. Raises TypeError for anything else."""
-    if values is None:
-        return []
-    if not isinstance(values, list):
-        raise TypeError
-    found = [value for value in values if value is not None]
-    if not all(isinstance(value, str) for value in found):
-        raise TypeError
-    return found
+from shared.mapping.transforms.registry import texts, transform
 
 
 def _text(value: Any) -> str:
@@ -26,6 +15,7 @@ def _text(value: Any) -> str:
     return value
 
 
+@transform(gives="text", null=True)
 def identifier(related: Any) -> str | None:
     """The id of an expanded object: manager, as the list's $expand and delta's annotation give it."""
     if isinstance(related, list):
@@ -33,19 +23,22 @@ def identifier(related: Any) -> str | None:
     return related["id"] if related is not None else None
 
 
+@transform(gives="json", null=True)
 def identifiers(related: Any) -> list[str] | None:
     """The ids of expanded objects, sorted: Graph promises no order."""
-    return sorted(_texts([entry["id"] for entry in related or [] if "@removed" not in entry])) or None
+    return sorted(texts([entry["id"] for entry in related or [] if "@removed" not in entry])) or None
 
 
+@transform(gives="json", null=True)
 def ordered(values: Any) -> list[str] | None:
     """A collection without order, sorted, so that it differs only when its content does."""
-    return sorted(_texts(values)) or None
+    return sorted(texts(values)) or None
 
 
+@transform(takes="several", gives="json", null=True)
 def phones(business: Any, mobile: Any, fax: Any) -> list[dict[str, str]] | None:
     """Every phone number with its type: work, mobile or fax. Graph names no other types."""
-    numbers = [{"type": "work", "number": number} for number in _texts(business)]
+    numbers = [{"type": "work", "number": number} for number in texts(business)]
     if mobile:
         numbers.append({"type": "mobile", "number": _text(mobile)})
     if fax:
@@ -53,20 +46,26 @@ def phones(business: Any, mobile: Any, fax: Any) -> list[dict[str, str]] | None:
     return numbers or None
 
 
+@transform(gives="text", null=True)
 def first(values: Any) -> str | None:
-    found = _texts(values)
+    """The first text of a collection."""
+    found = texts(values)
     return found[0] if found else None
 
 
+@transform(gives="flag", null=True)
 def password_flag_never_expires(policies: Any) -> bool:
     """Whether the person's own policy switches expiry off. No policy of their own: the domain's rule holds."""
     return "DisablePasswordExpiration" in _text(policies)
 
 
+@transform(gives="flag", null=True)
 def password_flag_weak_allowed(policies: Any) -> bool:
+    """Whether the person's own policy allows weak passwords."""
     return "DisableStrongPassword" in _text(policies)
 
 
+@transform(gives="json", null=True)
 def any_value(structure: Any) -> dict[str, Any] | None:
     """A structure without its empty members; none left: empty."""
     if not structure:
@@ -75,45 +74,34 @@ def any_value(structure: Any) -> dict[str, Any] | None:
     return dict(sorted(filled.items())) if len(filled) > 1 else filled or None
 
 
+@transform(gives="time", null=True)
 def last_successful_sign_in(activity: Any) -> str | None:
+    """The last successful sign-in."""
     return (activity or {}).get("lastSuccessfulSignInDateTime")
 
 
+@transform(gives="time", null=True)
 def last_sign_in_attempt(activity: Any) -> str | None:
+    """The last interactive attempt, successful or not."""
     return (activity or {}).get("lastSignInDateTime")
 
 
+@transform(gives="time", null=True)
 def last_non_interactive_sign_in(activity: Any) -> str | None:
+    """The last attempt by an application on the person's behalf."""
     return (activity or {}).get("lastNonInteractiveSignInDateTime")
 
 
+@transform(gives="time", null=True)
 def last_logon(activity: Any) -> str | None:
     """The last success; without one the later of the two attempts. Graph's times have one form, so text compares."""
     attempts = (last_sign_in_attempt(activity), last_non_interactive_sign_in(activity))
     return last_successful_sign_in(activity) or max((at for at in attempts if at), default=None)
 
 
+@transform(gives="text", null=True)
 def last_logon_kind(activity: Any) -> str | None:
+    """Whether the last logon was successful, or an attempt that may have failed."""
     if last_successful_sign_in(activity):
         return "successful"
     return "attempt" if last_logon(activity) else None
-
-
-TRANSFORMS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (
-        identifier,
-        identifiers,
-        ordered,
-        phones,
-        first,
-        password_flag_never_expires,
-        password_flag_weak_allowed,
-        any_value,
-        last_successful_sign_in,
-        last_sign_in_attempt,
-        last_non_interactive_sign_in,
-        last_logon,
-        last_logon_kind,
-    )
-}

@@ -1,0 +1,234 @@
+"""Mappings of owners: stored by version, run, shown, restored; nothing that the product needs gets lost by them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from local.cloud.graph.people import EXTENSION
+from shared.connectors.entra_id import ENTRA_ID
+from shared.connectors.mappings import default_targets, version_of
+from shared.domain.mapping import MappingIn, MappingOut, Target
+from shared.errors import Conflict, Forbidden, Invalid
+from tests.rig import TESTER, Rig
+
+TENANT = (24, 4, 8)
+
+
+def targets(*more: dict[str, Any], without: tuple[str, ...] = ()) -> list[Target]:
+    """The default's, without some, and with more."""
+    kept = [one for one in default_targets(ENTRA_ID) if one.target not in without]
+    return kept + [Target.model_validate({"stream": "users", **one}) for one in more]
+
+
+COST = {"target": "costCentre", "source": [EXTENSION], "transforms": [{"name": "trim"}]}
+WHERE = {
+    "target": "place", "source": ["officeLocation", "city"],
+    "transforms": [{"name": "join", "parameters": {"separator": " / "}}, {"name": "upper"}],
+}  # fmt: skip
+BADGE = {
+    "target": "badge", "source": ["employeeId"], "type": "number",
+    "transforms": [{"name": "capture", "parameters": {"pattern": "E0*([0-9]+)"}}, {"name": "number"}],
+}  # fmt: skip
+
+
+def save(rig: Rig, made: list[Target], name: str = "Ours", note: str = "") -> MappingOut:
+    model = MappingIn(name=name, kind="entra-id", note=note, targets=made)
+    config = rig.app().configuration
+    saved = config.create(config.kinds["mapping"], model, TESTER)
+    assert isinstance(saved, MappingOut)
+    return saved
+
+
+def change(rig: Rig, mapping: str, made: list[Target], note: str = "") -> MappingOut:
+    config = rig.app().configuration
+    model = MappingIn(name="Ours", kind="entra-id", note=note, targets=made)
+    saved = config.replace(config.kinds["mapping"], mapping, model, None, TESTER)
+    assert isinstance(saved, MappingOut) and saved.pending == []
+    return saved
+
+
+def use(rig: Rig, connector: str, mapping: str | None) -> None:
+    config = rig.app().configuration
+    config.patch(config.kinds["connector"], connector, {"mappingId": mapping}, None, TESTER)
+
+
+def noted(rig: Rig) -> list[dict[str, Any]]:
+    """What the journal says of changed mappings."""
+    rows = rig.entities("Changes202611")
+    return [json.loads(row["Fields"]) for row in rows if row["Kind"] == "configuration"]
+
+
+def default_version() -> str:
+    return version_of(default_targets(ENTRA_ID))
+
+
+def people(rig: Rig) -> dict[str, dict[str, Any]]:
+    return {row["RowKey"].split("|")[0]: row for row in rig.entities("Records") if row["RowKey"].endswith("|users")}
+
+
+def shown(rig: Rig, object_id: str) -> dict[str, Any]:
+    app = rig.app()
+    record = app.records.get(app.registry.record_types["person"], f"a~{object_id}")
+    return {name: value.model_dump(exclude_none=True) for name, value in record.values.items()}
+
+
+def test_the_default_is_there_and_never_edited(rig: Rig) -> None:
+    config = rig.app().configuration
+    kind = config.kinds["mapping"]
+    (default,) = config.page(kind, after=None, limit=10)
+    assert isinstance(default, MappingOut) and default.built_in and default.id == "entraid" and default.targets == []
+    read = config.get(kind, "entraid")
+    assert isinstance(read, MappingOut) and read.targets == default_targets(ENTRA_ID)
+    with pytest.raises(Forbidden):
+        config.delete(kind, "entraid", None, TESTER)
+    with pytest.raises(Forbidden):
+        config.patch(kind, "entraid", {"note": "mine"}, None, TESTER)
+
+
+def test_an_owners_mapping_is_run_shown_and_restored(rig: Rig) -> None:
+    connector = rig.configure()
+    rig.run(connector)
+    mine = save(rig, targets(COST, WHERE, BADGE, without=("faxNumber",)), note="Cost centres")
+    use(rig, connector, mine.id)
+    run = rig.run(connector)
+    assert run.streams[0].reason == "mapping-changed" and run.state == "succeeded"
+    receipt = rig.app().runs.receipt(run)
+    assert receipt and (receipt.mapping_id, receipt.mapping_version) == (mine.id, mine.version)
+    truth = {item["id"]: item for item in rig.objects()}
+    for object_id, row in people(rig).items():
+        item = truth[object_id]
+        place = " / ".join(text for text in (item["officeLocation"], item["city"]) if text).upper()
+        assert row.get("CostCentre") == item[EXTENSION] and row.get("Place", "") == place and "FaxNumber" not in row
+        assert row.get("Badge") == (int(item["employeeId"][1:]) if item["employeeId"] else None)
+    someone = next(key for key, item in truth.items() if item[EXTENSION])
+    assert shown(rig, someone)["costCentre"]["value"] == truth[someone][EXTENSION]
+    assert shown(rig, someone)["costCentre"]["attribute"] == EXTENSION and "faxNumber" not in shown(rig, someone)
+    (entry,) = noted(rig)
+    assert entry["mappingVersion"] == [f"entraid.{default_version()}", f"{mine.id}.{mine.version}"]
+    assert entry["attributes"][1] == ["badge", "costCentre", "faxNumber", "place"]
+
+    changed = change(rig, mine.id, targets(COST))
+    assert (changed.revision, changed.version != mine.version) == (2, True)
+    rig.run(connector)
+    assert not any("Place" in row for row in people(rig).values())
+    config = rig.app().configuration
+    again = config.restore(mine.id, 1, None, TESTER)
+    assert isinstance(again, MappingOut) and (again.revision, again.version) == (3, mine.version)
+    rig.run(connector)
+    assert any("Place" in row for row in people(rig).values())
+    assert len(noted(rig)) == 3
+    made = rig.app().mappings.made(rig.app().config.get("mapping", mine.id))  # type: ignore[arg-type]
+    assert [(one.revision, one.version, one.by_name) for one in made] == [
+        (3, mine.version, "somebody"), (2, changed.version, "somebody"), (1, mine.version, "somebody"),
+    ]  # fmt: skip
+    quiet = rig.run(connector)
+    assert quiet.streams[0].mode == "delta"
+
+
+def test_an_extension_that_is_emptied_is_empty_and_one_that_comes_by_delta_is_there(
+    rig: Rig,
+) -> None:
+    connector = rig.configure(options={"collectDevices": False})
+    mine = save(rig, targets(COST))
+    use(rig, connector, mine.id)
+    rig.run(connector)
+    with_cost = next(n for n in range(24) if rig.directory.get("users", n)[EXTENSION])  # type: ignore[index]
+    without = next(n for n in range(24) if not rig.directory.get("users", n)[EXTENSION])  # type: ignore[index]
+    rig.directory.change("users", without, {EXTENSION: "0042"})
+    assert rig.run(connector).streams[0].mode == "delta"
+    one, other = rig.ids([with_cost, without])
+    assert people(rig)[other]["CostCentre"] == "0042"
+    rig.directory.change("users", with_cost, {EXTENSION: None})
+    run = rig.run(connector, full=True)
+    assert "CostCentre" not in people(rig)[one] and people(rig)[other]["CostCentre"] == "0042"
+    assert run.waits.requests < 20  # nobody is asked for one by one
+
+
+def test_a_rename_keeps_lists_search_and_scope(rig: Rig) -> None:
+    renamed = [
+        one.model_copy(update={"target": {"displayName": "fullName", "mail": "eMail", "createdAt": "made"}[one.role]})
+        if one.stream == "users" and one.role in ("displayName", "mail", "createdAt")
+        else one
+        for one in targets()
+    ]
+    connector = rig.configure(source={"domains": ["contoso.example"]}, options={"userThresholdDays": 4000})
+    mine = save(rig, renamed)
+    use(rig, connector, mine.id)
+    rig.run(connector)
+    rows = people(rig)
+    truth = {item["id"]: item for item in rig.objects()}
+    assert rows and all(str(truth[key]["mail"]).endswith("@contoso.example") for key in rows)
+    app, person = rig.app(), rig.app().registry.record_types["person"]
+    listed = app.records.by_id(person, source=None, after=None, limit=50).items
+    assert {card.display_name for card in listed} == {truth[key]["displayName"] for key in rows}
+    someone = next(iter(rows))
+    found = app.records.search(person, truth[someone]["displayName"], source=None, limit=5).items
+    assert f"a~{someone}" in {card.id for card in found}
+    assert shown(rig, someone)["fullName"]["value"] == truth[someone]["displayName"]
+    assert "displayName" not in shown(rig, someone)
+
+
+@pytest.mark.parametrize(
+    ("made", "field", "code"),
+    [
+        (targets(without=("displayName",)), "targets", "role-lost"),
+        (targets(without=("mail",)), "targets", "role-lost"),
+        (targets({"target": "mail2", "source": ["mial"]}), "targets.80.source.0", "unknown"),
+        (targets({"target": "x", "source": ["aboutMe"]}), "targets.80.source.0", "unknown"),
+        (targets({"target": "x", "source": ["passwordProfile"]}), "targets.80.source.0", "unknown"),
+        (targets({"target": "x", "source": ["employeeOrgData.nothing"]}), "targets.80.source.0", "unknown"),
+        (targets({"target": "x", "source": ["city", "state"]}), "targets.80.transforms", "needed"),
+        (targets({"target": "x", "source": ["accountEnabled"]}), "targets.80.type", "type-clash"),
+        (targets({"target": "x", "source": ["proxyAddresses"]}), "targets.80.type", "type-clash"),
+        (targets({"target": "city", "source": ["state"]}), "targets.80.target", "taken"),
+        (targets({"target": "City", "source": ["state"]}), "targets.80.target", "no-name"),
+        (targets({"target": "changedAt", "source": ["state"]}), "targets.80.target", "reserved"),
+        (targets({"target": "x", "source": ["city"], "transforms": [{"name": "exec"}]}), "targets.80.transforms.0.name", "unknown"),
+        (
+            targets({"target": "x", "source": ["city"], "transforms": [{"name": "capture", "parameters": {"pattern": "(a"}}]}),
+            "targets.80.transforms.0.parameters.pattern",
+            "value-error",
+        ),
+        (targets({"stream": "groups", "target": "x", "source": ["city"]}), "targets.80.stream", "unknown"),
+        (targets({"target": "x", "source": ["mobilePhone", "faxNumber"], "transforms": [{"name": "phones"}]}), "targets.80.transforms.0.name", "number"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_saved_says_where_and_why(rig: Rig, made: list[Target], field: str, code: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        save(rig, made)
+    assert (field, code) in {(one.field, one.code) for one in refused.value.fields}, refused.value.fields
+    stored = {row["RowKey"].partition("|")[0] for row in rig.entities("Mappings")}
+    documents = {row["RowKey"] for row in rig.entities("Config") if row["RowKey"].startswith("mapping|")}
+    assert stored == {"entraid"} and documents == {"mapping|entraid"}, "something of it was saved"
+
+
+def test_a_mapping_in_use_stays_and_one_of_another_kind_is_refused(rig: Rig) -> None:
+    connector = rig.configure()
+    mine = save(rig, targets())
+    use(rig, connector, mine.id)
+    config = rig.app().configuration
+    with pytest.raises(Conflict):
+        config.delete(config.kinds["mapping"], mine.id, None, TESTER)
+    use(rig, connector, None)
+    config = rig.app().configuration
+    config.delete(config.kinds["mapping"], mine.id, None, TESTER)
+    assert rig.run(connector).state == "succeeded"
+
+
+def test_an_attribute_whose_permission_is_not_granted_is_missing_and_says_so(rig: Rig) -> None:
+    leave = {"target": "leavesAt", "type": "time", "source": ["employeeLeaveDateTime"]}
+    connector = rig.configure(options={"collectDevices": False})
+    mine = save(rig, targets(leave))
+    use(rig, connector, mine.id)
+    assert "User-LifeCycleInfo.Read.All" in {one.permission for one in rig.app().configuration.permissions(connector)}
+    assert rig.run(connector).state == "succeeded"
+    someone = next(iter(people(rig)))
+    assert shown(rig, someone)["leavesAt"]["missing"] == "permission"
+    rig.roles = [*rig.roles, "User-LifeCycleInfo.Read.All"]
+    run = rig.run(connector)
+    assert run.streams[0].reason == "mapping-changed"
+    truth = {item["id"]: item["employeeLeaveDateTime"] for item in rig.objects()}
+    assert any(truth.values())
+    for object_id in people(rig):
+        assert shown(rig, object_id)["leavesAt"].get("value") == truth[object_id]
