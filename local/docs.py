@@ -4,8 +4,8 @@ from pathlib import Path
 
 from local.bootstrap import ROOT
 from shared.connectors import REGISTRY
-from shared.connectors.base import DirectoryList, Kind, Stream
-from shared.sync.sources import listing_of
+from shared.connectors.base import Kind, Stream
+from shared.sync.described import calls
 
 FOLDER = ROOT / "docs"
 OLD_NAMES = {
@@ -83,7 +83,7 @@ def _job(kind: Kind, name: str) -> str:
         f"{f'`{_alias(kind, stream)}`' if stream.switch else 'always'} | {'the run fails' if stream.denial.value == 'fails' else 'the values are marked'} |"
         for stream in job.streams
     )
-    calls = "\n".join(f"- `{call}`" for stream in job.streams for call in _calls(stream))
+    calls = "\n".join(f"- `{call}`" for stream in job.streams for call in calls(stream))
     return f"""### {job.title} (`{job.name}`)
 
 | stream | application permission | switched on by | without the permission |
@@ -97,18 +97,6 @@ Calls of Microsoft Graph:
 
 def _alias(kind: Kind, stream: Stream) -> str:
     return str(kind.options.model_fields[stream.switch].alias)
-
-
-def _calls(stream: Stream) -> list[str]:
-    listing = listing_of(stream)
-    found = [f"GET {listing.first}"]
-    if isinstance(stream.reader, DirectoryList):
-        found += [
-            f"GET {listing.path}/$count",
-            f"GET {listing.delta}",
-            f"GET {listing.path}/ID?$select=id, in $batch, for who is absent",
-        ]
-    return found
 
 
 def _shown(value: object) -> str:

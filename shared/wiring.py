@@ -20,6 +20,7 @@ from shared.settings import Settings, is_loopback
 if TYPE_CHECKING:
     from shared.api.edge import Edge
     from shared.configuration.mappings import Mappings
+    from shared.configuration.preview import Previews
     from shared.configuration.service import Configuration
     from shared.domain.pacing import Pacing
     from shared.domain.run import Waits
@@ -199,6 +200,12 @@ class App:
             self.registry, self.config, lambda: self.vault, self.timetable, self.tenants, self.history, self.clock, halt,
             self.mappings,
         )  # fmt: skip
+
+    @cached_property
+    def previews(self) -> "Previews":
+        from shared.configuration.preview import Previews
+
+        return Previews(self.registry, self.config, self.mappings, self.runs, self.graph, self.clock)
 
     @cached_property
     def mappings(self) -> "Mappings":

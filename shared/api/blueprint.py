@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from shared import settings as app_settings
 from shared.api import cursors
 from shared.api.answering import Reply, respond, without_body
-from shared.api.bodies import read_form, read_json, read_query, validate_form
+from shared.api.bodies import read_file, read_form, read_json, read_query, validate_form
 from shared.api.calls import Call
 from shared.api.csrf import FIELD, require_no_form, require_own_site
 from shared.api.edge import Edge
@@ -111,7 +111,7 @@ async def _admitted(
             principal = identify(settings, headers)
             require(principal, route.role)
         require_own_site(route.method, headers, req.url)
-        if not surface.forms and route.body is None:  # a body has to be JSON anyhow
+        if not surface.forms and route.body is None and not route.upload:  # a body has to be JSON anyhow
             require_no_form(route.method, headers)
     except Forbidden as error:
         await _count(error.who if isinstance(error.who, Principal) else principal, error, route, edge)
@@ -143,6 +143,8 @@ async def _count(principal: Principal, error: Forbidden, route: Route, edge: Edg
 def _body(route: Route, principal: Principal, headers: dict[str, str], req: func.HttpRequest) -> object:
     surface = route.surface
     if not surface.forms:
+        if route.upload:
+            return read_file(headers, req.get_body(), route.upload)
         if route.body is None:
             return None
         return read_json(route.body, headers, req.get_body(), merge_patch=route.merge_patch)

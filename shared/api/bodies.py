@@ -68,6 +68,22 @@ def read_json(model: type[BaseModel], headers: dict[str, str], raw: bytes, *, me
         raise Invalid("The body is not valid.", fields=field_errors(error)) from None
 
 
+def read_file(headers: dict[str, str], raw: bytes, allowed: Iterable[str]) -> bytes:
+    """A file as it was sent; what is in it is for the handler to see."""
+    if len(raw) > MOST_BODY:
+        raise TooLarge(f"The file has {len(raw)} bytes.")
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in allowed:
+        raise UnsupportedMedia(f"The content type is {kind or 'missing'}.", remedy=f"Send {' or '.join(allowed)}.")
+    if not raw:
+        raise BadRequest(
+            "The body is empty.",
+            code="body-missing",
+            remedy="Send the file with a Content-Length header: the Functions host drops chunked bodies.",
+        )
+    return raw
+
+
 def read_form(headers: dict[str, str], raw: bytes) -> dict[str, Any]:
     """A form's fields: text, or a list of texts where a name comes more than once."""
     raw = _checked(headers, raw, ("application/x-www-form-urlencoded",))

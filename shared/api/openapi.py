@@ -105,6 +105,10 @@ def _operation(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> d
         operation["requestBody"] = {"required": True, "content": content}
         if route.merge_patch:
             operation["requestBody"]["description"] = "Fields of the object to change (RFC 7396); null resets a field."
+    if route.upload:
+        binary = {"type": "string", "format": "binary"}
+        content = {kind: {"schema": binary} for kind in route.upload}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -133,7 +137,7 @@ def _parameters(route: Route, refs: dict[Any, Any], schemas: dict[str, Any]) -> 
         parameters.append(
             {"name": "If-Match", "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
         )
-    if route.method == "POST" and route.body is None:
+    if route.method == "POST" and route.body is None and not route.upload:
         text = "Any value. Needed without a bearer token and without a JSON body: no form of another site can send it."
         parameters.append(
             {
@@ -192,4 +196,6 @@ def _success(route: Route, refs: dict[Any, Any]) -> dict[str, Any]:
         schema = {"type": "object", "required": ["items", "next"], "properties": {"items": items, "next": following}}
     else:
         schema = refs[route.returns, "serialization"]
-    return _answer(route.summary, schema, route.content_type)
+    made = _answer(route.summary, schema, route.content_type)
+    made["content"] |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in route.files}
+    return made

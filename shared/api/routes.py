@@ -31,7 +31,8 @@ _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")
 @dataclass(frozen=True)
 class Route:
     """One operation. `role` None: open to everybody (health only). `returns_list`: a page of `returns`, with `or_items` among
-    them; `also`: other good answers, as status, model, when. `waits_for`: the dependency whose threads a handler that is no
+    them; `files`: content types of files that it may answer with instead; `upload`: it takes a file of one of these content types as bytes;
+    `also`: other good answers, as status, model, when. `waits_for`: the dependency whose threads a handler that is no
     coroutine runs on; empty: it waits for nothing.
     """
 
@@ -51,6 +52,8 @@ class Route:
     or_items: tuple[type[BaseModel], ...] = ()
     status: int = 200
     content_type: str = "application/json"
+    files: tuple[str, ...] = ()
+    upload: tuple[str, ...] = ()
     needs_if_match: bool = False
     also: tuple[tuple[int, type[BaseModel], str], ...] = ()
     waits_for: str = STORAGE

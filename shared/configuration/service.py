@@ -31,12 +31,13 @@ from shared.domain.audit import ConfigurationChange, FieldChanged
 from shared.domain.base import Model, new_id
 from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn
 from shared.domain.document import Document
-from shared.domain.mapping import MappingIn
+from shared.domain.mapping import MappingIn, Target
 from shared.domain.pending import Pending
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, SourceProblem, Unavailable
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import Along, ConfigStore, Epoch, EpochMoved, InUse, NameTaken, TargetGone
 from shared.storage.history import History, Note
+from shared.storage.mappings import Made
 from shared.storage.secret_rows import Intention
 from shared.storage.tables import RowChanged
 from shared.storage.tenants import Tenants
@@ -442,14 +443,24 @@ class Configuration:
             else:
                 self._store.create(document, along=along)
 
+    def mapping_versions(self, mapping: str) -> list[Made]:
+        """Who made which revision of a mapping, newest first."""
+        return self.mappings.made(self._document(self.kinds["mapping"], mapping))
+
+    def mapping_at(self, mapping: str, revision: int | None) -> list[Target]:
+        """What it said at a revision; None: at its newest."""
+        document = self._document(self.kinds["mapping"], mapping)
+        if revision is None:
+            return self.mappings.targets(document)
+        found = next((one for one in self.mappings.made(document) if one.revision == revision), None)
+        if found is None:
+            raise NotFound(f"The mapping has no revision {revision}.", remedy="List its versions.")
+        return self.mappings.at(mapping, str(document.body["kind"]), found.version)
+
     def restore(self, mapping: str, revision: int, revisions: frozenset[int] | None, who: Actor) -> Model:
         """What the mapping said at an earlier revision, as its newest one."""
         kind = self.kinds["mapping"]
-        before = self._document(kind, mapping)
-        found = next((one for one in self.mappings.made(before) if one.revision == revision), None)
-        if found is None:
-            raise NotFound(f"The mapping has no revision {revision}.", remedy="List its versions.")
-        targets = self.mappings.at(mapping, str(before.body["kind"]), found.version)
+        targets = self.mapping_at(mapping, revision)
 
         def propose(document: Document) -> Model:
             return MappingIn(

@@ -114,6 +114,8 @@ class Stream:
     """The option that switches it on; empty: it is always on."""
     proof: Proof = Proof.COUNTS
     denial: Denial = Denial.FAILS
+    licence: str = ""
+    """What the tenant has to have bought for it."""
     full_every: timedelta | None = None
     """How often everything is read; None: as the connector says."""
     address: str = ""

@@ -25,6 +25,12 @@ def _described() -> dict[str, Any]:
     return dict(json.loads(_FILE.read_text()))
 
 
+def structure(type_: str) -> dict[str, str] | None:
+    """Members of a structure with their types; None for what is none, or is not described here."""
+    found: dict[str, str] | None = _described()["structures"].get(type_)
+    return found
+
+
 class Unknown(ValueError):
     """Microsoft Graph has no such attribute, or none that a list brings."""
 
@@ -65,9 +71,9 @@ def type_of(stream: Stream, path: str) -> Type | None:
 
 def _member(part: str, type_: str) -> str:
     """The type of a structure's member; empty where Microsoft's description of the structure is not at hand."""
-    members = _described()["structures"].get(type_)
+    members = structure(type_)
     if members and part in members:
-        return str(members[part])
+        return members[part]
     if members:
         raise Unknown(f"{type_} has no member {part}: it has {', '.join(sorted(members)[:20])}")
     if type_ in _TYPES or type_.endswith("[]"):

@@ -4,6 +4,7 @@ Sources of the mapping: the properties of user and device in Microsoft Graph v1.
 and Graph does not have is listed too, with its reason, rather than left out or made up.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from pydantic import model_validator
@@ -173,6 +174,24 @@ PEOPLE: tuple[Attribute, ...] = (
     ),
 )
 
+_PERSONAL = {
+    "identity": "displayName givenName surname signInName mailNickname onPremisesSamAccountName onPremisesSecurityId "
+    "onPremisesImmutableId onPremisesSignInName distinguishedName preferredLanguage",
+    "contact": "mail otherMails proxyAddresses phones workPhone mobilePhone faxNumber",
+    "address": "streetAddress city state postalCode country usageLocation officeLocation",
+    "employment": "jobTitle department companyName employeeOrganization managerId employeeType employeeId employeeNumber "
+    "employeeHiredAt expiresAt extensionAttributes",
+    "authentication": "passwordPolicies passwordNeverExpires weakPasswordAllowed passwordChangedAt sessionsValidFrom "
+    "applicationLogons lastLogonAt lastLogonKind lastSuccessfulSignInAt lastSignInAttemptAt lastNonInteractiveSignInAt",
+}
+"""Classes of personal data by attribute. What is in none names nobody by itself."""
+
+
+def _classed(attributes: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
+    classes = {name: personal for personal, names in _PERSONAL.items() for name in names.split()}
+    return tuple(replace(one, personal=classes.get(one.name, "")) for one in attributes)
+
+
 SIGN_IN_ACTIVITY: tuple[Attribute, ...] = (
     Attribute(
         "lastLogonAt",
@@ -283,7 +302,7 @@ USERS = Stream(
     name="users",
     record_type=PERSON,
     reader=DirectoryList("/users", expand=("manager",), delta_links=("manager",), deleted_items=True),
-    attributes=PEOPLE,
+    attributes=_classed(PEOPLE),
     permissions=(USER_READ,),
     switch="collect_users",
     address="mail",
@@ -322,11 +341,12 @@ SIGN_INS = Stream(
         since="signInActivity/lastSignInDateTime ge {moment}",
         licence_tries=3,
     ),
-    attributes=SIGN_IN_ACTIVITY,
+    attributes=_classed(SIGN_IN_ACTIVITY),
     permissions=(Permission("AuditLog.Read.All"), USER_READ),
     switch="collect_sign_ins",
     proof=Proof.WHOLE,
     denial=Denial.MARKS,
+    licence="Microsoft Entra ID P1 or P2",
     full_every=timedelta(days=7),
     seen=("lastSuccessfulSignInAt", "lastSignInAttemptAt", "lastNonInteractiveSignInAt"),
     sparse=True,

@@ -127,6 +127,7 @@ def _attribute(stream: Stream, one: Target) -> Attribute:
         name=one.target, title=one.title or one.target, type=one.type, source=() if empty else tuple(one.source),
         steps=() if empty else steps, missing=("not-requested" if dropped else one.missing or "not-provided") if empty else None,
         note=_DROPPED if dropped else one.note or None, remarks=known.remarks if known and same else (),
+        personal=known.personal if known and same else "",
         role=role.attribute.name if role and role.attribute.name != one.target else "",
     )  # fmt: skip
 

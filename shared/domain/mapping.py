@@ -21,7 +21,7 @@ class TransformIn(Model):
 class Target(Model):
     """One target attribute. Columns of the table are called after it, with a capital letter."""
 
-    stream: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    stream: Annotated[str, StringConstraints(max_length=60)]
     """The listing that brings it, such as users, devices or sign-ins."""
     target: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     """Its name in camelCase: letters and digits."""

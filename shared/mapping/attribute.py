@@ -49,6 +49,8 @@ class Attribute:
     remarks: tuple[tuple[str, str, str], ...] = ()
     """What to say with a value: where a column of the same row holds a value, a text."""
     role: str = ""
+    personal: str = ""
+    """Class of personal data; empty: it names nobody."""
 
     @property
     def column(self) -> str:
