@@ -9,7 +9,7 @@ from functions.models import PageQuery
 from shared.api import Call, Reply, Routes
 from shared.api.surfaces import PREFIX
 from shared.configuration.mapping_files import COLUMNS, CSV, XLSX, as_csv, as_xlsx, cells, in_rows, read
-from shared.configuration.mappings import default_id
+from shared.connectors.mappings import default_id
 from shared.connectors.registry import Registry
 from shared.domain.base import Id, Model
 from shared.domain.catalogue import Catalogue, KindOut
@@ -58,7 +58,7 @@ class UploadQuery(Model):
 class SaveQuery(Model):
     """What is saved with a file."""
 
-    note: Annotated[str, Field(max_length=1000)] = ""
+    note: Annotated[str, Field(max_length=150)] = ""
     """Why this version is as it is."""
 
 

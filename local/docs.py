@@ -83,7 +83,7 @@ def _job(kind: Kind, name: str) -> str:
         f"{f'`{_alias(kind, stream)}`' if stream.switch else 'always'} | {'the run fails' if stream.denial.value == 'fails' else 'the values are marked'} |"
         for stream in job.streams
     )
-    calls = "\n".join(f"- `{call}`" for stream in job.streams for call in calls(stream))
+    asked = "\n".join(f"- `{call}`" for stream in job.streams for call in calls(stream))
     return f"""### {job.title} (`{job.name}`)
 
 | stream | application permission | switched on by | without the permission |
@@ -92,7 +92,7 @@ def _job(kind: Kind, name: str) -> str:
 
 Calls of Microsoft Graph:
 
-{calls}"""
+{asked}"""
 
 
 def _alias(kind: Kind, stream: Stream) -> str:

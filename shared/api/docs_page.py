@@ -43,7 +43,9 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     )
     sent = ""
     if "requestBody" in operation:
-        sent = f"<p>Sends {_type(operation['requestBody']['content']['application/json']['schema'])}.</p>"
+        content = operation["requestBody"]["content"]
+        whole = content.get("application/json")
+        sent = f"<p>Sends {_type(whole['schema']) if whole else 'a file: ' + escape(' or '.join(content))}.</p>"
     answers = "".join(
         f"<p>{status}: {', '.join(_type(c['schema']) for c in answer.get('content', {}).values()) or answer['description']}</p>"
         for status, answer in operation["responses"].items()

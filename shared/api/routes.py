@@ -145,5 +145,7 @@ class RouteTable:
 
     def allowed_methods(self, path: str) -> list[str]:
         """The methods that an address takes; none: there is no such address."""
-        found = {route.method for route in self if route.matches(path)}
+        matching = [route for route in self if route.matches(path)]
+        fewest = min((len(route.parameters) for route in matching), default=0)  # a word goes before an id
+        found = {route.method for route in matching if len(route.parameters) == fewest}
         return sorted(found | ({"HEAD"} if "GET" in found else set()))

@@ -11,7 +11,7 @@ from datetime import datetime
 from threading import Lock
 
 from shared.connectors.base import Kind
-from shared.connectors.mappings import content_of, default_targets, mapped, problems, targets_of, version_of
+from shared.connectors.mappings import content_of, default_id, default_targets, mapped, problems, targets_of, version_of
 from shared.connectors.registry import Registry
 from shared.domain.actor import Actor
 from shared.domain.document import Document
@@ -128,8 +128,3 @@ class Mappings:
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return made
-
-
-def default_id(kind: str) -> str:
-    """The id of a kind's default mapping."""
-    return kind.replace("-", "")

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from shared.clock import Clock
-from shared.configuration.mappings import Mappings, default_id
+from shared.configuration.mappings import Mappings
 from shared.connectors.base import DirectoryList, Kind, Pages, Stream
-from shared.connectors.mappings import mapped, version_of
+from shared.connectors.mappings import default_id, mapped, version_of
 from shared.connectors.registry import Registry
 from shared.domain.clouds import CloudName
 from shared.domain.columns import TIME_SUFFIX

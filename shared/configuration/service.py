@@ -20,11 +20,11 @@ from shared.configuration.differences import differences, secret_changed
 from shared.configuration.fixed import Fixed
 from shared.configuration.keeper import Keeper
 from shared.configuration.kinds import ConfigKind, config_kinds
-from shared.configuration.mappings import PIN, VERSIONS, Mappings, default_id
+from shared.configuration.mappings import PIN, VERSIONS, Mappings
 from shared.configuration.shown import Shown
 from shared.configuration.walls import Walls
 from shared.connectors.base import Kind
-from shared.connectors.mappings import default_targets, version_of
+from shared.connectors.mappings import default_id, default_targets, version_of
 from shared.connectors.registry import Registry
 from shared.domain.actor import SYSTEM, Actor
 from shared.domain.audit import ConfigurationChange, FieldChanged

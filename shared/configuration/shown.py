@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.configuration.kinds import ConfigKind
-from shared.configuration.mappings import Mappings, default_id
+from shared.configuration.mappings import Mappings
+from shared.connectors.mappings import default_id
 from shared.connectors.registry import Registry
 from shared.domain.base import Model
 from shared.domain.configuration import CLOUD_SERVER_ID, Effective, Reason, Unreadable

@@ -60,6 +60,11 @@ def roles(stream: Stream) -> dict[str, Role]:
     return {name: Role(attribute, tuple(purposes), fixed) for name, (attribute, purposes, fixed) in found.items()}
 
 
+def default_id(kind: str) -> str:
+    """The id of a kind's default mapping."""
+    return kind.replace("-", "")
+
+
 def default_targets(kind: Kind) -> list[Target]:
     """The kind's own mapping."""
     return [_target(stream, attribute) for stream in kind.streams for attribute in stream.attributes]

@@ -38,6 +38,14 @@ LEFT_OUT = {
     use_after_free: "needs sequences of requests; tests/integration/test_api.py has them",
     ensure_resource_availability: "needs sequences of requests; tests/integration/test_api.py has them",
 }
+
+
+@schemathesis.serializer("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+def workbook(_context: Any, value: Any) -> bytes:
+    """A made-up file is no workbook: its bytes as they are."""
+    return bytes(value) if isinstance(value, bytes) else str(value).encode(errors="replace")
+
+
 REFUSED = ["4xx", "5xx"]  # 428 and 412 (RFC 6585, 9110) among them
 CONFIG = {
     "checks": {name: {"expected-statuses": REFUSED} for name in ("missing_required_header", "negative_data_rejection")}

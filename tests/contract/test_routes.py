@@ -51,7 +51,7 @@ def _request(route: Route, headers: dict[str, str], url: str = "https://rollcall
 
 def _reached(route: Route, headers: dict[str, str], url: str = "https://rollcall.example") -> str:
     """`handler` when the request got as far as the handler, else the code of the refusal."""
-    plain = replace(route, handler=lambda _call: Reply({"reached": True}), query=None, body=None, status=200)
+    plain = replace(route, handler=lambda _call: Reply({"reached": True}), query=None, body=None, upload=(), status=200)
     response = asyncio.run(endpoint(plain)(_request(route, headers, url)))
     body = json.loads(response.get_body())
     return "handler" if body.get("reached") else body["code"]
