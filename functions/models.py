@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from shared.domain.audit import ChainHead
 from shared.domain.base import Id, Model
+from shared.domain.records import MissingReason
 
 
 def _iso(value: object) -> object:
@@ -107,7 +108,29 @@ class RecordsQuery(PageQuery):
     source: Id | None = None
     """Only of this source."""
     order_by: Literal["id", "name"] = "id"
-    """id: as stored. name: by display name."""
+    """id: as stored. name: by display name; then without select, filter and missing."""
+    select: (
+        Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]*(,[a-z][A-Za-z0-9]*)*$", max_length=2000)] | None
+    ) = None
+    """Target attributes to show, with commas between them, such as displayName,department,lastLogonAt."""
+    filter: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
+    """Such as department eq 'Sales' and (enabled eq false or lastLogonAt lt 2026-06-01). Operators: eq, ne, lt, le, gt, ge, and,
+    or, not, startswith(name,'text'); null is an empty value. Upper and lower case are the same. A missing value is unknown:
+    no test finds it, nor its contrary."""
+    missing: MissingReason | None = None
+    """Only records of which a value is missing for this reason."""
+
+    @property
+    def chosen(self) -> list[str]:
+        """The attributes to show."""
+        return self.select.split(",") if self.select else []
+
+
+class RecordQuery(Model):
+    """How a record is shown."""
+
+    view: Literal["full", "flat"] = "full"
+    """full: each value with its provenance. flat: names and values, and reasons for what is missing."""
 
 
 class SearchQuery(Model):

@@ -1,10 +1,11 @@
 """Collected objects: lists, search, single records and their changes, the same for each type of record."""
 
-from functions.models import PageQuery, RecordsQuery, SearchQuery
+from functions.models import PageQuery, RecordQuery, RecordsQuery, SearchQuery
 from shared.api import Call, Reply, Routes
 from shared.connectors.registry import Registry
 from shared.domain.record_type import RecordType
-from shared.domain.records import Card, Change, Found, record_model
+from shared.domain.records import Card, Change, Found, RecordRow, flat, record_model
+from shared.errors import FieldError, Invalid
 from shared.names import Role
 from shared.wiring import app
 
@@ -17,6 +18,17 @@ def routes(registry: Registry) -> Routes:
     return group
 
 
+def _rows(record_type: RecordType, query: RecordsQuery) -> Reply:
+    if query.order_by == "name":
+        wrong = FieldError("orderBy", "contradiction", "name goes without select, filter and missing")
+        raise Invalid("The query is not valid.", fields=(wrong,))
+    items, following = app().lists.page(
+        record_type, select=query.chosen, condition=query.filter, missing=query.missing, source=query.source,
+        after=query.after, limit=query.limit,
+    )  # fmt: skip
+    return Reply({"items": items, "next": following})
+
+
 def _page(found: Found) -> Reply:
     return Reply({"items": found.items, "next": found.next})
 
@@ -25,9 +37,20 @@ def _add(group: Routes, record_type: RecordType) -> None:
     one, many, noun = record_type.name.replace("-", "_"), record_type.plural, record_type.title.lower()
     all_of = many.replace("-", "_")
 
-    @group.get(many, f"List {many}", name=f"list_{all_of}", query=RecordsQuery, returns=Card, returns_list=True)
+    @group.get(
+        many,
+        f"List {many}",
+        name=f"list_{all_of}",
+        query=RecordsQuery,
+        returns=Card,
+        returns_list=True,
+        or_items=(RecordRow,),
+    )
     def read_list(call: Call) -> Reply:
+        """Cards, or with select, filter or missing the mapped values."""
         query: RecordsQuery = call.query
+        if query.select or query.filter or query.missing:
+            return _rows(record_type, query)
         records = app().records
         read = records.by_name if query.order_by == "name" else records.by_id
         return _page(read(record_type, source=query.source, after=query.after, limit=query.limit))
@@ -42,10 +65,11 @@ def _add(group: Routes, record_type: RecordType) -> None:
 
     @group.get(
         f"{many}/{{id}}", f"Read a {noun}, each value with its provenance",
-        name=f"read_{one}", returns=record_model(record_type),
+        name=f"read_{one}", query=RecordQuery, returns=record_model(record_type), also=((200, RecordRow, "Flat"),),
     )  # fmt: skip
     def read(call: Call) -> Reply:
-        return Reply(app().records.get(record_type, call.path["id"]))
+        record = app().records.get(record_type, call.path["id"])
+        return Reply(record if call.query.view == "full" else flat(record))
 
     @group.get(
         f"{many}/{{id}}/changes", f"List the changes of a {noun}, newest first",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shared.health import Checks
     from shared.principal import Principal
     from shared.records.journal import Journal
+    from shared.records.lists import Lists
     from shared.records.removals import Removals
     from shared.records.service import Records
     from shared.scheduling.claims import Claims
@@ -286,6 +287,12 @@ class App:
         from shared.records.service import Records
 
         return Records(self.registry, self.tables, self.config, self.runs, self.mappings.wrote)
+
+    @cached_property
+    def lists(self) -> "Lists":
+        from shared.records.lists import Lists
+
+        return Lists(self.registry, self.tables, self.config, self.runs, self.mappings.wrote)
 
     @cached_property
     def journal(self) -> "Journal":

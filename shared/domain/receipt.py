@@ -27,6 +27,9 @@ class StreamReceipt(StreamCounts):
     """Records after the run."""
     waiting: int = 0
     """Removals that wait for a person, those of earlier runs included."""
+    missing_counts: dict[str, int] = {}
+    """By reason: how many attributes have no value in the whole stream; malformed: how many records have a value that could not
+    be stored."""
     missing: dict[str, str] = {}
     """Attributes without a value in the whole stream, with the reason."""
 

@@ -3,22 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import Field, create_model
 
 from shared.domain.base import Model
 from shared.domain.record_type import RecordType
 
-MISSING_REASONS = (
-    "licence",
-    "permission",
-    "concealed",
-    "throttled",
-    "not-requested",
-    "not-provided",
-    "malformed",
-)
+MissingReason = Literal["licence", "permission", "concealed", "throttled", "not-requested", "not-provided", "malformed"]
+MISSING_REASONS = get_args(MissingReason)
 """Why a value can be missing. None of them says anything about the value itself."""
 
 
@@ -64,6 +57,17 @@ class Card(Model):
     enabled: bool | None = None
 
 
+class RecordRow(Model):
+    """One line of a list that shows mapped values."""
+
+    id: str
+    """`{source}~{object id}`."""
+    values: dict[str, Any]
+    """By target attribute; null: empty at the source."""
+    missing: dict[str, str] = {}
+    """Attributes whose value is unknown, with the reason."""
+
+
 class Record(Model):
     """The mapped rows of one object, merged."""
 
@@ -79,6 +83,14 @@ class Record(Model):
     """When it was first collected, UTC."""
     values: dict[str, Value]
     """By target attribute."""
+
+
+def flat(record: Record) -> RecordRow:
+    """Names and values, and reasons for what is missing."""
+    return RecordRow(
+        id=record.id, values={name: one.value for name, one in record.values.items() if not one.missing},
+        missing={name: one.missing for name, one in record.values.items() if one.missing},
+    )  # fmt: skip
 
 
 @cache

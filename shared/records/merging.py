@@ -40,7 +40,7 @@ def own_values(stream: Stream, state: StreamState, connector: str, row: Row) -> 
         if not missing and state.attributes and attribute.name not in state.attributes:
             missing = "not-requested"  # mapped since the last complete read
         values[attribute.name] = Value(
-            value=None if missing else _plain(row.get(attribute.column), attribute.type),
+            value=None if missing else plain(row.get(attribute.column), attribute.type),
             missing=missing,
             note=_MALFORMED if missing == "malformed" else attribute.note if missing else None,
             attribute=attribute.source[0] if attribute.source else None,
@@ -67,7 +67,7 @@ def added_values(stream: Stream, state: StreamState, connector: str, row: Row, l
             missing = "malformed"
         times = [t for t in (changed, full if attribute.name in stream.not_in_delta else newest) if t]
         values[attribute.name] = Value(
-            value=None if missing else _plain(row.get(attribute.column), attribute.type), missing=missing,
+            value=None if missing else plain(row.get(attribute.column), attribute.type), missing=missing,
             note=_note(attribute, stream, row, missing), attribute=attribute.source[0] if attribute.source else None, connector_id=connector,
             stream=stream.name, as_of=max(times) if times and not missing else None,
         )  # fmt: skip
@@ -84,7 +84,8 @@ def _note(attribute: Attribute, stream: Stream, row: Row, missing: str | None) -
     return next((text for column, value, text in attribute.remarks if row.get(column) == value), None)
 
 
-def _plain(value: Any, kind: Type) -> Any:
+def plain(value: Any, kind: Type) -> Any:
+    """A stored value as the API shows it."""
     if value is None:
         return None
     if kind is Type.JSON:

@@ -1,5 +1,6 @@
 """What a run can prove, written down stream by stream."""
 
+from collections import Counter
 from datetime import datetime
 
 from shared.clock import parse_iso
@@ -42,10 +43,15 @@ def note_stream(receipt: Receipt, name: str, checkpoint: Checkpoint, state: Stre
     made = StreamReceipt(
         stream=name, begun_at=parse_iso(checkpoint.begun_at), complete=not because, incomplete_because=because,
         count_before=progress.expected, count_after=progress.counted_after, records=state.records,
-        waiting=checkpoint.waiting, missing=state.missing, **same,
+        waiting=checkpoint.waiting, missing=state.missing, missing_counts=_counted(state, progress), **same,
     )  # fmt: skip
     receipt.streams = [r for r in receipt.streams if r.stream != name] + [made]
     receipt.missing_streams.pop(name, None)
+
+
+def _counted(state: StreamState, progress: StreamProgress) -> dict[str, int]:
+    counted = dict(Counter(state.missing.values()))
+    return counted | ({"malformed": progress.malformed} if progress.malformed else {})
 
 
 _WHY = {

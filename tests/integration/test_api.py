@@ -318,7 +318,7 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
         "connector-servers/{id}/history": "cloud",
         "runs/{id}/receipt": run["id"],
     }  # fmt: skip
-    query = {"changes": "?since=2026-01-01T00:00:00Z"}
+    query = {"changes": "?since=2026-01-01T00:00:00Z", "mappings/{id}/diff": "?old=1"}
     for plural in (record_type.plural for record_type in REGISTRY.record_types.values()):
         record = own_stack.api("GET", f"{plural}?limit=1")[1]["items"][0]["id"]
         known |= {f"{plural}/{{id}}": record, f"{plural}/{{id}}/changes": record}
@@ -327,12 +327,14 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
         if "get" in operations:
             short = path.removeprefix("/api/v1/")
             kind = short.split("/")[0].rstrip("s").replace("source-group", "sourceGroup")
-            address = short.replace("{id}", known.get(short) or ids.get(kind, "0"))
+            address = short.replace("{id}", known.get(short) or ids.get(kind, "0")).replace("{kind}", ENTRA_ID.name)
             status, answer = own_stack.api("GET", address + query.get(short, ""))
             assert status == 200 or short.endswith("certificate") or short.startswith("holds/"), (address, answer)
     for order in ("name", "id"):
         page = own_stack.api("GET", f"people?limit=5&orderBy={order}")[1]
         own_stack.api("GET", f"people?limit=5&orderBy={order}&after={page['next']}")
+    page = own_stack.api("GET", "people?limit=5&select=lastLogonAt&missing=not-provided")[1]
+    own_stack.api("GET", f"people?limit=5&select=lastLogonAt&missing=not-provided&after={page['next']}")
     exact = "PartitionKey eq ? and RowKey ge ? and RowKey lt ?"
     scan = "PartitionKey ge ? and PartitionKey lt ?"
     onward = "( ( PartitionKey eq ? and RowKey gt ? ) or PartitionKey gt ? ) and PartitionKey lt ?"

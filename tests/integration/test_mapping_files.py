@@ -267,5 +267,24 @@ def test_as_a_new_user_would(rough_stack: Stack) -> None:
     assert status == 200 and (back["revision"], back["version"]) == (3, made["version"])
 
 
+def test_lists_show_chosen_values(stack: Stack) -> None:
+    ids = support.configure(stack, connector={"options": {"collectDevices": False}})
+    support.run_and_wait(stack, ids["connector"])
+    address = f"people?source={ids['source']}&select=displayName,department,lastLogonAt&limit=3"
+    status, page = stack.api("GET", f"{address}&filter=department%20ne%20null")
+    assert status == 200 and len(page["items"]) == 3 and page["next"], page
+    for row in page["items"]:
+        assert row["values"]["department"] and row["missing"] == {"lastLogonAt": "not-requested"}
+        flat = stack.api("GET", f"people/{row['id']}?view=flat")[1]
+        assert (
+            flat["values"]["department"] == row["values"]["department"]
+            and flat["missing"]["expiresAt"] == "not-provided"
+        )
+    status, answer = stack.api("GET", f"people?select=nothing&source={ids['source']}")
+    assert status == 422 and answer["errors"][0]["field"] == "select"
+    status, answer = stack.api("GET", "people?filter=department%20likes%20null")
+    assert status == 422 and answer["errors"][0]["field"] == "filter"
+
+
 def _targets() -> list[dict[str, Any]]:
     return [one.model_dump(mode="json", by_alias=True) for one in default_targets(ENTRA_ID)]

@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 
 from local.cloud.faults import GRAPH_FAULTS, STORAGE_FAULTS
+from local.cloud.graph.people import EXTENSION
 from shared.clock import counted_down
+from shared.connectors.entra_id import ENTRA_ID
+from shared.connectors.mappings import default_targets
 from shared.domain.audit import check_chain
+from shared.domain.mapping import MappingIn, MappingOut, Target
 from shared.domain.run import Run
 from shared.storage.holds import decide
 from shared.sync.limits import Limits
@@ -28,7 +32,7 @@ from tests.worker import Remote
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
 PEOPLE = {"collectDevices": False, "collectSignIns": False}  # the tick starts nothing else meanwhile
-EVERY_QUICK = 15  # `make test` takes one cut in so many, `make prove` all
+EVERY_QUICK = 15  # `make check` takes one cut in so many, `make prove` all
 Say = Callable[[str], None]
 _RUN = re.compile(r"~?(\d{13})[0-9a-f]{8}")
 _SKIPPED = ("lease", "run|", "cancel|", "slots")
@@ -113,6 +117,22 @@ def _to_be_deleted(rig: Rig) -> str:
     return connector
 
 
+def _remapped(rig: Rig) -> str:
+    """An owner's mapping takes the place of the default: every record is written anew, with one entry in the journal."""
+    connector = rig.configure(options=PEOPLE)
+    rig.run(connector)
+    kept = [one for one in default_targets(ENTRA_ID) if one.target != "faxNumber"]
+    more = Target.model_validate(
+        {"stream": "users", "target": "costCentre", "source": [EXTENSION], "transforms": [{"name": "trim"}]}
+    )
+    config = rig.app().configuration
+    model = MappingIn(name="Ours", kind=ENTRA_ID.name, targets=[*kept, more])
+    made = config.create(config.kinds["mapping"], model, TESTER, object_id="ours")
+    assert isinstance(made, MappingOut)
+    config.patch(config.kinds["connector"], connector, {"mappingId": made.id}, None, TESTER)
+    return connector
+
+
 @dataclass(frozen=True)
 class Scenario:
     """`prepare` gives the connector of the run that is cut; `slices`: each page is a slice of its own."""
@@ -137,6 +157,7 @@ SCENARIOS = {
     "absent": Scenario(8, _absent, lambda rig, it: rig.run(it, full=True)),
     "absent-again": Scenario(8, _absent_once, lambda rig, it: rig.run(it)),
     "sign-ins": Scenario(7, _first, lambda rig, it: rig.run(it, job="sign-ins"), slices=True),
+    "mapping": Scenario(7, _remapped, lambda rig, it: rig.run(it)),
     "delete": Scenario(3, _to_be_deleted, _deletion, slices=True),
 }
 
