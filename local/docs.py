@@ -1,13 +1,14 @@
-"""Pages of docs/ that are made from the code: one a connector kind."""
+"""Pages of docs/ that are made from the code: one a connector kind, and one about mappings."""
 
 from pathlib import Path
 
 from local.bootstrap import ROOT
 from shared.connectors import REGISTRY
 from shared.connectors.base import Kind, Stream
-from shared.sync.described import calls
+from shared.sync.described import calls, targets, transforms
 
 FOLDER = ROOT / "docs"
+MAPPINGS = Path(__file__).with_name("mappings.md.in")
 OLD_NAMES = {
     "entra-id": (
         ("Azure AD, Azure Active Directory", "Entra ID"), ("Directory (tenant) ID", "`tenantId` of the source"),
@@ -23,13 +24,28 @@ OLD_NAMES = {
 
 def pages() -> dict[Path, str]:
     """Path and text of each."""
-    return {FOLDER / "connectors" / f"{kind.name}.md": _kind(kind) for kind in REGISTRY.kinds.values()}
+    found = {FOLDER / "connectors" / f"{kind.name}.md": _kind(kind) for kind in REGISTRY.kinds.values()}
+    return found | {FOLDER / "mappings.md": _mappings()}
 
 
 def write() -> None:
     for path, text in pages().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+def _mappings() -> str:
+    rows = "\n".join(
+        f"| `{one.name}` | {_plain(one.meaning)} | {', '.join(f'`{name}`' for name in one.parameters) or 'none'} |"
+        for one in transforms()
+    )
+    roles = "\n".join(
+        f"| `{one.stream}` | `{one.name}` | {' and '.join(one.used_for)} |"
+        for kind in REGISTRY.kinds.values()
+        for one in targets(kind)
+        if one.used_for
+    )
+    return MAPPINGS.read_text().format(transforms=rows, roles=roles)
 
 
 def _kind(kind: Kind) -> str:

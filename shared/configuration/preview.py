@@ -10,6 +10,7 @@ import orjson
 from shared.clock import Clock
 from shared.configuration.mappings import Mappings
 from shared.connectors.base import DirectoryList, Kind, Pages, Stream
+from shared.connectors.catalogue import EXTENSION
 from shared.connectors.mappings import default_id, mapped, version_of
 from shared.connectors.registry import Registry
 from shared.domain.clouds import CloudName
@@ -17,13 +18,14 @@ from shared.domain.columns import TIME_SUFFIX
 from shared.domain.configuration import SourceIn
 from shared.domain.document import Document
 from shared.domain.mapping import MappingIn
+from shared.domain.page import Page
 from shared.domain.preview import Example, Preview, PreviewIn, TargetPreview
 from shared.domain.run import Waits, track_of
 from shared.errors import FieldError, Invalid, SourceProblem
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.graph.credentials import claims_of
-from shared.graph.listing import Listing, PageReader
+from shared.graph.listing import Listing, PageReader, no_such_property, without_property
 from shared.mapping.attribute import Attribute, Type
 from shared.mapping.compiled import ODD, compile_mapping, mark, selected
 from shared.storage.config import ConfigStore
@@ -129,14 +131,25 @@ class Previews:
             async with asyncio.timeout(_PATIENCE):
                 roles = claims_of(await graph.token()).roles
                 before, after = tried.before.granted(roles), tried.after.granted(roles)
-                reader = PageReader(graph, _listing(before, after, most), counted=False)
-                found[name] = (await reader.page(None)).items[:most]
+                found[name] = (await self._page(graph, before, after, most)).items[:most]
         except SourceProblem as problem:
             made.not_sampled[name] = problem.detail
         except Postponed:
             made.not_sampled[name] = "Microsoft Graph is throttling: try again later."
         except TimeoutError:
             made.not_sampled[name] = "Microsoft Graph did not answer in time."
+
+    async def _page(self, graph: GraphClient, before: Stream, after: Stream, most: int) -> Page:
+        listing = _listing(before, after, most)
+        try:
+            return await PageReader(graph, listing, counted=False).page(None)
+        except SourceProblem as problem:
+            names = [name for name in listing.select if EXTENSION.fullmatch(name)]
+            if problem.code == "graph-refused" and names:
+                missing = await without_property(graph, listing.path, names, listing.permission)
+                if missing:
+                    raise no_such_property(missing) from problem
+            raise
 
     def _compare(self, tried: _Tried, objects: Objects | None, made: Preview) -> None:
         before = {one.role or one.name: one for one in tried.before.attributes}

@@ -69,6 +69,31 @@ class Listing:
         return f"{self.path}/{object_id}?{query}"
 
 
+async def without_property(client: GraphClient, path: str, names: Sequence[str], permission: str) -> list[str]:
+    """Those of the names that objects of the collection do not have in this tenant: Graph refuses the whole list for one of them,
+    and an application may rename or remove its extensions.
+    """
+    found = []
+    for name in names:
+        try:
+            await client.get_json(f"{path}?$select=id,{name}&$top=1", permission)
+        except SourceProblem as problem:
+            if problem.code != "graph-refused":
+                raise
+            found.append(name)
+    return found
+
+
+def no_such_property(names: Sequence[str]) -> SourceProblem:
+    """What to do about a mapping that names what the tenant does not have."""
+    return SourceProblem(
+        f"The tenant has no attribute {', '.join(names)}, which the mapping names.",
+        code="graph-no-such-attribute",
+        remedy="Correct the connector's mapping: names of extensions are those of the app registration that defines them, in its "
+        "upper and lower case. Nothing was lost and nobody was removed.",
+    )
+
+
 _SMALLER = (500, 100)
 """Objects of a page, where a tenant's Graph refuses the usual number ("Cannot query data for more than 120 users")."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.clock import iso, parse_iso
 from shared.connectors.base import Denial, DirectoryList, Job, Kind, Stream
+from shared.connectors.catalogue import EXTENSION
 from shared.domain.checkpoint import Checkpoint, Phase, StreamState, packed, unpacked
 from shared.domain.configuration import ConnectorIn, SourceIn
 from shared.domain.folding import VERSION as FOLDING
@@ -18,7 +19,8 @@ from shared.domain.write import Authorship, Home, Intent
 from shared.errors import SourceProblem
 from shared.graph.answers import Denied
 from shared.graph.client import GraphClient
-from shared.mapping.compiled import fingerprint, mark
+from shared.graph.listing import no_such_property, without_property
+from shared.mapping.compiled import fingerprint, mark, selected
 from shared.sync.activity import MOST_AGE, Activity
 from shared.sync.contracts import Session, Source, Store
 from shared.sync.domains import domain_problems
@@ -89,7 +91,7 @@ class OneStream:
         try:
             self._check_permissions()
             await self._check_tenant()
-            reader = await self._read()
+            reader = await self._read_explained()
         except Denied as denied:
             # One listing is closed to us; the others may go on. Nothing of this one is touched.
             await self._denied(denied)
@@ -134,6 +136,20 @@ class OneStream:
             state.missing = {a.name: denied.reason for a in stream.attributes}
         work.phase(stream.name, "denied")
         work.later(SaveStream(self._run.track, stream.name, state))
+
+    async def _read_explained(self) -> StreamReader:
+        """Where Graph refuses the list, an extension that the mapping names may be one that the tenant does not have."""
+        try:
+            return await self._read()
+        except SourceProblem as problem:
+            stream, graph = self._stream, self._tenant.graph
+            names = [name for name in selected(stream.attributes) if EXTENSION.fullmatch(name)]
+            if problem.code != "graph-refused" or not names:
+                raise
+            missing = await without_property(graph, stream.reader.path, names, self._listing.permission)
+            if not missing:
+                raise
+            raise no_such_property(missing) from problem
 
     async def _read(self) -> StreamReader:
         """Reads by delta if that can be, and whole where it turns out that it can't."""

@@ -232,3 +232,45 @@ def test_an_attribute_whose_permission_is_not_granted_is_missing_and_says_so(rig
     assert any(truth.values())
     for object_id in people(rig):
         assert shown(rig, object_id)["leavesAt"].get("value") == truth[object_id]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["extension_8f0c2d4a6b1e4c3f9a7d5e2b1c0f4a68_CostCentre", "extension_00000000000000000000000000000000_costCentre"],
+)
+def test_an_extension_that_the_tenant_does_not_have_fails_the_run_and_is_named(rig: Rig, name: str) -> None:
+    """Also one that is written with other capitals: https://github.com/MicrosoftDocs/azure-docs/issues/78069"""
+    connector = rig.configure(options={"collectDevices": False})
+    rig.run(connector)
+    before = people(rig)
+    mine = save(rig, targets({"target": "costCentre", "source": [name]}))
+    use(rig, connector, mine.id)
+    run = rig.run(connector)
+    (problem,) = run.problems
+    assert run.state == "failed" and problem.code == "graph-no-such-attribute" and not problem.transient
+    assert name in problem.message and "mapping" in problem.remedy
+    assert people(rig) == before and rig.entities("Tombstones") == []
+    use(rig, connector, None)
+    assert rig.run(connector).state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("steps", "value", "stored"),
+    [
+        ([], "2021-05-01", "2021-05-01T00:00:00Z"),
+        ([{"name": "toUtc", "parameters": {"form": "%d.%m.%Y", "timeZone": "Europe/Berlin"}}], "01.05.2021", "2021-04-30T22:00:00Z"),
+        ([{"name": "toUtc"}], "2021-05-01T00:00:00-05:00", "2021-05-01T05:00:00Z"),
+        ([{"name": "toUtc"}], "soon", None),
+    ],
+)  # fmt: skip
+def test_dates_of_extensions_need_no_time_of_day(
+    rig: Rig, steps: list[dict[str, Any]], value: str, stored: str | None
+) -> None:
+    """As in https://github.com/MicrosoftDocs/entra-docs/issues/89"""
+    rig.directory.change("users", 4, {EXTENSION: value})
+    connector = rig.configure(options={"collectDevices": False})
+    mine = save(rig, targets({"target": "endsAt", "type": "time", "source": [EXTENSION], "transforms": steps}))
+    use(rig, connector, mine.id)
+    rig.run(connector)
+    found = shown(rig, rig.ids([4])[0])["endsAt"]
+    assert found.get("value") == stored and (found.get("missing") == "malformed") == (stored is None)

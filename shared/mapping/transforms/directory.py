@@ -15,7 +15,7 @@ def _text(value: Any) -> str:
     return value
 
 
-@transform(gives="text", null=True)
+@transform(gives="text")
 def identifier(related: Any) -> str | None:
     """The id of an expanded object: manager, as the list's $expand and delta's annotation give it."""
     if isinstance(related, list):
@@ -23,13 +23,13 @@ def identifier(related: Any) -> str | None:
     return related["id"] if related is not None else None
 
 
-@transform(gives="json", null=True)
+@transform(gives="json")
 def identifiers(related: Any) -> list[str] | None:
     """The ids of expanded objects, sorted: Graph promises no order."""
     return sorted(texts([entry["id"] for entry in related or [] if "@removed" not in entry])) or None
 
 
-@transform(gives="json", null=True)
+@transform(gives="json")
 def ordered(values: Any) -> list[str] | None:
     """A collection without order, sorted, so that it differs only when its content does."""
     return sorted(texts(values)) or None
@@ -46,7 +46,7 @@ def phones(business: Any, mobile: Any, fax: Any) -> list[dict[str, str]] | None:
     return numbers or None
 
 
-@transform(gives="text", null=True)
+@transform(gives="text")
 def first(values: Any) -> str | None:
     """The first text of a collection."""
     found = texts(values)
@@ -65,7 +65,7 @@ def password_flag_weak_allowed(policies: Any) -> bool:
     return "DisableStrongPassword" in _text(policies)
 
 
-@transform(gives="json", null=True)
+@transform(gives="json")
 def any_value(structure: Any) -> dict[str, Any] | None:
     """A structure without its empty members; none left: empty."""
     if not structure:
@@ -74,32 +74,32 @@ def any_value(structure: Any) -> dict[str, Any] | None:
     return dict(sorted(filled.items())) if len(filled) > 1 else filled or None
 
 
-@transform(gives="time", null=True)
+@transform(gives="time")
 def last_successful_sign_in(activity: Any) -> str | None:
     """The last successful sign-in."""
     return (activity or {}).get("lastSuccessfulSignInDateTime")
 
 
-@transform(gives="time", null=True)
+@transform(gives="time")
 def last_sign_in_attempt(activity: Any) -> str | None:
     """The last interactive attempt, successful or not."""
     return (activity or {}).get("lastSignInDateTime")
 
 
-@transform(gives="time", null=True)
+@transform(gives="time")
 def last_non_interactive_sign_in(activity: Any) -> str | None:
     """The last attempt by an application on the person's behalf."""
     return (activity or {}).get("lastNonInteractiveSignInDateTime")
 
 
-@transform(gives="time", null=True)
+@transform(gives="time")
 def last_logon(activity: Any) -> str | None:
     """The last success; without one the later of the two attempts. Graph's times have one form, so text compares."""
     attempts = (last_sign_in_attempt(activity), last_non_interactive_sign_in(activity))
     return last_successful_sign_in(activity) or max((at for at in attempts if at), default=None)
 
 
-@transform(gives="text", null=True)
+@transform(gives="text")
 def last_logon_kind(activity: Any) -> str | None:
     """Whether the last logon was successful, or an attempt that may have failed."""
     if last_successful_sign_in(activity):

@@ -68,11 +68,20 @@ def transform(
 
 
 def texts(values: Any) -> list[str]:
-    """The texts of a collection; nulls in it say nothing. Raises TypeError for anything else."""
+    """The texts of a collection; nulls in it say nothing. It is the list itself where that is right as it is. Raises TypeError for
+    anything else.
+    """
     if values is None:
         return []
     if not isinstance(values, list):
         raise TypeError
+    for value in values:
+        if value.__class__ is not str:
+            return _texts_among(values)
+    return values
+
+
+def _texts_among(values: list[Any]) -> list[str]:
     found = [value for value in values if value is not None]
     if not all(isinstance(value, str) for value in found):
         raise TypeError
