@@ -47,7 +47,7 @@ class OverviewQuery(CatalogueQuery):
 class UploadQuery(Model):
     """What an uploaded file is to be."""
 
-    kind: Annotated[str, Field(max_length=60)]
+    kind: Annotated[str, Field(min_length=1, max_length=60)]
     """The kind of connectors that it is for."""
     connector: Id | None = None
     """The connector that it is tried on."""

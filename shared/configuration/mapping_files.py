@@ -26,7 +26,7 @@ from shared.validation import field_errors
 COLUMNS = ("target", "type", "source", "transform", "example", "note", "stream", "title", "role", "missing")
 _NEEDED = ("target", "source")
 CSV, XLSX = "text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-MOST_ROWS, _MOST_CELL, _MOST_UNPACKED = 1000, 32_000, 32 * 2**20
+MOST_ROWS, _MOST_COLUMNS, _MOST_CELL, _MOST_UNPACKED = 1000, 50, 32_000, 32 * 2**20
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 _NAME = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)\s*")
 
@@ -273,6 +273,10 @@ def _cut(text: str, separator: str) -> list[tuple[int, list[str]]]:
         for number, row in enumerate(reader, 1):
             if number > MOST_ROWS + 5:
                 break
+            if len(row) > _MOST_COLUMNS:
+                raise _refused(
+                    [FieldError(f"row {number}", "too-many", f"a row holds {_MOST_COLUMNS} columns at most")]
+                )
             if any(len(cell) > _MOST_CELL for cell in row):
                 raise _refused(
                     [FieldError(f"row {number}", "too-long", f"a cell holds {_MOST_CELL} characters at most")]
@@ -316,7 +320,9 @@ def _xlsx(content: bytes) -> Sheet:
         name = next((sheet.title for sheet in values.worksheets if sheet.sheet_state == "visible"), "")
         if not name:
             raise _refused([FieldError("row 1", "hidden", "no sheet of the workbook is visible")])
-        return _sheet(name, values[name].iter_rows(), written[name].iter_rows())
+        return _sheet(
+            name, *(book[name].iter_rows(max_row=MOST_ROWS + 6, max_col=_MOST_COLUMNS) for book in (values, written))
+        )
     except Invalid:
         raise
     except Exception as error:

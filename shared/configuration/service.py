@@ -71,6 +71,7 @@ class Configuration:
         self._walls, self._fixed = Walls(store), Fixed(registry, store, tenants)
         self._shown, self.mappings = Shown(registry, store, timetable, mappings), mappings
         self.keeper = Keeper(store, vault, clock)
+        self._pinned_at: float | None = None
 
     def page(self, kind: ConfigKind, *, after: str | None, limit: int) -> list[Model]:
         """Objects in order of creation; Unreadable stands for one that this release can't read."""
@@ -501,9 +502,19 @@ class Configuration:
             if document is None or mapping is None or document.system.get(PIN) == mapping.body["version"]:
                 return
             with contextlib.suppress(RowChanged):
-                self._store.replace(
-                    replace(document, system={**document.system, PIN: mapping.body["version"]}), document
-                )
+                pinned = replace(document, system={**document.system, PIN: mapping.body["version"]})
+                self._store.replace(pinned, document)
+                return
+        raise Unavailable("The connector keeps changing.", code="busy")
+
+    def pin_again(self) -> None:
+        """Connectors that a process left behind which ended between a mapping and them: looked for once an hour."""
+        now = self._clock.monotonic()
+        if self._pinned_at is not None and now - self._pinned_at < _PIN_EVERY:
+            return
+        self._pinned_at = now
+        for mapping in self._store.all("mapping"):
+            self._pin_all(mapping)
 
 
 def _versions(before: Document | None, version: str) -> dict[str, Any]:
@@ -514,8 +525,11 @@ def _versions(before: Document | None, version: str) -> dict[str, Any]:
 _Written = tuple[secrets.Pin, Intention]
 _SCHEDULE = ("schedule", "The schedule still has to follow this change; the timer brings it in step.")
 _STOP = ("stop-runs", "Runs that are going on still have to be stopped; the timer stops them.")
-_FOLLOWS = ("connectors-follow", "Connectors still use the version before: save the mapping once more, as it is.")
-_MOST_VERSIONS = 1000
+_FOLLOWS = (
+    "connectors-follow",
+    "Connectors still have to follow to this version; the timer brings them in step within the hour.",
+)
+_MOST_VERSIONS, _PIN_EVERY = 1000, 3600.0
 
 
 class _Overtaken(Exception):

@@ -71,6 +71,10 @@ def type_of(stream: Stream, path: str) -> Type | None:
 
 def _member(part: str, type_: str) -> str:
     """The type of a structure's member; empty where Microsoft's description of the structure is not at hand."""
+    if type_ == "relation":
+        if part == "id":
+            return "String"
+        raise Unknown("of related objects the id is read, and nothing else")
     members = structure(type_)
     if members and part in members:
         return members[part]

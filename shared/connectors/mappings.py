@@ -18,11 +18,12 @@ from shared.connectors.base import Kind, Stream
 from shared.connectors.catalogue import EXTENSION, properties, type_of
 from shared.domain.mapping import Target, TransformIn
 from shared.errors import FieldError
-from shared.mapping.attribute import MOST_COLUMNS, RESERVED, Attribute, Step, Type, column_of
+from shared.mapping.attribute import FILTER_WORDS, MOST_COLUMNS, RESERVED, Attribute, Step, Type, column_of
 from shared.mapping.transforms import TRANSFORMS
 from shared.validation import field_errors
 
 _NAME = re.compile(r"[a-z][A-Za-z0-9]{0,99}")
+_MOST_TRANSFORMS, _MOST_CONTENT = 30_000, 400_000
 _DROP = "drop"
 _DROPPED = "Left out by the mapping: neither asked for nor stored."
 
@@ -151,6 +152,8 @@ def problems(kind: Kind, targets: Sequence[Target]) -> list[FieldError]:
             found.append(FieldError(f"targets.{number}.stream", "unknown", f"is none of {names}"))
         else:
             found += [replace(error, field=f"targets.{number}.{error.field}") for error in _wrong(stream, one)]
+    if len(content_of(targets)) > _MOST_CONTENT:
+        found.append(FieldError("targets", "too-large", f"hold {_MOST_CONTENT} bytes of JSON at most"))
     found += _twice(kind, targets)
     for stream in kind.streams:
         found += _lost(stream, [(number, one) for number, one in enumerate(targets) if one.stream == stream.name])
@@ -161,8 +164,10 @@ def _wrong(stream: Stream, one: Target) -> Iterator[FieldError]:
     """What is wrong with one target in itself."""
     if not _NAME.fullmatch(one.target):
         yield FieldError("target", "no-name", "must begin with a small letter and hold letters and digits only")
-    elif column_of(one.target) in RESERVED:
-        yield FieldError("target", "reserved", "is the name of a column that Rollcall itself uses")
+    elif column_of(one.target) in RESERVED or one.target in FILTER_WORDS:
+        yield FieldError("target", "reserved", "is a name that Rollcall itself uses, for a column or in filters")
+    if len(orjson.dumps([step.model_dump() for step in one.transforms])) > _MOST_TRANSFORMS:
+        yield FieldError("transforms", "too-long", f"hold {_MOST_TRANSFORMS} characters at most")
     types: list[Type | None] = []
     for number, path in enumerate(one.source):
         try:
@@ -184,12 +189,12 @@ def _steps(one: Target, types: list[Type | None]) -> Iterator[FieldError]:
         )
     for number, asked in enumerate(one.transforms):
         wrong = list(_misplaced(one, number, asked.name) if asked.name in TRANSFORMS else _unknown(asked.name))
-        wrong = wrong or list(_parameters(one, number, asked))
+        wrong = wrong or list(_parameters(len(one.source) if not number else 1, asked))
         yield from (replace(error, field=f"transforms.{number}.{error.field}") for error in wrong)
         if wrong:
             return
         known = TRANSFORMS[asked.name]
-        current = Type(known.gives) if known.gives else None if known.opaque else current
+        current = Type(known.gives) if known.gives else _opaque(asked, types, number) if known.opaque else current
     if _clash(current, one.type):
         yield FieldError("type", "type-clash", f"the source gives {current}: use the transform {_MAKES[one.type]}")
 
@@ -213,14 +218,24 @@ def _misplaced(one: Target, number: int, name: str) -> Iterator[FieldError]:
         yield FieldError("name", "one-value", f"{name} takes one value: begin with firstOf or join")
 
 
-def _parameters(one: Target, number: int, asked: TransformIn) -> Iterator[FieldError]:
+def _opaque(asked: TransformIn, types: list[Type | None], number: int) -> Type | None:
+    """The type of what a transform makes that gives what it is given."""
+    if asked.name == "split":
+        return Type.JSON if asked.parameters.get("part") is None else Type.TEXT
+    if asked.name == "constant":
+        value = asked.parameters.get("value")
+        return Type.FLAG if isinstance(value, bool) else Type.TEXT if isinstance(value, str) else Type.NUMBER
+    return types[0] if not number and len(set(types)) == 1 else None
+
+
+def _parameters(given: int, asked: TransformIn) -> Iterator[FieldError]:
     known = TRANSFORMS[asked.name]
     try:
         made = known.make(asked.parameters)
     except ValidationError as error:
         yield from (replace(item, field=f"parameters.{item.field}") for item in field_errors(error))
         return
-    if not number and known.takes == "several" and (wanted := _arity(made, len(one.source))):
+    if known.takes == "several" and (wanted := _arity(made, given)):
         yield FieldError("name", "number", f"{asked.name} takes {wanted} sources")
 
 

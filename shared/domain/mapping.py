@@ -1,12 +1,32 @@
 """A mapping: which target attribute of which record is made of which attributes of Microsoft Graph, and how."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+import orjson
+from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.domain.base import Model, Name
 from shared.domain.configuration import Stored
 from shared.domain.value_type import Type
+
+_NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
+
+
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        orjson.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError("must be JSON that can be stored: no numbers beyond 64 bits, no half characters") from error
+    return value
+
+
+def _lines(text: str) -> str:
+    """Line ends are those of every other program; what no spreadsheet can hold is refused."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if _NO_TEXT.search(text):
+        raise ValueError("must not hold control characters")
+    return text
 
 
 class TransformIn(Model):
@@ -14,7 +34,7 @@ class TransformIn(Model):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=60)]
     """Such as firstOf, join, lower or toUtc."""
-    parameters: Annotated[dict[str, Any], Field(max_length=10)] = {}
+    parameters: Annotated[dict[str, Any], Field(max_length=10), AfterValidator(_storable)] = {}
     """Its parameters."""
 
 
@@ -25,7 +45,7 @@ class Target(Model):
     """The listing that brings it, such as users, devices or sign-ins."""
     target: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     """Its name in camelCase: letters and digits."""
-    title: Annotated[str, StringConstraints(max_length=120)] = ""
+    title: Annotated[str, StringConstraints(max_length=120), AfterValidator(_lines)] = ""
     """What people call it."""
     type: Type = Type.TEXT
     """How it is stored and shown: text, flag, number, time or json (lists and structures)."""
@@ -36,7 +56,7 @@ class Target(Model):
     """Done one after the other. The first one gets every source; none: the value as it is."""
     missing: Literal["not-provided", "not-requested"] | None = None
     """Without source and transforms: why there is no value. not-provided: Microsoft Graph has none."""
-    note: Annotated[str, StringConstraints(max_length=1000)] = ""
+    note: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_lines)] = ""
     """What to know about it."""
     role: Annotated[str, StringConstraints(max_length=100)] = ""
     """What Rollcall itself uses it for: the name that it has in the kind's default mapping. Such an attribute can be renamed,

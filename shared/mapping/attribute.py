@@ -10,7 +10,7 @@ from shared.domain.columns import MALFORMED
 from shared.domain.value_type import Type
 from shared.mapping.paths import head
 
-__all__ = ["MOST_COLUMNS", "RESERVED", "Attribute", "Step", "Type", "by", "column_of"]
+__all__ = ["FILTER_WORDS", "MOST_COLUMNS", "RESERVED", "Attribute", "Step", "Type", "by", "column_of"]
 
 
 @dataclass(frozen=True)
@@ -76,4 +76,6 @@ RESERVED = frozenset(
     f"PartitionKey RowKey Timestamp V Digest ChangedAt FirstSeenAt ChangedBy Missing {MALFORMED}".split()
 )
 """Columns that Rollcall itself uses: no attribute may have one of these names."""
+FILTER_WORDS = frozenset("eq ne lt le gt ge and or not startswith true false null".split())
+"""Words of the filter of lists: an attribute of that name could not be asked for."""
 MOST_COLUMNS = 200

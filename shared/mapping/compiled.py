@@ -64,7 +64,7 @@ def _lines(attribute: Attribute, space: dict[str, Any]) -> list[str]:
             lines.append(f"  e[{column!r}] = v")
             lines.append(f"  if v[:4] > '1600': e[{column + TIME_SUFFIX!r}] = 'Edm.DateTime'")
         case Type.JSON:
-            lines.append(f" if v: e[{column!r}] = dumps(v).decode()")
+            lines.append(f" if v or v.__class__ in scalars: e[{column!r}] = dumps(v).decode()")
         case Type.TEXT:
             lines.append(" if v.__class__ is str:")
             lines.append(f"  if v: e[{column!r}] = v")
@@ -104,7 +104,7 @@ def compile_mapping(attributes: tuple[Attribute, ...]) -> Mapper:
         raise ValueError("columns must be letters and digits")
     if unknown := {step.name for a in attributes for step in a.steps} - TRANSFORMS.keys():
         raise ValueError(f"there is no transform {', '.join(sorted(unknown))}")
-    space: dict[str, Any] = {"dumps": orjson.dumps, "moment": moment, "number": _number}
+    space: dict[str, Any] = {"dumps": orjson.dumps, "moment": moment, "number": _number, "scalars": (bool, int, float)}
     lines = ["def mapper(u):", " g = u.get; e = {}"]
     for attribute in attributes:
         if attribute.mapped:
@@ -141,8 +141,13 @@ def mark(attribute: Attribute) -> str:
     """Digest of an attribute's definition: another one means that what is stored was made otherwise."""
     steps = tuple((TRANSFORMS[step.name].mark, step.parameters) for step in attribute.steps)
     plain = len(steps) <= 1 and all(parameters == "{}" for _, parameters in steps)
+    renamed = (attribute.column,) if attribute.role else ()
     return fingerprint(
-        attribute.name, attribute.type.value, attribute.source, (steps[0][0] if steps else None) if plain else steps
+        attribute.name,
+        attribute.type.value,
+        attribute.source,
+        (steps[0][0] if steps else None) if plain else steps,
+        *renamed,
     )
 
 

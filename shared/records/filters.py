@@ -9,14 +9,15 @@ A value that is missing is unknown, and so is every test of it: neither the test
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.domain.folding import fold
 from shared.domain.value_type import Type
 from shared.errors import FieldError, Invalid
+from shared.mapping.attribute import FILTER_WORDS
 
 MOST_CHARACTERS, _MOST_TESTS, _DEEPEST = 2000, 50, 20
 _TOKEN = re.compile(
@@ -24,7 +25,6 @@ _TOKEN = re.compile(
     r"|(?P<number>-?\d{1,15}(?:\.\d{1,10})?)|(?P<word>[A-Za-z][A-Za-z0-9]*)|(?P<mark>[(),]))"
 )
 _COMPARING = ("eq", "ne", "lt", "le", "gt", "ge")
-_WORDS = frozenset((*_COMPARING, "and", "or", "not", "startswith", "true", "false", "null"))
 _KINDS = {Type.TEXT: "text in single quotes", Type.NUMBER: "a number", Type.FLAG: "true or false", Type.TIME: "a time"}
 
 Known = Callable[[str], tuple[Any, bool]]
@@ -86,7 +86,7 @@ class _Parser:
 
     def _take(self) -> _Token:
         token = self.now
-        self._at += 1
+        self._at = min(self._at + 1, len(self._tokens) - 1)
         return token
 
     def _is(self, word: str) -> bool:
@@ -139,7 +139,7 @@ class _Parser:
             self._expect(")")
             if type_ is not Type.TEXT or value.kind != "text":
                 raise _wrong("type", f"startswith compares text: {name} is {type_}")
-            return _starts(name, fold(_text(value)))
+            return _starts(name, folded(_text(value)))
         name, type_ = self._name()
         operator = self._take()
         if operator.text not in _COMPARING:
@@ -148,7 +148,7 @@ class _Parser:
 
     def _name(self) -> tuple[str, Type]:
         token = self._take()
-        if token.kind != "word" or token.text in _WORDS:
+        if token.kind != "word" or token.text in FILTER_WORDS:
             raise _wrong("malformed", f"needs the name of an attribute at character {token.at + 1}")
         if token.text not in self._types:
             raise _wrong("unknown", f"there is no attribute {token.text}")
@@ -177,7 +177,7 @@ def _text(token: _Token) -> str:
 def _value(type_: Type, token: _Token) -> Any:
     """The value of a literal; None where it is of another type."""
     if type_ is Type.TEXT and token.kind == "text":
-        return fold(_text(token))
+        return folded(_text(token))
     if type_ is Type.NUMBER and token.kind == "number":
         return float(token.text)
     if type_ is Type.FLAG and token.text in ("true", "false") and token.kind == "word":
@@ -196,12 +196,23 @@ def moment(text: str) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
+def folded(text: str) -> str:
+    """Text as it is compared: upper and lower case, and forms of one character, are the same."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
 def _comparable(type_: Type, value: Any) -> Any:
+    """None for a value of another type: two connectors may call two things by one name."""
     if type_ is Type.TEXT:
-        return fold(str(value))
-    if type_ is Type.TIME:
-        return moment(value) if isinstance(value, str) else value
-    return float(value) if type_ is Type.NUMBER else value
+        return folded(value) if isinstance(value, str) else None
+    if type_ is Type.FLAG:
+        return value if isinstance(value, bool) else None
+    if type_ is Type.NUMBER:
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    try:
+        return moment(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 _HOW: dict[str, Callable[[Any, Any], bool]] = {
@@ -220,7 +231,8 @@ def _compared(name: str, type_: Type, operator: str, wanted: Any) -> Callable[[K
             return None
         if value is None:  # empty: it is no other value, and neither before nor after one
             return operator == "ne"
-        return how(_comparable(type_, value), wanted)
+        one = _comparable(type_, value)
+        return None if one is None else how(one, wanted)
 
     return judge
 
@@ -236,7 +248,7 @@ def _empty(name: str, *, wanted: bool) -> Callable[[Known], bool | None]:
 def _starts(name: str, beginning: str) -> Callable[[Known], bool | None]:
     def judge(known: Known) -> bool | None:
         value, missing = known(name)
-        return None if missing else value is not None and fold(str(value)).startswith(beginning)
+        return None if missing else value is not None and folded(str(value)).startswith(beginning)
 
     return judge
 

@@ -1,7 +1,7 @@
 """Lists that show mapped values: chosen columns, a filter, who lacks a value and why; in id order, a documented scan.
 
-A page reads MOST_PAGES times ROWS rows at most, with as many requests for each stream that adds to the records; besides two
-requests for each connector that wrote some of them. Where that is not enough to fill it, it is shorter, and goes on.
+A page reads MOST_PAGES times ROWS rows at most, with what other streams add to them; besides two requests for each stream of a
+connector that wrote some of them. Where that is not enough to fill it, it is shorter, and goes on.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,7 +114,7 @@ class Lists:
             for attribute in stream.attributes
         }
         for document in self._config.all("connector"):
-            if document.source_id in sources and document.system.get("mapping"):
+            if document.source_id in sources:
                 for written in known.written(document.id):
                     found |= {name: attribute.type for name, attribute in written.attributes.items()}
         return found
@@ -177,7 +177,7 @@ class Lists:
             written.stream.partition
             for connector in connectors
             for written in known.written(connector)
-            if written.stream.leader and not wanted.names.isdisjoint(written.attributes)
+            if written.stream.leader and (wanted.missing or not wanted.names.isdisjoint(written.attributes))
         }
         last = list(grouped)[-1] if grouped else ""
         found: dict[tuple[str, str], Row] = {}
@@ -261,12 +261,15 @@ def _cell(written: _Written, attribute: Attribute, row: Row, leader: Row) -> Cel
     state, stream = written.state, written.stream
     if attribute.name in malformed_in(row):
         return None, "malformed"
+    if attribute.missing:
+        return None, attribute.missing
+    if state.attributes and attribute.name not in state.attributes:
+        return None, state.missing.get(attribute.name) or "not-requested"
     if stream.leader:
         full = parse_iso(state.full_at) if state.full_at else None
         there = bool(row) or bool(full and full >= time_of(leader["FirstSeenAt"]))
         why = None if row else state.missing.get(attribute.name) or (None if there else "not-requested")
     else:
-        why = attribute.missing or state.missing.get(attribute.name)
-        if not why and state.attributes and attribute.name not in state.attributes:
-            why = "not-requested"
-    return (None, why) if why else (plain(row.get(attribute.column), attribute.type), None)
+        why = state.missing.get(attribute.name)
+    value, readable = plain(row.get(attribute.column), attribute.type)
+    return (None, why) if why else (value, None if readable else "not-requested")

@@ -39,8 +39,10 @@ def own_values(stream: Stream, state: StreamState, connector: str, row: Row) -> 
             missing = "malformed"
         if not missing and state.attributes and attribute.name not in state.attributes:
             missing = "not-requested"  # mapped since the last complete read
+        value, readable = plain(row.get(attribute.column), attribute.type)
+        missing = missing or (None if readable else "not-requested")  # written by another mapping
         values[attribute.name] = Value(
-            value=None if missing else plain(row.get(attribute.column), attribute.type),
+            value=None if missing else value,
             missing=missing,
             note=_MALFORMED if missing == "malformed" else attribute.note if missing else None,
             attribute=attribute.source[0] if attribute.source else None,
@@ -63,11 +65,16 @@ def added_values(stream: Stream, state: StreamState, connector: str, row: Row, l
     values, malformed = {}, malformed_in(row)
     for attribute in stream.attributes:
         missing = None if row else state.missing.get(attribute.name) or (None if known else "not-requested")
+        missing = attribute.missing or missing
+        if state.attributes and attribute.name not in state.attributes:
+            missing = missing or state.missing.get(attribute.name) or "not-requested"
+        value, readable = plain(row.get(attribute.column), attribute.type)
+        missing = missing or (None if readable else "not-requested")
         if attribute.name in malformed:
             missing = "malformed"
         times = [t for t in (changed, full if attribute.name in stream.not_in_delta else newest) if t]
         values[attribute.name] = Value(
-            value=None if missing else plain(row.get(attribute.column), attribute.type), missing=missing,
+            value=None if missing else value, missing=missing,
             note=_note(attribute, stream, row, missing), attribute=attribute.source[0] if attribute.source else None, connector_id=connector,
             stream=stream.name, as_of=max(times) if times and not missing else None,
         )  # fmt: skip
@@ -84,13 +91,16 @@ def _note(attribute: Attribute, stream: Stream, row: Row, missing: str | None) -
     return next((text for column, value, text in attribute.remarks if row.get(column) == value), None)
 
 
-def plain(value: Any, kind: Type) -> Any:
-    """A stored value as the API shows it."""
+def plain(value: Any, kind: Type) -> tuple[Any, bool]:
+    """A stored value as the API shows it; and whether it can be read at all: another mapping may have written it."""
     if value is None:
-        return None
-    if kind is Type.JSON:
-        return orjson.loads(value)
-    return time_of(value).isoformat().replace("+00:00", "Z") if kind is Type.TIME else value
+        return None, True
+    try:
+        if kind is Type.JSON:
+            return orjson.loads(value), True
+        return (time_of(value).isoformat().replace("+00:00", "Z") if kind is Type.TIME else value), True
+    except ValueError:
+        return None, False
 
 
 def time_of(value: Any) -> datetime:

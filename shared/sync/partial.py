@@ -15,12 +15,12 @@ Columns = dict[str, Any]
 
 
 class Parts:
-    """What absent properties of one stream's objects mean. `in_list`: those that a whole object of a list has; `in_changes`:
+    """What absent properties of one stream's objects mean. `remapped`: attributes that the stored rows hold otherwise. `in_list`: those that a whole object of a list has; `in_changes`:
     all, for a round of changes may leave out any that is unchanged.
     """
 
-    def __init__(self, stream: Stream) -> None:
-        self._all = stream.attributes
+    def __init__(self, stream: Stream, remapped: frozenset[str] = frozenset()) -> None:
+        self._all, self._remapped = stream.attributes, remapped
         self._attributes = [attribute for attribute in stream.attributes if attribute.mapped]
         self._mapper = compile_mapping(stream.attributes)
         self._columns = stream.scope_columns
@@ -33,7 +33,13 @@ class Parts:
         """
         absent = self.in_changes - item.keys()
         if stored:
-            return any(0 < len(absent.intersection(one.properties)) < len(one.properties) for one in self._attributes)
+            # What another mapping stored says nothing about what this one makes.
+            return any(
+                0
+                < len(absent.intersection(one.properties))
+                < (999 if one.name in self._remapped else len(one.properties))
+                for one in self._attributes
+            )
         return bool(absent if stub else absent & self.in_list)
 
     def filled(self, item: dict[str, Any], stored: Mapping[str, Any]) -> Columns:

@@ -51,6 +51,7 @@ class Plan:
     part of the scope the owner changed since the last complete read; `ageing_asks`: who grows past a threshold counts as
     a removal, for the clock has gone a long way since; `unfinished`: runs that may have left records without their
     look-up rows; `unseen`: records that the last full read did not bring;
+    `remapped`: attributes that stored rows hold as another mapping made them;
     `look_ups_anew`: look-up rows of unchanged records are written too; `fresh`: the checkpoint to begin with.
     """
 
@@ -68,3 +69,4 @@ class Plan:
     unfinished: frozenset[str] = field(default_factory=frozenset)
     unseen: tuple[str, ...] = ()
     look_ups_anew: bool = False
+    remapped: frozenset[str] = frozenset()

@@ -46,7 +46,7 @@ class Reading:
         self.stream, self.source, self.store = stream, source, store
         self.scope, self.control, self.plan = scope, control, plan
         self.scoped = scope.narrow
-        self._mapper, self.parts = compile_mapping(stream.attributes), Parts(stream)
+        self._mapper, self.parts = compile_mapping(stream.attributes), Parts(stream, plan.remapped)
         self._card_of = stream.record_type.card_of
         self.fresh = resumed is None
         self.checkpoint = resumed or plan.fresh

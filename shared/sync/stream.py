@@ -133,7 +133,9 @@ class OneStream:
         state.refused += 1
         state.checkpoint = None
         if state.completed_at is None or state.refused >= _DENIED_RUNS:
-            state.missing = {a.name: denied.reason for a in stream.attributes}
+            state.missing = dict.fromkeys([*(a.name for a in stream.attributes), *state.attributes], denied.reason)
+            if state.completed_at is None:
+                state.version = self._tenant.mapping
         work.phase(stream.name, "denied")
         work.later(SaveStream(self._run.track, stream.name, state))
 
@@ -257,13 +259,23 @@ class OneStream:
             lately=sum(count for _, count in lately(state.removals, parse_iso(begun))),
             moved=_moved(state.scope, self._facts.scope), unfinished=frozenset(state.unfinished),
             ageing_asks=not self._read_lately(), unseen=tuple(state.unseen), look_ups_anew=state.folding != self._facts.folding,
+            remapped=_remapped(state.mapping, self._facts.marks),
         )  # fmt: skip
 
     async def _save(self, checkpoint: Checkpoint) -> None:
         self._state.checkpoint, self._state.intent = checkpoint, ""
+        self._note_mapping()
         self._note_page_size()
         self._work.show(checkpoint.progress)
         await self._work.commit([SaveStream(self._run.track, self._stream.name, self._state)])
+
+    def _note_mapping(self) -> None:
+        """From here on rows are of this mapping. What it makes otherwise than the last complete read did is unknown until the end."""
+        state, marks = self._state, self._facts.marks
+        if state.completed_at is None:
+            state.version = self._tenant.mapping
+        elif state.mapping and state.mapping != marks:
+            state.attributes = [name for name in state.attributes if state.mapping.get(name) == marks.get(name)]
 
     def _note_page_size(self) -> None:
         if self._source:
@@ -365,6 +377,10 @@ class OneStream:
         if fields:
             name = f"{stream.name}: {' and '.join(words)}"
             await self._tenant.session.note(self._home(stream), self._run.id, at, name, fields)
+
+
+def _remapped(before: dict[str, str], now: dict[str, str]) -> frozenset[str]:
+    return frozenset(name for name, mark in now.items() if before and before.get(name) != mark)
 
 
 def _moved(before: dict[str, Any], now: dict[str, Any]) -> frozenset[Cause]:

@@ -163,7 +163,7 @@ def test_line_breaks_in_cells_count_as_no_rows_and_stay(stack: Stack) -> None:
     assert {"row 7, type": "type-clash", "row 9, source (0)": "unknown"}.items() <= found.items()
     rows[6][COLUMNS.index("type")], rows[8][COLUMNS.index("source")] = "text", "otherMails"
     status, answer, _ = send(stack, "POST", "mappings/upload?kind=entra-id", written(rows))
-    assert status == 200 and answer["targets"][2]["note"] == "one\ntwo\r\nthree"
+    assert status == 200 and answer["targets"][2]["note"] == "one\ntwo\nthree"
 
 
 def _book(rows: list[list[Any]], hidden: str = "") -> bytes:

@@ -1,6 +1,7 @@
 """Mappings of owners: stored by version, run, shown, restored; nothing that the product needs gets lost by them."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from local.cloud.graph.people import EXTENSION
 from shared.connectors.entra_id import ENTRA_ID
 from shared.connectors.mappings import default_targets, version_of
-from shared.domain.mapping import MappingIn, MappingOut, Target
+from shared.domain.mapping import MappingIn, MappingOut, Target, TransformIn
 from shared.errors import Conflict, Forbidden, Invalid
 from tests.rig import TESTER, Rig
 
@@ -274,3 +275,106 @@ def test_dates_of_extensions_need_no_time_of_day(
     rig.run(connector)
     found = shown(rig, rig.ids([4])[0])["endsAt"]
     assert found.get("value") == stored and (found.get("missing") == "malformed") == (stored is None)
+
+
+def test_a_connector_that_was_left_behind_follows_with_the_timer(rig: Rig) -> None:
+    """The process ends between the mapping and the connectors that use it."""
+    connector = rig.configure(options={"collectDevices": False})
+    mine = save(rig, targets(COST))
+    use(rig, connector, mine.id)
+    document = rig.app().config.get("connector", connector)
+    assert document
+    changed = change(rig, mine.id, targets(COST, WHERE))
+    after = rig.app().config.get("connector", connector)
+    assert after and after.system["mapping"] == changed.version
+    rig.app().config.replace(replace(after, system=document.system), after)
+    rig.app().tick.run()
+    found = rig.app().config.get("connector", connector)
+    assert found and found.system["mapping"] == changed.version and found.revision == after.revision
+
+
+def test_exchanged_roles_are_another_mapping(rig: Rig) -> None:
+    def with_roles(first: str, second: str) -> list[Target]:
+        kept = [one for one in targets() if one.stream != "users" or one.role not in ("displayName", "employeeId")]
+        one = {"stream": "users", "target": "p", "source": ["givenName"], "role": first}
+        other = {"stream": "users", "target": "q", "source": ["surname"], "role": second}
+        return [*kept, Target.model_validate(one), Target.model_validate(other)]
+
+    connector = rig.configure(options={"collectDevices": False})
+    mine = save(rig, with_roles("displayName", "employeeId"))
+    use(rig, connector, mine.id)
+    rig.run(connector)
+    change(rig, mine.id, with_roles("employeeId", "displayName"))
+    assert rig.run(connector).streams[0].reason == "mapping-changed"
+    truth = {item["id"]: item for item in rig.objects()}
+    for object_id in people(rig):
+        found = shown(rig, object_id)
+        assert (found["p"].get("value"), found["q"].get("value")) == (
+            truth[object_id]["givenName"],
+            truth[object_id]["surname"],
+        )
+
+
+def test_a_value_is_unknown_while_rows_of_two_mappings_lie_side_by_side(rig: Rig) -> None:
+    """A run over a changed mapping stops in the middle: no row is read as if the other mapping had written it."""
+    rig.limits = replace(rig.limits, flush_pages=1)
+    connector = rig.configure(options={"collectDevices": False})
+    badge = {"target": "badge", "source": ["employeeId"]}
+    mine = save(rig, targets(badge))
+    use(rig, connector, mine.id)
+    rig.run(connector)
+    change(rig, mine.id, targets({**badge, "type": "json", "transforms": [{"name": "split"}]}, without=("department",)))
+    rig.slice_seconds = 0.0
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
+    for _ in range(2):
+        for message in rig.messages():
+            rig.work_on(message)
+    truth = {item["id"]: item for item in rig.objects()}
+    stopped = rig.app().runs.get(run.id)
+    assert stopped and not stopped.state.closed
+    for object_id in people(rig):
+        found = shown(rig, object_id)
+        assert (
+            found["badge"].get("missing") == "not-requested"
+            or found["badge"].get("value") == truth[object_id]["employeeId"]
+        )
+        department = found.get("department", {"missing": "not-requested"})
+        assert department.get("missing") == "not-requested" or department.get("value") == truth[object_id]["department"]
+    rig.slice_seconds = 480.0
+    assert rig.finish(run.id).state == "succeeded"
+    assert all("department" not in shown(rig, object_id) for object_id in people(rig))
+
+
+@pytest.mark.parametrize(
+    ("one", "field", "code"),
+    [
+        ({"target": "x", "source": ["city"], "transforms": [{"name": "trim"}, {"name": "phones"}]}, "transforms.1.name", "number"),
+        ({"target": "x", "type": "number", "transforms": [{"name": "constant", "parameters": {"value": "1"}}]}, "type", "type-clash"),
+        ({"target": "x", "source": ["city"], "transforms": [{"name": "split"}]}, "type", "type-clash"),
+        ({"target": "x", "source": ["manager.displayName"]}, "source.0", "unknown"),
+        ({"target": "null", "source": ["city"]}, "target", "reserved"),
+        (
+            {"target": "x", "type": "time", "source": ["city"], "transforms": [{"name": "toUtc", "parameters": {"form": "%d.%m.%d"}}]},
+            "transforms.0.parameters.form",
+            "value-error",
+        ),
+        (
+            {"target": "x", "source": ["city"], "transforms": [{"name": "replace", "parameters": {"table": {f"{n}" * 60: "y" * 290 for n in range(100, 200)}}}]},
+            "transforms",
+            "too-long",
+        ),
+    ],
+)  # fmt: skip
+def test_what_could_give_no_value_is_refused(rig: Rig, one: dict[str, Any], field: str, code: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        save(rig, targets(one))
+    assert (f"targets.80.{field}", code) in {(error.field, error.code) for error in refused.value.fields}, (
+        refused.value.fields
+    )
+
+
+@pytest.mark.parametrize("value", [2**70, "\ud800"])
+def test_parameters_that_can_not_be_stored_are_no_parameters(value: Any) -> None:
+    with pytest.raises(ValueError, match="can be stored"):
+        TransformIn.model_validate({"name": "constant", "parameters": {"value": value}})
+    assert TransformIn.model_validate({"name": "constant", "parameters": {"value": 1}})

@@ -32,7 +32,10 @@ class ReplaceParameters(Model):
     """A table of whole values."""
 
     table: Annotated[
-        dict[Annotated[str, Field(max_length=300)], Annotated[str, Field(max_length=300)]],
+        dict[
+            Annotated[str, StringConstraints(max_length=300, strip_whitespace=False)],
+            Annotated[str, StringConstraints(max_length=300, strip_whitespace=False)],
+        ],
         Field(min_length=1, max_length=500),
     ]
     """Value to what takes its place."""

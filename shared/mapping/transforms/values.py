@@ -1,5 +1,6 @@
 """Transforms between kinds of values: text, flags, numbers, times, JSON."""
 
+import math
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any
@@ -31,8 +32,11 @@ def zone(name: str) -> ZoneInfo:
 
 def _form(text: str) -> str:
     marks = text.split("%")[1:]
-    if any(mark[:1] not in _DIRECTIVES for mark in marks) or not marks:
-        raise ValueError("must be a form such as %d.%m.%Y: day %d, month %m, year %Y, hour %H, minute %M, second %S")
+    names = [mark[:1] for mark in marks]
+    if not names or not _DIRECTIVES.issuperset(names) or len(set(names)) < len(names):
+        raise ValueError(
+            "must be a form such as %d.%m.%Y: day %d, month %m, year %Y, hour %H, minute %M, second %S, each once"
+        )
     return text
 
 
@@ -127,7 +131,10 @@ def number(value: Any) -> int | float | None:
         return None
     if not text.isascii() or "_" in text or len(text) > 40:
         raise ValueError
-    return int(text) if text.lstrip("+-").isdigit() else float(text)
+    found = int(text) if text.lstrip("+-").isdigit() else float(text)
+    if isinstance(found, float) and not math.isfinite(found):
+        raise ValueError
+    return found
 
 
 @transform(gives="text")
