@@ -201,6 +201,7 @@ if REFERENCE.name:
 
     def test_the_facts_are_what_the_description_says() -> None:
         assert make_facts.FILE.read_text() == make_facts.make(REFERENCE), "run python3 -m local graph-facts FOLDER"
+        assert make_facts.PROPERTIES.read_text() == make_facts.make_properties(REFERENCE)
 
     @pytest.fixture(scope="module")
     def checker() -> Any:

@@ -2,9 +2,14 @@
 
 import pytest
 
-from shared.connectors.entra_id import DEVICES, PEOPLE
+from shared.connectors import REGISTRY
+from shared.connectors.base import Kind
+from shared.connectors.catalogue import properties
+from shared.connectors.entra_id import DEVICE_STREAM, DEVICES, PEOPLE, USERS
+from shared.connectors.mappings import content_of, default_targets, mapped, problems, targets_of
 from shared.mapping.attribute import RESERVED, Attribute, Type
-from shared.mapping.compiled import compile_mapping, fingerprint, selected
+from shared.mapping.compiled import compile_mapping, fingerprint, mark, selected
+from shared.sync.sources import listing_of
 
 
 def test_an_object_with_nothing_gives_no_column_but_the_flags_of_no_policy() -> None:
@@ -71,3 +76,37 @@ def test_select_is_derived_and_a_fingerprint_names_the_mapping() -> None:
 def test_a_year_that_table_storage_does_not_know_is_kept_as_text() -> None:
     mapper = compile_mapping((Attribute("time", "", Type.TIME, ("t",)),))
     assert mapper({"t": "0202-05-01T00:00:00Z"}) == {"Time": "0202-05-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("kind", REGISTRY.kinds.values(), ids=str)
+def test_the_default_is_a_mapping_that_makes_the_kind_what_it_is(kind: Kind) -> None:
+    targets = default_targets(kind)
+    assert problems(kind, targets) == [] and mapped(kind, targets) == kind
+    assert targets_of(content_of(targets)) == targets
+
+
+@pytest.mark.parametrize("kind", REGISTRY.kinds.values(), ids=str)
+def test_what_is_mapped_is_selected_and_what_is_selected_is_mapped_and_catalogued(kind: Kind) -> None:
+    for stream in kind.streams:
+        known = properties(stream)
+        read = {name for one in stream.attributes for name in one.properties}
+        expanded = set(getattr(stream.reader, "expand", ()))
+        asked = listing_of(stream).first.partition("$select=")[2].partition("&")[0].split(",")
+        assert set(asked) - {"id"} == read - expanded and read <= known.keys()
+
+
+def test_every_property_that_can_be_named_is_one_of_the_sdks_models() -> None:
+    from msgraph.generated.models.device import Device
+    from msgraph.generated.models.user import User
+
+    for model, stream in ((User(), USERS), (Device(), DEVICE_STREAM)):
+        assert properties(stream).keys() <= model.get_field_deserializers().keys()
+
+
+def test_the_marks_of_defaults_are_what_stored_states_hold() -> None:
+    """A mark that changes makes every connector read everything once more: not by accident."""
+    marks = {one.name: mark(one) for one in PEOPLE if one.mapped}
+    assert (marks["displayName"], marks["phones"]) == (
+        fingerprint("displayName", "text", ("displayName",), None),
+        fingerprint("phones", "json", ("businessPhones", "mobilePhone", "faxNumber"), "phones"),
+    )
