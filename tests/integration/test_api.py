@@ -357,6 +357,7 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
         "Changes",
         "Tombstones",
         "Audit",
+        "Mappings",
     }
 
 
