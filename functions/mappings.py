@@ -7,8 +7,9 @@ from pydantic import Field
 from functions.configuration import object_id
 from functions.models import PageQuery
 from shared.api import Call, Reply, Routes
+from shared.api.answering import csv_bytes
 from shared.api.surfaces import PREFIX
-from shared.configuration.mapping_files import COLUMNS, CSV, XLSX, as_csv, as_xlsx, cells, in_rows, read
+from shared.configuration.mapping_files import COLUMNS, CSV, XLSX, as_xlsx, cells, in_rows, read
 from shared.connectors.mappings import default_id
 from shared.connectors.registry import Registry
 from shared.domain.base import Id, Model
@@ -247,7 +248,7 @@ def _rows(registry: Registry, wanted: set[str]) -> list[OverviewRow]:
 def _file(rows: list[list[str]], columns: tuple[str, ...], name: str, form: str) -> Reply:
     if form == "xlsx":
         return Reply.file(as_xlsx(rows, name, columns), f"{name}.xlsx", XLSX)
-    return Reply.file(as_csv(rows, columns), f"{name}.csv", CSV)
+    return Reply.file(csv_bytes(columns, rows), f"{name}.csv", CSV)
 
 
 def _add_versions(group: Routes) -> None:

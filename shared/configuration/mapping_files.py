@@ -60,15 +60,6 @@ def _safe(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def as_csv(rows: Iterable[Sequence[str]], columns: Sequence[str] = COLUMNS) -> bytes:
-    """With a byte-order mark, so that Excel reads it as UTF-8."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return b"\xef\xbb\xbf" + text.getvalue().encode()
-
-
 def as_xlsx(rows: Iterable[Sequence[str]], title: str, columns: Sequence[str] = COLUMNS) -> bytes:
     """Every cell is text and formatted so: what people type over it stays text."""
     from openpyxl import Workbook

@@ -220,6 +220,8 @@ class OneStream:
         if left and not resumed:
             self._note_stopped(left)
         begun = resumed.begun_at if resumed else iso(work.clock.now())
+        if self._note_mapping():
+            await work.commit([SaveStream(self._run.track, stream.name, state)])
         scope = await self._scope(reason)
         store = self._store(parse_iso(begun))
         if state.intent:
@@ -269,13 +271,20 @@ class OneStream:
         self._work.show(checkpoint.progress)
         await self._work.commit([SaveStream(self._run.track, self._stream.name, self._state)])
 
-    def _note_mapping(self) -> None:
-        """From here on rows are of this mapping. What it makes otherwise than the last complete read did is unknown until the end."""
+    def _note_mapping(self) -> bool:
+        """From here on rows are of this mapping. What it makes otherwise than the last complete read did is unknown until the end,
+        and read anew even if the owner takes the mapping back. Gives whether there is anything new to keep.
+        """
         state, marks = self._state, self._facts.marks
         if state.completed_at is None:
             state.version = self._tenant.mapping
-        elif state.mapping and state.mapping != marks:
-            state.attributes = [name for name in state.attributes if state.mapping.get(name) == marks.get(name)]
+            return False
+        changed = {name for name in state.mapping.keys() | marks.keys() if state.mapping.get(name) != marks.get(name)}
+        if not state.mapping or all(state.mapping.get(name) == "" for name in changed):
+            return False
+        state.mapping = {**state.mapping, **dict.fromkeys(changed, "")}
+        state.attributes = [name for name in state.attributes if name not in changed]
+        return True
 
     def _note_page_size(self) -> None:
         if self._source:

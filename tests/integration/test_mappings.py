@@ -378,3 +378,30 @@ def test_parameters_that_can_not_be_stored_are_no_parameters(value: Any) -> None
     with pytest.raises(ValueError, match="can be stored"):
         TransformIn.model_validate({"name": "constant", "parameters": {"value": value}})
     assert TransformIn.model_validate({"name": "constant", "parameters": {"value": 1}})
+
+
+def test_a_mapping_that_is_taken_back_in_the_middle_of_its_run_leaves_nothing_behind(rig: Rig) -> None:
+    """Some rows are of the new mapping already, and the last complete read is of the one that is back."""
+    rig.limits = replace(rig.limits, flush_pages=1)
+    connector = rig.configure(options={"collectDevices": False})
+    rig.run(connector)
+    before = {key: {name: row[name] for name in row if name != "ChangedBy"} for key, row in people(rig).items()}
+    mine = save(rig, targets(COST, without=("department", "city")))
+    use(rig, connector, mine.id)
+    rig.slice_seconds = 0.0
+    run, _ = rig.app().dispatch.run_now(connector, TESTER)
+    for _ in range(2):
+        for message in rig.messages():
+            rig.work_on(message)
+    assert any("City" not in row and "City" in before[key] for key, row in people(rig).items())
+    rig.app().dispatch.halt(connector, "the test")
+    rig.slice_seconds = 480.0
+    rig.finish(run.id)
+    use(rig, connector, None)
+    rig.clock.move(60)
+    assert rig.run(connector).state == "succeeded"
+    for key, row in people(rig).items():
+        assert row.get("City") == before[key].get("City") and row.get("Department") == before[key].get("Department"), (
+            key
+        )
+        assert "CostCentre" not in row
