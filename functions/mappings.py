@@ -14,6 +14,7 @@ from shared.connectors.mappings import default_id
 from shared.connectors.registry import Registry
 from shared.domain.base import Id, Model
 from shared.domain.catalogue import Catalogue, KindOut
+from shared.domain.document import Document
 from shared.domain.mapping import MappingIn, MappingOut, Target
 from shared.domain.preview import Preview, PreviewIn
 from shared.errors import Invalid, NotFound
@@ -258,7 +259,7 @@ def _add_versions(group: Routes) -> None:
     )  # fmt: skip
     def versions(call: Call) -> Reply:
         query: PageQuery = call.query
-        made = app().configuration.mapping_versions(object_id("mapping", call))
+        made = app().configuration.mapping_keeper.made(_mapping(call))
         start = _start(query)
         page = [
             MappingVersion(
@@ -275,9 +276,8 @@ def _add_versions(group: Routes) -> None:
         returns_list=True,
     )  # fmt: skip
     def diff(call: Call) -> Reply:
-        configuration, mapping = app().configuration, object_id("mapping", call)
-        before = configuration.mapping_at(mapping, call.query.old)
-        after = configuration.mapping_at(mapping, call.query.new)
+        keeper, mapping = app().configuration.mapping_keeper, _mapping(call)
+        before, after = keeper.at(mapping, call.query.old), keeper.at(mapping, call.query.new)
         found, start = _changes(before, after), _start(call.query)
         end = start + call.query.limit
         return Reply({"items": found[start:end], "next": str(end) if end < len(found) else None})
@@ -289,6 +289,11 @@ def _add_versions(group: Routes) -> None:
     def restore(call: Call) -> Reply:
         revision, mapping = call.body.revision, object_id("mapping", call)
         return _saved(app().configuration.restore(mapping, revision, call.revisions(), call.principal.actor))
+
+
+def _mapping(call: Call) -> Document:
+    configuration = app().configuration
+    return configuration.document(configuration.kinds["mapping"], object_id("mapping", call))
 
 
 def _changes(before: list[Target], after: list[Target]) -> "list[TargetChange]":

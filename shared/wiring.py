@@ -267,7 +267,7 @@ class App:
 
         return Tick(
             self.registry, self.config, self.schedules, self.timetable, self.runs, self.claims, self.dispatch, self.clock,
-            self.gate.check, {"secrets": self.configuration.keeper.sweep, "refusals": self.audit.fold, "mappings": self.configuration.pin_again, "signs": self.signs.give},
+            self.gate.check, {"secrets": self.configuration.keeper.sweep, "refusals": self.audit.fold, "mappings": self.configuration.mapping_keeper.pin_again, "signs": self.signs.give},
         )  # fmt: skip
 
     @cached_property

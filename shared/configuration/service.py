@@ -20,24 +20,23 @@ from shared.configuration.differences import differences, secret_changed
 from shared.configuration.fixed import Fixed
 from shared.configuration.keeper import Keeper
 from shared.configuration.kinds import ConfigKind, config_kinds
-from shared.configuration.mappings import PIN, VERSIONS, Mappings
+from shared.configuration.mapping_keeper import MappingKeeper
+from shared.configuration.mappings import Mappings
 from shared.configuration.shown import Shown
 from shared.configuration.walls import Walls
-from shared.connectors.base import Kind
-from shared.connectors.mappings import default_id, default_targets, version_of
+from shared.connectors.mappings import default_id, version_of
 from shared.connectors.registry import Registry
-from shared.domain.actor import SYSTEM, Actor
+from shared.domain.actor import Actor
 from shared.domain.audit import ConfigurationChange, FieldChanged
 from shared.domain.base import Model, new_id
 from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn
 from shared.domain.document import Document
-from shared.domain.mapping import MappingIn, Target
+from shared.domain.mapping import MappingIn
 from shared.domain.pending import Pending
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, SourceProblem, Unavailable
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import Along, ConfigStore, Epoch, EpochMoved, InUse, NameTaken, TargetGone
 from shared.storage.history import History, Note
-from shared.storage.mappings import Made
 from shared.storage.secret_rows import Intention
 from shared.storage.tables import RowChanged
 from shared.storage.tenants import Tenants
@@ -71,7 +70,7 @@ class Configuration:
         self._walls, self._fixed = Walls(store), Fixed(registry, store, tenants)
         self._shown, self.mappings = Shown(registry, store, timetable, mappings), mappings
         self.keeper = Keeper(store, vault, clock)
-        self._pinned_at: float | None = None
+        self.mapping_keeper = MappingKeeper(registry, store, mappings, clock)
 
     def page(self, kind: ConfigKind, *, after: str | None, limit: int) -> list[Model]:
         """Objects in order of creation; Unreadable stands for one that this release can't read."""
@@ -79,7 +78,7 @@ class Configuration:
         return self._shown.many(kind, self._store.all(kind.key, after=after, limit=limit))
 
     def get(self, kind: ConfigKind, object_id: str) -> Model:
-        return self._shown.one(kind, self._document(kind, object_id))
+        return self._shown.one(kind, self.document(kind, object_id))
 
     def history(
         self, kind: ConfigKind | None, object_id: str, *, after: str | None, limit: int
@@ -87,10 +86,11 @@ class Configuration:
         """Newest first, also of an object that is gone; of all objects without a kind."""
         found, following = self._history.newest(f"{kind.key}.{object_id}" if kind else None, after=after, limit=limit)
         if kind and not found and not after:
-            self._document(kind, object_id)
+            self.document(kind, object_id)
         return found, following
 
-    def _document(self, kind: ConfigKind, object_id: str) -> Document:
+    def document(self, kind: ConfigKind, object_id: str) -> Document:
+        """An object as it is stored. Raises NotFound."""
         self._ensure_built_in(kind)
         document = self._store.get(kind.key, object_id)
         if document is None:
@@ -107,7 +107,7 @@ class Configuration:
         object_id, now = object_id or new_id(), iso(self._clock.now())
         document = self._make(kind, object_id, 1, now, now, model)
         self._check_references(kind, document)
-        self._check_mapping(kind, document, model)
+        self.mapping_keeper.check(document, model)
         epoch = self._within_walls(document, None)
         try:
             saved, _ = self._save(kind, document, model, None, epoch, who, None)
@@ -130,7 +130,7 @@ class Configuration:
 
     def proposed(self, kind: ConfigKind, object_id: str, change: dict[str, Any]) -> tuple[Document, Model]:
         """The object as it is, and as the change would make it. Raises NotFound, Invalid."""
-        before = self._document(kind, object_id)
+        before = self.document(kind, object_id)
         return before, _merged(kind, self._whole(before), change)
 
     def _whole(self, document: Document) -> Document:
@@ -152,7 +152,7 @@ class Configuration:
         written: _Written | None = None
         for attempt in range(_MOST_OVERTAKEN):
             try:
-                before = self._document(kind, object_id)
+                before = self.document(kind, object_id)
                 self._check_revision(before, revisions)
                 _refuse_deleting(before)
                 model = propose(before)
@@ -163,7 +163,7 @@ class Configuration:
                 document = self._make(kind, object_id, before.revision + 1, before.created_at, now, model)
                 self._fixed.check(document, before)
                 self._check_references(kind, document, before)
-                self._check_mapping(kind, document, model)
+                self.mapping_keeper.check(document, model)
                 epoch = self._within_walls(document, before)
                 document, written = self._save(kind, document, model, before, epoch, who, written)
             except _Overtaken as overtaken:
@@ -183,7 +183,7 @@ class Configuration:
     def delete(self, kind: ConfigKind, object_id: str, revisions: frozenset[int] | None, who: Actor) -> list[Pending]:
         """What is still to come of it. Raises Conflict where something uses the object."""
         for attempt in range(_MOST_OVERTAKEN):
-            before = self._document(kind, object_id)
+            before = self.document(kind, object_id)
             self._check_revision(before, revisions)
             if object_id == CLOUD_SERVER_ID:
                 raise _built_in()
@@ -217,7 +217,7 @@ class Configuration:
         """Takes a connector out of use. A run removes its records, and then the connector itself."""
         kind = self.kinds["connector"]
         for attempt in range(_MOST_OVERTAKEN):
-            before = self._document(kind, object_id)
+            before = self.document(kind, object_id)
             self._check_revision(before, revisions)
             if before.deleting:
                 return before
@@ -237,11 +237,11 @@ class Configuration:
 
     def permissions(self, connector_id: str) -> list[PermissionNeeded]:
         """What a connector needs as it is configured."""
-        document = self._document(self.kinds["connector"], connector_id)
+        document = self.document(self.kinds["connector"], connector_id)
         connector, kind = self._registry.connector(document), self._registry.kind_of(document)
         with contextlib.suppress(SourceProblem):  # a mapping that can't be read: what the default needs, then
             kind = self.mappings.of(kind, document).kind
-        source = read_as("source", self._document(self.kinds["source"], connector.source_id), SourceIn)
+        source = read_as("source", self.document(self.kinds["source"], connector.source_id), SourceIn)
         return [
             PermissionNeeded(
                 permission=one.permission.name, or_instead=list(one.permission.wider), job=job.name, purpose=one.purpose
@@ -252,7 +252,7 @@ class Configuration:
 
     def certificate_pem(self, object_id: str) -> str:
         """The public certificate of a credential, to be uploaded to its app registration."""
-        pem = self._document(self.kinds["credential"], object_id).system.get(_PIN, {}).get("pem")
+        pem = self.document(self.kinds["credential"], object_id).system.get(_PIN, {}).get("pem")
         if not pem:
             raise NotFound("This credential has no certificate.", remedy="Choose the type certificate for it.")
         return str(pem)
@@ -302,7 +302,7 @@ class Configuration:
         """The object as it was saved, with what was `written` into the vault for it, now or at an earlier attempt. Raises
         _Overtaken where somebody else changed it meanwhile.
         """
-        system, at = self._system(document, model, before), self._clock.now()
+        system, at = self.mapping_keeper.system(document, model, before), self._clock.now()
         changes = list(differences(before.body if before else {}, document.body))
         if isinstance(model, CredentialIn):
             written = written or self._secret(kind, document, model, before)
@@ -394,9 +394,9 @@ class Configuration:
             if not document.body["active"]:
                 pending += _tried(*_STOP, lambda: self._halt(document.id, "deactivation of the connector"))
             if document.body.get("mappingId"):
-                pending += _tried(*_FOLLOWS, lambda: self._pin(document.id))
+                pending += _tried(*_FOLLOWS, lambda: self.mapping_keeper.pin(document.id))
         if kind.key == "mapping":
-            pending += _tried(*_FOLLOWS, lambda: self._pin_all(document))
+            pending += _tried(*_FOLLOWS, lambda: self.mapping_keeper.pin_all(document))
         if kind.key == "source" and not document.body["crawl"]:
             pending += _tried(*_STOP, lambda: self._halt_all(document))
         return pending
@@ -414,8 +414,7 @@ class Configuration:
     def _ensure_built_in(self, kind: ConfigKind) -> None:
         """What every installation has: the connector server Cloud, and each kind's default mapping as this release has it."""
         if kind.key == "mapping":
-            for one in self._registry.kinds.values():
-                self._ensure_default(one)
+            self.mapping_keeper.ensure_defaults()
         if kind.key != "connectorServer" or self._store.get(kind.key, CLOUD_SERVER_ID):
             return
         now = iso(self._clock.now())
@@ -423,45 +422,10 @@ class Configuration:
         with contextlib.suppress(NameTaken):
             self._store.create(Document(kind.key, CLOUD_SERVER_ID, 1, now, now, "Cloud", "", (), body))
 
-    def _ensure_default(self, kind: Kind) -> None:
-        mapping, version = default_id(kind.name), self.mappings.default_version(kind.name)
-        before = self._store.get("mapping", mapping)
-        if before and before.body.get("version") == version:
-            return
-        at = self._clock.now()
-        name = f"{kind.title} (default)"
-        body = {"name": name, "kind": kind.name, "note": "The default of this release.", "version": version}
-        document = Document(
-            "mapping", mapping, before.revision + 1 if before else 1, before.created_at if before else iso(at), iso(at), name, "",
-            (), body, _versions(before, version),
-        )  # fmt: skip
-        self.mappings.write(document, default_targets(kind), SYSTEM, at)
-        changes = list(differences(before.body if before else {}, body))
-        along = Along(Note(SYSTEM, at, "changed" if before else "created", changes))
-        with contextlib.suppress(NameTaken, RowChanged):  # another process was faster
-            if before:
-                self._store.replace(document, before, along=along)
-            else:
-                self._store.create(document, along=along)
-
-    def mapping_versions(self, mapping: str) -> list[Made]:
-        """Who made which revision of a mapping, newest first."""
-        return self.mappings.made(self._document(self.kinds["mapping"], mapping))
-
-    def mapping_at(self, mapping: str, revision: int | None) -> list[Target]:
-        """What it said at a revision; None: at its newest."""
-        document = self._document(self.kinds["mapping"], mapping)
-        if revision is None:
-            return self.mappings.targets(document)
-        found = next((one for one in self.mappings.made(document) if one.revision == revision), None)
-        if found is None:
-            raise NotFound(f"The mapping has no revision {revision}.", remedy="List its versions.")
-        return self.mappings.at(mapping, str(document.body["kind"]), found.version)
-
     def restore(self, mapping: str, revision: int, revisions: frozenset[int] | None, who: Actor) -> Model:
         """What the mapping said at an earlier revision, as its newest one."""
         kind = self.kinds["mapping"]
-        targets = self.mapping_at(mapping, revision)
+        targets = self.mapping_keeper.at(self.document(kind, mapping), revision)
 
         def propose(document: Document) -> Model:
             return MappingIn(
@@ -469,57 +433,6 @@ class Configuration:
             )
 
         return self._change(kind, mapping, propose, revisions, who)
-
-    def _check_mapping(self, kind: ConfigKind, document: Document, model: Model) -> None:
-        """Raises Invalid for a mapping that can't be saved, or a connector that names one of another kind."""
-        if isinstance(model, MappingIn):
-            self.mappings.check(model)
-        if kind.key == "connector" and (named := document.body.get("mappingId")):
-            mapping = self._store.get("mapping", named)
-            if mapping and mapping.body.get("kind") != document.body["kind"]:
-                wrong = FieldError("mappingId", "other-kind", f"is a mapping of the kind {mapping.body.get('kind')}")
-                raise Invalid("The mapping is one of another kind.", fields=(wrong,))
-
-    def _system(self, document: Document, model: Model, before: Document | None) -> dict[str, Any]:
-        """What is kept beside the object: a connector pins the version of its mapping, a mapping knows those that it had."""
-        if isinstance(model, MappingIn):
-            return _versions(before, str(document.body["version"]))
-        mapping = self._store.get("mapping", document.body["mappingId"]) if document.body.get("mappingId") else None
-        return {PIN: mapping.body["version"]} if mapping and document.kind == "connector" else {}
-
-    def _pin_all(self, mapping: Document) -> None:
-        """Every connector that names the mapping pins its newest version."""
-        for user_kind, _, user in self._store.users_of(mapping.ref):
-            if user_kind == "connector":
-                self._pin(user)
-
-    def _pin(self, connector: str) -> None:
-        """A connector pins the newest version of its mapping, whatever others do meanwhile."""
-        for _ in range(_TRIES):
-            document = self._store.get("connector", connector)
-            named = document.body.get("mappingId") if document else None
-            mapping = self._store.get("mapping", named) if named else None
-            if document is None or mapping is None or document.system.get(PIN) == mapping.body["version"]:
-                return
-            with contextlib.suppress(RowChanged):
-                pinned = replace(document, system={**document.system, PIN: mapping.body["version"]})
-                self._store.replace(pinned, document)
-                return
-        raise Unavailable("The connector keeps changing.", code="busy")
-
-    def pin_again(self) -> None:
-        """Connectors that a process left behind which ended between a mapping and them: looked for once an hour."""
-        now = self._clock.monotonic()
-        if self._pinned_at is not None and now - self._pinned_at < _PIN_EVERY:
-            return
-        self._pinned_at = now
-        for mapping in self._store.all("mapping"):
-            self._pin_all(mapping)
-
-
-def _versions(before: Document | None, version: str) -> dict[str, Any]:
-    """The versions of a mapping, one a revision: as many as fit."""
-    return {VERSIONS: [*(before.system.get(VERSIONS, []) if before else []), version][-_MOST_VERSIONS:]}
 
 
 _Written = tuple[secrets.Pin, Intention]
@@ -529,7 +442,6 @@ _FOLLOWS = (
     "connectors-follow",
     "Connectors still have to follow to this version; the timer brings them in step within the hour.",
 )
-_MOST_VERSIONS, _PIN_EVERY = 1000, 3600.0
 
 
 class _Overtaken(Exception):

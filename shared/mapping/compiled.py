@@ -62,7 +62,7 @@ def _lines(attribute: Attribute, space: dict[str, Any]) -> list[str]:
             # A mistyped year before 1601 is a fact too, but no Edm.DateTime: it is kept as text.
             lines.append(" if v and (v := moment(v)):")
             lines.append(f"  e[{column!r}] = v")
-            lines.append(f"  if v[:4] > '1600': e[{column + TIME_SUFFIX!r}] = 'Edm.DateTime'")
+            lines.append(f"  if v > '1601': e[{column + TIME_SUFFIX!r}] = 'Edm.DateTime'")
         case Type.JSON:
             lines.append(f" if v or v.__class__ in scalars: e[{column!r}] = dumps(v).decode()")
         case Type.TEXT:

@@ -2,10 +2,9 @@
 
 from datetime import UTC, datetime
 
-NEVER_YEAR = "0001"  # how some services write "never"; Table Storage has no such year
-_USUAL = frozenset(
-    (20, 22, 23, 24, 25, 26, 27, 28)
-)  # lengths of YYYY-MM-DDTHH:MM:SSZ with up to seven fractional digits
+_NEVER = 1  # the year that some services write for "never"; Table Storage has no such year
+_WHOLE = 20  # characters of YYYY-MM-DDTHH:MM:SSZ
+_LONGEST = 28  # with seven fractional digits
 
 
 def moment(text: str) -> str:
@@ -13,9 +12,11 @@ def moment(text: str) -> str:
     taken for UTC. Raises ValueError for what is no time, TypeError for what is no text.
     """
     parsed = datetime.fromisoformat(text)
-    if text[:4] == NEVER_YEAR:
+    if parsed.year == _NEVER:
         return ""
-    if len(text) in _USUAL and text[-1] == "Z" and text[4] == "-" and text[10] == "T" and text[13] == ":":
-        return text
+    if text[4:17:3] == "--T::" and text[-1] == "Z":
+        length = len(text)
+        if length == _WHOLE or (length <= _LONGEST and text[19] == "."):
+            return text
     whole = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
     return whole.isoformat(timespec="microseconds" if whole.microsecond else "seconds").replace("+00:00", "Z")

@@ -78,6 +78,18 @@ def test_a_year_that_table_storage_does_not_know_is_kept_as_text() -> None:
     assert mapper({"t": "0202-05-01T00:00:00Z"}) == {"Time": "0202-05-01T00:00:00Z"}
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [("2026-01-01T01:02:03Z", "2026-01-01T01:02:03Z"), ("2026-01-01T01:02:03.1234567Z", "2026-01-01T01:02:03.1234567Z"),
+     ("2026-W01-1T01:02:03Z", "2025-12-29T01:02:03Z"), ("2026-01-01T01:02:03,5Z", "2026-01-01T01:02:03.500000Z"),
+     ("2026-01-01 01:02:03Z", "2026-01-01T01:02:03Z"), ("2026-01-01T01:02:03+02:00", "2025-12-31T23:02:03Z"),
+     ("20260101T010203Z", "2026-01-01T01:02:03Z"), ("2026-01-01", "2026-01-01T00:00:00Z"),
+     ("2026-01-01T01:02:03.123456789Z", "2026-01-01T01:02:03.123456Z")],
+)  # fmt: skip
+def test_every_form_of_a_time_is_stored_in_the_one_that_table_storage_takes(written: str, kept: str) -> None:
+    assert compile_mapping((Attribute("time", "", Type.TIME, ("t",)),))({"t": written})["Time"] == kept
+
+
 @pytest.mark.parametrize("kind", REGISTRY.kinds.values(), ids=str)
 def test_the_default_is_a_mapping_that_makes_the_kind_what_it_is(kind: Kind) -> None:
     targets = default_targets(kind)

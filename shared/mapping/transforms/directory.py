@@ -70,8 +70,9 @@ def any_value(structure: Any) -> dict[str, Any] | None:
     """A structure without its empty members; none left: empty."""
     if not structure:
         return None
-    filled = {key: value for key, value in structure.items() if value is not None and "@" not in key}
-    return dict(sorted(filled.items())) if len(filled) > 1 else filled or None
+    filled = [key for key, value in structure.items() if value is not None and "@" not in key]
+    filled.sort()
+    return {key: structure[key] for key in filled} or None
 
 
 @transform(gives="time")

@@ -75,9 +75,10 @@ def texts(values: Any) -> list[str]:
         return []
     if not isinstance(values, list):
         raise TypeError
-    for value in values:
-        if value.__class__ is not str:
-            return _texts_among(values)
+    try:
+        "".join(values)  # the quickest way to ask whether all of them are texts
+    except TypeError:
+        return _texts_among(values)
     return values
 
 
