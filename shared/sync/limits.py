@@ -7,10 +7,11 @@ from dataclasses import dataclass
 class Limits:
     """The defaults are what the product runs with; tests make them small."""
 
-    flush_pages: int = 10
+    flush_pages: int = 8
     flush_seconds: float = 20.0
     flush_bytes: int = 16 * 1024 * 1024
-    """A batch of rows leaves after so many pages, seconds or bytes."""
+    """A batch of rows leaves after so many pages, seconds or bytes. A page that waits takes 4 MB of memory; fewer than 6 would
+    leave batches half empty."""
     near_the_end: int = 2000
     """With so many objects left a long list's batch leaves early, so that little is left to write at its end."""
     spill: int = 5000

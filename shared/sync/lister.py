@@ -35,9 +35,9 @@ class Lister:
         guard = PageGuard(reading.progress.expected)
         while True:
             page = await fetch_page(link)
-            link = page.next_link
+            link, count = page.next_link, len(page.items)
             await self._take(page, link)
-            guard.follow(link, len(page.items), reading.seen.different + reading.checkpoint.outside)
+            guard.follow(link, count, reading.seen.different + reading.checkpoint.outside)
             await reading.control.beat(reading.progress)
             if link is None:
                 self._end_listing(page)
@@ -61,17 +61,22 @@ class Lister:
         checkpoint.next_link = None
 
     async def _take(self, page: Page, next_link: str | None) -> None:
-        reading = self._reading
+        """Takes the page apart: an object is freed once it was looked at, while its row waits to be written, and nothing of the
+        page is left when the next one is parsed.
+        """
+        reading, items, count = self._reading, page.items, len(page.items)
         reading.note_oddities(page)
-        for number, item in enumerate(page.items):
-            if number % _TURN == _TURN - 1:
+        items.reverse()
+        while items:
+            item = items.pop()
+            if len(items) % _TURN == 0:
                 await reading.control.way.give()
             if "@removed" in item:
                 reading.leavers.reported(item)
             else:
                 self._take_one(item)
         await self._take_short()
-        reading.counts.page(len(page.items))
+        reading.counts.page(count)
         reading.checkpoint.next_link = next_link
         reading.buffer.pages += 1
 
