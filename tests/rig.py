@@ -27,7 +27,8 @@ from local.cloud.faults import Faults
 from local.cloud.graph.directory import Directory
 from local.cloud.graph.server import Graph
 from local.cloud.graph.web import GraphWeb
-from local.cloud.storage_proxy import StorageProxy, reset
+from local.cloud.storage_proxy import Asked, StorageProxy, answer
+from local.cloud.storage_proxy import Cut as Severed
 from local.stack import Options, Stack
 from shared.clock import Clock, iso
 from shared.connectors import REGISTRY
@@ -139,31 +140,30 @@ class CuttingProxy(StorageProxy):
         super().__init__(upstream, faults)
         self._cut, self._delays = cut, delays
 
-    async def _pass(self, request: web.Request) -> web.Response:
-        seconds = float(request.query.get("visibilitytimeout", 0))
-        if request.method == "POST" and request.path.endswith("/messages") and seconds:
-            self._delays.keep(seconds, await request.read())
-            return web.Response(status=201)
-        return await super()._pass(request)
+    async def _pass(self, asked: Asked, upstream: Any) -> bytes:
+        if asked.method == "POST" and "visibilitytimeout=" in asked.target and asked.path.endswith("/messages"):
+            seconds = float(asked.query["visibilitytimeout"])
+            if seconds:
+                self._delays.keep(seconds, asked.body)
+                return answer(201)
+        return await super()._pass(asked, upstream)
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, asked: Asked, upstream: Any) -> bytes:
         cut = self._cut
-        cut.before(f"{request.method} {request.path}")
+        cut.before(f"{asked.method} {asked.path}")
         if cut.dead:
-            reset(request)
-            return web.Response()
-        if request.method in _WRITES:
+            raise Severed
+        if asked.method in _WRITES:
             cut.writes += 1
-            cut.named.append(f"{request.method} {request.path}")
+            cut.named.append(f"{asked.method} {asked.path}")
             if cut.writes == cut.at:
                 cut.dead = True
                 cut.struck += 1
                 if cut.applied:
-                    await super().handle(request)
+                    await super().handle(asked, upstream)
                 cut.kill()
-                reset(request)
-                return web.Response()
-        return await super().handle(request)
+                raise Severed
+        return await super().handle(asked, upstream)
 
 
 class Emulator:
@@ -215,6 +215,7 @@ class Rig:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._runners: list[web.AppRunner] = []
+        self._proxies: list[StorageProxy] = []
         self.tables_url = self._serve(CuttingProxy(table, self.cut, self.faults, self.delays)) + "/devstoreaccount1"
         self.queues_url = self._serve(CuttingProxy(queue, self.cut, self.faults, self.delays)) + "/devstoreaccount1"
         self.graph_url = self._serve(self.web.handler("global"))
@@ -259,22 +260,20 @@ class Rig:
         await asyncio.sleep(0.01)
 
     def _serve(self, handler: Any) -> str:
-        async def start() -> str:
+        async def start() -> int:
+            if isinstance(handler, StorageProxy):
+                self._proxies.append(handler)
+                return await handler.start()
             app = web.Application(client_max_size=16 * 2**20)
-            proxy = handler if isinstance(handler, StorageProxy) else None
-            if proxy:
-                await proxy.start()
-            app.router.add_route("*", "/{path:.*}", proxy.handle if proxy else handler)
+            app.router.add_route("*", "/{path:.*}", handler)
             runner = web.AppRunner(app, access_log=None)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
             self._runners.append(runner)
-            if proxy:
-                self._proxies = [*getattr(self, "_proxies", []), proxy]
-            return f"http://127.0.0.1:{runner.addresses[0][1]}"
+            return int(runner.addresses[0][1])
 
-        return asyncio.run_coroutine_threadsafe(start(), self._loop).result(20)
+        return f"http://127.0.0.1:{asyncio.run_coroutine_threadsafe(start(), self._loop).result(20)}"
 
     def close(self) -> None:
         async def stop() -> None:

@@ -52,7 +52,7 @@ class Ports:
     """Starts one small server for each face; port 0 lets the system choose."""
 
     def __init__(self, folder: Path) -> None:
-        self._context = certificates.server_context(folder)
+        self.context = certificates.server_context(folder)
         self._runners: list[web.AppRunner] = []
 
     async def serve(
@@ -66,7 +66,7 @@ class Ports:
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         self._runners.append(runner)
-        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=self._context if tls else None)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=self.context if tls else None)
         await site.start()
         return int(runner.addresses[0][1])
 
@@ -125,9 +125,8 @@ async def serve(options: argparse.Namespace) -> None:
     proxies: dict[str, StorageProxy] = {}
     for service, upstream, port in zip(("blob", "queue", "table"), options.storage, options.storage_ports, strict=True):
         proxies[service] = StorageProxy(upstream, faults)
-        await proxies[service].start()
         scheme = "https" if upstream.startswith("https") else "http"
-        bound = await ports.serve(proxies[service].handle, tls=scheme == "https", port=port)
+        bound = await proxies[service].start(port, ports.context if scheme == "https" else None)
         addresses[service] = f"{scheme}://127.0.0.1:{bound}/devstoreaccount1"
     admin = Admin(graphs, entra, faults, face, proxies, vault)
     addresses["admin"] = (

@@ -7,9 +7,14 @@ from typing import Any
 from aiohttp import web
 
 from local.cloud.faults import Faults
-from local.cloud.storage_proxy import reset
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def reset(request: web.Request) -> None:
+    """Cuts the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def troubled(target: str, faults: Faults, handler: Handler, error: Callable[[str, str], dict[str, Any]]) -> Handler:

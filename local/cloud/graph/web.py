@@ -13,7 +13,7 @@ from local.cloud import tokens
 from local.cloud.faults import Fault, Faults
 from local.cloud.graph.facts import Facts, facts
 from local.cloud.graph.server import Graph, GraphReply, GraphRequest
-from local.cloud.storage_proxy import reset
+from local.cloud.trouble import reset
 
 _SMALL_PAGE = 120
 
