@@ -49,19 +49,17 @@ def _add(group: Routes, record_type: RecordType) -> None:
     def read_list(call: Call) -> Reply:
         """Cards, or with select, filter or missing the mapped values."""
         query: RecordsQuery = call.query
+        if query.order_by == "name" and not record_type.lookups:
+            wrong = FieldError("orderBy", "not-here", f"{many} are listed by id only")
+            raise Invalid("The query is not valid.", fields=(wrong,))
         if query.select or query.filter or query.missing:
             return _rows(record_type, query)
         records = app().records
         read = records.by_name if query.order_by == "name" else records.by_id
         return _page(read(record_type, source=query.source, after=query.after, limit=query.limit))
 
-    @group.get(
-        f"{many}/search", f"Search {many} by prefix",
-        name=f"search_{all_of}", query=SearchQuery, returns=Card, returns_list=True,
-    )  # fmt: skip
-    def search(call: Call) -> Reply:
-        query: SearchQuery = call.query
-        return _page(app().records.search(record_type, query.text, source=query.source, limit=query.limit))
+    if record_type.lookups:
+        _add_search(group, record_type)
 
     @group.get(
         f"{many}/{{id}}", f"Read a {noun}, each value with its provenance",
@@ -79,3 +77,16 @@ def _add(group: Routes, record_type: RecordType) -> None:
         query: PageQuery = call.query
         items, following = app().journal.of_object(record_type, call.path["id"], after=query.after, limit=query.limit)
         return Reply({"items": items, "next": following})
+
+
+def _add_search(group: Routes, record_type: RecordType) -> None:
+    many = record_type.plural
+    all_of = many.replace("-", "_")
+
+    @group.get(
+        f"{many}/search", f"Search {many} by prefix",
+        name=f"search_{all_of}", query=SearchQuery, returns=Card, returns_list=True,
+    )  # fmt: skip
+    def search(call: Call) -> Reply:
+        query: SearchQuery = call.query
+        return _page(app().records.search(record_type, query.text, source=query.source, limit=query.limit))

@@ -18,6 +18,13 @@ OLD_NAMES = {
         ("Repeats, Start time, Active", "`schedule.repeats`, `schedule.startTime`, `active`"),
         ("Action credentials", "`actionCredentialId`"),
     ),
+    "microsoft-365": (
+        ("Office 365", "Microsoft 365"), ("Directory (tenant) ID", "`tenantId` of the source"),
+        ("Application (client) ID, Client secret", "`clientId` and `clientSecret` of the credential"),
+        ("Domains", "`options.domains`, else `domains` of the source"),
+        ("Repeats, Start time, Active", "`schedule.repeats`, `schedule.startTime`, `active`"),
+        ("Action Credentials", "`actionCredentialId`"), ("Assigned subscriptions", "the records `licences` and `licence-assignments`"),
+    ),
 }  # fmt: skip
 """What other products call the same, by kind."""
 

@@ -9,7 +9,7 @@ import orjson
 
 from shared.clock import Clock
 from shared.configuration.mappings import Mappings
-from shared.connectors.base import DirectoryList, Kind, Pages, Stream
+from shared.connectors.base import DirectoryList, Kind, Pages, PartsOf, Stream
 from shared.connectors.catalogue import EXTENSION
 from shared.connectors.mappings import default_id, mapped, version_of
 from shared.connectors.registry import Registry
@@ -26,6 +26,7 @@ from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.graph.credentials import claims_of
 from shared.graph.listing import Listing, PageReader, no_such_property, without_property
+from shared.graph.parts import PartsReader
 from shared.mapping.attribute import Attribute, Type
 from shared.mapping.compiled import ODD, compile_mapping, mark, selected
 from shared.storage.config import ConfigStore
@@ -142,6 +143,8 @@ class Previews:
     async def _page(self, graph: GraphClient, before: Stream, after: Stream, most: int) -> Page:
         listing = _listing(before, after, most)
         try:
+            if isinstance(before.reader, PartsOf):
+                return await PartsReader(graph, listing, before.reader.parts, ahead=False).page(None)
             return await PageReader(graph, listing, counted=False).page(None)
         except SourceProblem as problem:
             names = [name for name in listing.select if EXTENSION.fullmatch(name)]
@@ -200,7 +203,10 @@ def _listing(before: Stream, after: Stream, size: int) -> Listing:
         case DirectoryList():
             return Listing(reader.path, select, permission, reader.expand, None, size, reader.delta_links)
         case Pages():
+            size = size if reader.page_size else 0
             return Listing(reader.path, select, permission, page_size=size, licence_tries=reader.licence_tries)
+        case PartsOf():
+            return Listing(reader.path, reader.select, permission, page_size=size)
 
 
 def _columns(attributes: tuple[Attribute, ...], item: dict[str, Any]) -> dict[str, Any]:

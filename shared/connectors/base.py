@@ -58,7 +58,20 @@ class Pages:
     """Attempts for a page that Graph denies for want of a licence: now and then it does so without a reason."""
 
 
-Reader = DirectoryList | Pages
+@dataclass(frozen=True)
+class PartsOf:
+    """What the objects of a list consist of, such as the licences of people: `parts` makes rows of an object, none or several,
+    whose ids begin with the object's id and a point. Read as a whole each time. An object that lacks the properties says
+    nothing about its parts.
+    """
+
+    path: str
+    select: tuple[str, ...]
+    parts: Callable[[dict[str, Any]], list[dict[str, Any]] | None]
+    page_size: int = 999
+
+
+Reader = DirectoryList | Pages | PartsOf
 
 
 @dataclass(frozen=True)
@@ -143,6 +156,11 @@ class Stream:
     left_out_if_empty: tuple[str, ...] = ()
     """Graph properties that a list leaves out where there is none. Any other absent property is unchanged, and so is each of
     these in a round of changes."""
+    limited: bool = True
+    """Whether the connector's limit of removals holds. False: each removal is read from an object that is there, so that even
+    many at a time are facts."""
+    domains: str = ""
+    """The option with domains of the connector's own; where it names any, the source's do not matter."""
     not_in_delta: tuple[str, ...] = ()
     """Attributes whose change alone no delta reports: as fresh as the last full read."""
 
@@ -164,6 +182,11 @@ class Stream:
     def wanted(self, options: Any) -> bool:
         """Whether the connector's options switch it on."""
         return not self.switch or bool(getattr(options, self.switch))
+
+    def domains_of(self, options: Any, source: SourceIn) -> list[str]:
+        """The domains that people are chosen by."""
+        own: list[str] = getattr(options, self.domains) if self.domains else []
+        return own or source.domains
 
     def threshold_days(self, options: Any) -> int:
         """0: nobody is left out for being inactive."""

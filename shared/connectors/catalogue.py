@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from shared.connectors.base import DirectoryList, Stream
+from shared.connectors.base import DirectoryList, PartsOf, Stream
 from shared.mapping import paths
 from shared.mapping.attribute import Type
 
@@ -37,15 +37,15 @@ class Unknown(ValueError):
 
 def properties(stream: Stream) -> dict[str, str]:
     """What the stream's list can bring, name to Microsoft's type; related objects that it expands are of the type
-    `relation`. A stream that reads no directory list has what its default mapping reads.
+    `relation`. Parts of objects, and what adds to other records, have what the default mapping reads.
     """
     reader, own = stream.reader, {name: "" for one in stream.attributes for name in one.properties}
-    if not isinstance(reader, DirectoryList):
+    if isinstance(reader, PartsOf) or stream.leader:
         return own
     listed: dict[str, str] = _described()["collections"].get(reader.path, {})
     refused = {one.property for one in stream.special if one.refused}
     found = {name: type_ for name, type_ in listed.items() if name not in refused}
-    return own | found | dict.fromkeys(reader.expand, "relation")
+    return own | found | dict.fromkeys(reader.expand if isinstance(reader, DirectoryList) else (), "relation")
 
 
 def type_of(stream: Stream, path: str) -> Type | None:

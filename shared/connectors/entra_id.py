@@ -298,6 +298,11 @@ PEOPLE_ALTERNATIVES = (
 
 USER_READ = Permission("User.Read.All", ("User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"))
 
+GROUP_READ = Permission(
+    "GroupMember.Read.All",
+    ("GroupMember.ReadWrite.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All"),
+)
+
 USERS = Stream(
     name="users",
     record_type=PERSON,
@@ -365,8 +370,5 @@ ENTRA_ID = Kind(
         # 10 requests a minute for each tenant and app: https://learn.microsoft.com/graph/throttling-limits
         Job("sign-ins", "When people last signed in", (SIGN_INS,), pacing=Pacing("sign-in-activity", 10, 60.0)),
     ),
-    group_permission=Permission(
-        "GroupMember.Read.All",
-        ("GroupMember.ReadWrite.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All"),
-    ),
+    group_permission=GROUP_READ,
 )

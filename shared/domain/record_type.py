@@ -34,7 +34,8 @@ class Relation:
 @dataclass(frozen=True)
 class RecordType:
     """`name` is part of stored keys and never changes; `plural` is the collection's address. `card` says which column of
-    the record plays which role of CARD. The first look-up is the one that lists by name go by.
+    the record plays which role of CARD. The first look-up is the one that lists by name go by; without any there is neither
+    search nor a list by name.
     """
 
     name: str
@@ -43,6 +44,11 @@ class RecordType:
     lookups: tuple[LookupRule, ...]
     card: tuple[tuple[str, str], ...] = tuple((role, role) for role in CARD)
     relations: tuple[Relation, ...] = ()
+
+    @property
+    def schema(self) -> str:
+        """Its name among the models of the API."""
+        return "".join(word.capitalize() for word in self.title.split())
 
     def card_of(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """The card of a record: role to value, without what is empty."""

@@ -103,7 +103,7 @@ def record_model(record_type: RecordType) -> type[Record]:
         )
         for relation in record_type.relations
     }
-    return create_model(record_type.title, __base__=Record, __doc__=f"{record_type.title}, as collected.", **fields)
+    return create_model(record_type.schema, __base__=Record, __doc__=f"{record_type.title}, as collected.", **fields)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ def calls(stream: Stream) -> list[str]:
     if isinstance(reader, DirectoryList):
         found += [f"GET {listing.path}/$count", f"GET {listing.delta}"]
         found.append(f"GET {listing.path}/ID?$select=id, in $batch, for who is absent")
+    elif not stream.leader:
+        found.append(f"GET {listing.path}/ID?$select=..., in $batch, for what is absent")
     if isinstance(reader, Pages) and reader.since:
         found.append(f"GET {listing.newer(reader.since.format(moment='TIME'))}")
     return found

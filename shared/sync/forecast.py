@@ -93,7 +93,8 @@ class Forecasts:
             )
         last_activity = activity.last_seen if activity else None
         since = activity.since if activity else ""
-        scope = Scope(stream, frozenset(source.domains), (), (), days, now, last_activity, since)
+        domains = frozenset(stream.domains_of(connector.options, source))
+        scope = Scope(stream, domains, (), (), days, now, last_activity, since)
         return scope, activity is None or activity.known
 
 

@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from shared.connectors.base import DirectoryList, Pages, Proof, Stream
+from shared.connectors.base import DirectoryList, Pages, PartsOf, Proof, Stream
 from shared.graph.client import GraphClient
 from shared.graph.listing import DirectoryReader, Listing, PageReader
+from shared.graph.parts import PartsReader
 from shared.mapping.compiled import selected
 from shared.sync.contracts import Source
 
@@ -23,6 +24,8 @@ def listing_of(stream: Stream) -> Listing:
             return Listing(
                 reader.path, select, permission, page_size=reader.page_size, licence_tries=reader.licence_tries
             )
+        case PartsOf():
+            return Listing(reader.path, reader.select, permission, page_size=reader.page_size)
 
 
 def source_of(stream: Stream, listing: Listing, graph: GraphClient, page_size: int) -> Source:
@@ -31,6 +34,8 @@ def source_of(stream: Stream, listing: Listing, graph: GraphClient, page_size: i
     """
     if isinstance(stream.reader, DirectoryList):
         return DirectoryReader(graph, listing, ahead=True, page_size=page_size)
+    if isinstance(stream.reader, PartsOf):
+        return PartsReader(graph, listing, stream.reader.parts, page_size=page_size)
     return PageReader(graph, listing, counted=stream.proof is Proof.COUNTS, page_size=page_size)
 
 

@@ -40,6 +40,7 @@ from shared.sync.slice import Slice, problem_of
 from shared.sync.sources import changes_since, listing_of, source_of
 from shared.sync.state import Facts, finished, read_again_after, why_full
 
+_ANY = 1_000_000_000  # removals: more than there can be
 _DENIED_RUNS = 3  # so many runs in a row: then values that were read once count as out of reach
 
 
@@ -67,6 +68,7 @@ class OneStream:
         self._excluded: Excluded = NOBODY
         self._state = StreamState()
         self._source: Source | None = None
+        self._domains = stream.domains_of(tenant.connector.options, tenant.source)
         self._facts = self._find_facts()
 
     def _find_facts(self) -> Facts:
@@ -74,7 +76,7 @@ class OneStream:
         stream, source, connector = self._stream, self._tenant.source, self._tenant.connector
         marks = attribute_marks(stream)
         scope = {
-            "domains": sorted(source.domains) if stream.address else [],
+            "domains": sorted(self._domains) if stream.address else [],
             "excludedGroups": sorted(source.excluded_groups) if stream.by_group else [],
             "thresholdDays": stream.threshold_days(connector.options),
         }
@@ -159,7 +161,7 @@ class OneStream:
         reason = resumed.progress.reason if resumed else self._why_full()
         if reason:
             tenant = self._tenant
-            self._note(*await domain_problems(tenant.graph, tenant.roles, self._stream, tenant.source.domains))
+            self._note(*await domain_problems(tenant.graph, tenant.roles, self._stream, self._domains))
         while True:
             await self._exclude(anew=bool(reason))
             if not (reason or resumed) and self._stream.by_group and self._state.excluded != self._excluded.mark:
@@ -256,7 +258,8 @@ class OneStream:
         )  # fmt: skip
         return Plan(
             fresh=fresh, full=reason, delta_link="" if reason else self._changes_link(), records=state.records,
-            stubs=state.outside, limit_count=limits.count, limit_percent=limits.percent,
+            stubs=state.outside, limit_count=limits.count if self._stream.limited else _ANY,
+            limit_percent=limits.percent if self._stream.limited else _ANY,
             grace=timedelta(hours=limits.grace_hours),
             lately=sum(count for _, count in lately(state.removals, parse_iso(begun))),
             moved=_moved(state.scope, self._facts.scope), unfinished=frozenset(state.unfinished),
@@ -327,7 +330,7 @@ class OneStream:
         return read_at is not None and timedelta() <= self._work.clock.now() - parse_iso(read_at) <= MOST_AGE
 
     async def _scope(self, reason: str) -> Scope:
-        stream, source, scope = self._stream, self._tenant.source, self._facts.scope
+        stream, scope = self._stream, self._facts.scope
         days, now = scope["thresholdDays"], self._work.clock.now()
         activity = None
         # A delta round ages nobody out, for what is told has changed; but a person may have confirmed who is past it.
@@ -339,7 +342,7 @@ class OneStream:
             if not activity.known:
                 self._note(threshold_problem(stream, days))
         return Scope(
-            stream, frozenset(source.domains), self._excluded.people, tuple(scope["excludedGroups"]), days,
+            stream, frozenset(self._domains), self._excluded.people, tuple(scope["excludedGroups"]), days,
             now, activity.last_seen if activity else None, activity.since if activity else "",
         )  # fmt: skip
 

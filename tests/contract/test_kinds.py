@@ -7,6 +7,8 @@ import pytest
 from local.stack import Stack
 from shared.connectors.base import DirectoryList, Job, Kind, Pages, Permission, Proof, Stream
 from shared.connectors.entra_id import ENTRA_ID
+from shared.connectors.microsoft_365 import MICROSOFT_365
+from shared.connectors.record_types import DOMAIN
 from shared.domain.base import Model
 from shared.domain.configuration import ThresholdDays
 from shared.domain.pacing import Pacing
@@ -29,10 +31,6 @@ TEAM = RecordType(
     "team", "teams", "Team", (LookupRule("team", ("DisplayName",)),),
     card=(("DisplayName", "Title"), ("Mail", "Address")),
 )  # fmt: skip
-DOMAIN = RecordType(
-    "domain", "domains", "Domain", (LookupRule("domain", ("DisplayName",)),), card=(("DisplayName", "Name"),)
-)
-
 TOY = Kind(
     name="toy",
     title="A toy",
@@ -89,6 +87,20 @@ SUBJECTS = [
         change={"displayName": "Somebody Else"},
         roles=["User.Read.All", "Device.Read.All", "AuditLog.Read.All", "Organization.Read.All"],
         bad_options={"userThresholdDays": -1, "nothingOfThatName": 1},
+    ),
+    Subject(
+        MICROSOFT_365,
+        truth={
+            "users": "users",
+            "tenant": "organization",
+            "domains": "domains",
+            "licences": "subscribedSkus",
+            "subscriptions": "directory~subscriptions",
+            "assignments": "assignments",
+        },
+        change={"displayName": "Somebody Else"},
+        roles=["User.Read.All", "Organization.Read.All", "Domain.Read.All", "LicenseAssignment.Read.All"],
+        bad_options={"domains": 5, "collectUsers": "perhaps"},
     ),
     Subject(
         TOY,

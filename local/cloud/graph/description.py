@@ -26,6 +26,7 @@ ORGANIZATION_READ = frozenset(
 SKU_READ = frozenset(
     "Organization.Read.All Organization.ReadWrite.All Directory.Read.All Directory.ReadWrite.All LicenseAssignment.Read.All".split()
 )
+COMMERCE_READ = frozenset("Organization.Read.All Organization.ReadWrite.All Directory.Read.All".split())
 DOMAIN_READ = frozenset("Domain.Read.All Domain.ReadWrite.All Directory.Read.All".split())
 
 
@@ -70,5 +71,6 @@ COLLECTIONS: dict[str, Collection] = {
     "organization": _collection("organization", ORGANIZATION_READ, frozenset({"$select"})),
     "subscribedSkus": _collection("subscribedSkus", SKU_READ, frozenset({"$select"})),
     "domains": _collection("domains", DOMAIN_READ, frozenset({"$select", "$top"})),
+    "directory/subscriptions": _collection("directory/subscriptions", COMMERCE_READ, frozenset({"$select"})),
 }  # fmt: skip
 DELTA_OPTIONS = frozenset("$select $filter $deltatoken $skiptoken".split())

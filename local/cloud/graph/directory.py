@@ -2,12 +2,14 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local.cloud.graph.people import DOMAIN, KINDS, SECOND_DOMAIN, SKUS, Maker, stamp
+from local.cloud.graph import licences
+from local.cloud.graph.people import DOMAIN, EPOCH, KINDS, SECOND_DOMAIN, Maker, stamp
 
 _DELETED_AT_START = 5
 
@@ -22,6 +24,7 @@ class Directory:
         self._purged: set[tuple[str, int]] = set()
         self._hired = 0
         self._members: dict[int, list[int]] = {}
+        self._counted: tuple[tuple[int, int], Counter[str]] | None = None
         # (kind, index, whether relations changed or the object came anew), in order; a delta token is a position in it
         self.log: list[tuple[str, int, bool]] = []
         if store and store.exists():
@@ -180,25 +183,63 @@ class Directory:
     def organization(self) -> dict[str, Any]:
         domains = [
             {"name": name, "isDefault": name == DOMAIN, "isInitial": False, "type": "Managed", "capabilities": "Email"}
-            for name in (DOMAIN, SECOND_DOMAIN)
+            for name in (one["id"] for one in self.domains() if one["isVerified"])
         ]
         return {"id": self.tenant_id, "displayName": "Contoso", "verifiedDomains": domains, "onPremisesSyncEnabled": True,
-                "onPremisesLastSyncDateTime": stamp(datetime.now(UTC)), "tenantType": "AAD", "countryLetterCode": "NL",
+                "onPremisesLastSyncDateTime": stamp(EPOCH), "tenantType": "AAD", "countryLetterCode": "NL",
                 "createdDateTime": "2014-03-01T09:00:00Z"}  # fmt: skip
 
+    def _consumed(self) -> Counter[str]:
+        """How many people hold each product; a person who holds it twice takes one seat."""
+        state = (self.size("users"), len(self.log))
+        if self._counted is None or self._counted[0] != state:
+            people = (self.get("users", index) for index in range(self.size("users")))
+            held = Counter(one["skuId"] for person in people if person for one in person["assignedLicenses"])
+            self._counted = state, held
+        return self._counted[1]
+
     def skus(self) -> list[dict[str, Any]]:
-        size = self.size("users")
+        return licences.skus(self.tenant_id, self._consumed())
+
+    def subscriptions(self) -> list[dict[str, Any]]:
+        return licences.subscriptions(self.tenant_id, self._consumed())
+
+    def assignments(self) -> list[dict[str, Any]]:
+        """Each way in which a person got a product."""
         return [
-            {"id": f"{self.tenant_id}_{sku}", "skuId": sku, "skuPartNumber": name, "appliesTo": "User", "accountId": self.tenant_id,
-             "accountName": "Contoso", "capabilityStatus": "Enabled", "consumedUnits": size // 4, "subscriptionIds": [],
-             "prepaidUnits": {"enabled": size // 3 + 10, "suspended": 0, "warning": 0, "lockedOut": 0}, "servicePlans": []}
-            for sku, name in SKUS
-        ]  # fmt: skip
+            {
+                "id": f"{person['id']}.{one['skuId']}.{one['assignedByGroup'] or 'direct'}",
+                "personId": person["id"],
+                **one,
+            }
+            for index in range(self.size("users"))
+            if (person := self.get("users", index))
+            for one in person["licenseAssignmentStates"]
+        ]
+
+    def short(self, name: str) -> list[dict[str, Any]] | None:
+        """A collection that one page holds, by its address; None for others."""
+        made = {
+            "organization": lambda: [self.organization()], "subscribedSkus": self.skus, "domains": self.domains,
+            "directory/subscriptions": self.subscriptions, "assignments": self.assignments,
+        }.get(name)  # fmt: skip
+        return made() if made else None
 
     def domains(self) -> list[dict[str, Any]]:
+        """Two managed ones, a subdomain, one whose people sign in elsewhere, one without a rule, and one that nobody verified."""
+
+        def made(name: str, days: int | None = 90, **more: Any) -> dict[str, Any]:
+            return {
+                "id": name, "authenticationType": "Managed", "isAdminManaged": True, "isDefault": name == DOMAIN, "isInitial": False,
+                "isRoot": True, "isVerified": True, "supportedServices": ["Email"], "passwordValidityPeriodInDays": days,
+                "passwordNotificationWindowInDays": 14, **more,
+            }  # fmt: skip
+
         return [
-            {"id": name, "authenticationType": "Managed", "isAdminManaged": True, "isDefault": name == DOMAIN, "isInitial": False,
-             "isRoot": True, "isVerified": True, "supportedServices": ["Email"], "passwordValidityPeriodInDays": 90,
-             "passwordNotificationWindowInDays": 14}
-            for name in (DOMAIN, SECOND_DOMAIN)
-        ]  # fmt: skip
+            made(DOMAIN),
+            made(SECOND_DOMAIN, 2147483647),
+            made(f"europe.{DOMAIN}", None, isRoot=False),
+            made("federated.example", 2147483647, authenticationType="Federated"),
+            made("added.example", None),
+            made("claimed.example", None, isRoot=False, isVerified=False),
+        ]

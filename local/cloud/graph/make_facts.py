@@ -13,7 +13,10 @@ from typing import Any
 
 FILE = Path(__file__).with_name("facts.json")
 PROPERTIES = Path(__file__).parents[3] / "shared" / "connectors" / "properties.json"
-RESOURCES = {"/users": "user", "/devices": "device", "/groups": "group", "/domains": "domain"}
+RESOURCES = {
+    "/users": "user", "/devices": "device", "/groups": "group", "/domains": "domain", "/organization": "organization",
+    "/subscribedSkus": "subscribedSku", "/directory/subscriptions": "companySubscription",
+}  # fmt: skip
 """Collections that mappings can name the properties of, and what their objects are."""
 _WANTED = re.compile(
     r"/(users|devices|groups|domains|subscribedSkus|organization|directory/subscriptions|applications)"

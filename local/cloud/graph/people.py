@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from local.cloud.graph import licences
+
 EPOCH = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)  # "now" of the seed; mutations use the real clock
 DOMAIN, SECOND_DOMAIN = "contoso.example", "fabrikam.example"
 _FIRST = (
@@ -52,11 +54,7 @@ _PLACES = (
 )
 _SYSTEMS = (("Windows", "10.0.26100.2033", "Lenovo", "ThinkPad X1"), ("Windows", "10.0.22631.4317", "Dell Inc.", "Latitude 7440"),
             ("MacMDM", "15.1", "Apple", "MacBook Pro"), ("IPhone", "18.1", "Apple", "iPhone 16"), ("AndroidForWork", "15", "Google", "Pixel 9"))  # fmt: skip
-SKUS = (
-    ("c7df2760-2c81-4ef7-b578-5b5392b571df", "ENTERPRISEPREMIUM"),
-    ("05e9a617-0261-4cee-bb44-138d3ef5d965", "SPE_E3"),
-    ("f245ecc8-75af-4f8e-b61f-27d8114de5f3", "O365_BUSINESS_PREMIUM"),
-)
+_SUITES = (licences.E5, licences.E3, licences.BUSINESS)
 
 
 def stamp(moment: datetime) -> str:
@@ -114,14 +112,16 @@ class Maker:
         created = None if b[7] < 8 else stamp(EPOCH - timedelta(days=b[8] * 14 + b[9] / 8, seconds=b[10] * 300))
         phones = [f"+31 20 555 {index % 10000:04d}"] if b[11] < 170 else []
         signed = EPOCH - timedelta(days=b[13] * 1.5, seconds=b[14] * 60)
-        licences = [{"skuId": SKUS[b[15] % len(SKUS)][0], "disabledPlans": []}] if b[15] < 200 and not guest else []
+        suite = _SUITES[b[15] % len(_SUITES)] if b[15] < 200 else None
+        states = licences.states_of(b, guest, suite, self.object_id("group", 2 + b[39] % 2))
         sam = ascii_name(last)[:6] + str(index)
         return {
             "id": self.object_id(kind, index),
             "deletedDateTime": None,
             "accountEnabled": b[16] >= 18,
             "ageGroup": None,
-            "assignedLicenses": licences,
+            "assignedLicenses": licences.held(states),
+            "licenseAssignmentStates": states,
             "businessPhones": phones,
             "city": city if b[17] < 230 else None,
             "companyName": "Contoso" if not guest else "Partner & Sons",
@@ -174,7 +174,7 @@ class Maker:
             "state": state,
             "streetAddress": street if b[33] < 200 else None,
             "surname": last,
-            "usageLocation": country if licences else None,
+            "usageLocation": country if states else None,
             "userPrincipalName": upn,
             "userType": "Guest" if guest else "Member",
         }  # fmt: skip

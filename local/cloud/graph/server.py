@@ -119,12 +119,10 @@ class Graph:
                 ("microsoft.graph.user" | "graph.user"),
             ]:
                 return self._members(request, object_id, nested=which == "transitiveMembers")
-            case ["organization"]:
-                return self._short(request, "organization", [self.directory.organization()])
-            case ["subscribedSkus"]:
-                return self._short(request, "subscribedSkus", self.directory.skus())
-            case ["domains"]:
-                return self._short(request, "domains", self.directory.domains())
+            case ["organization" | "subscribedSkus" | "domains"] | ["directory", "subscriptions"]:
+                return self._short(request, "/".join(parts))
+            case ["organization" | "subscribedSkus" | "domains", object_id] | ["directory", "subscriptions", object_id]:
+                return self._short_one(request, "/".join(parts[:-1]), object_id)
             case ["directory", "deletedItems", ("microsoft.graph.user" | "graph.user")]:
                 return self._deleted(request)
             case ["directory", "deletedItems", object_id]:
@@ -381,13 +379,23 @@ class Graph:
             )
         return GraphReply(200, body)
 
-    def _short(self, request: GraphRequest, kind: str, items: list[dict[str, Any]]) -> GraphReply:
-        self._allow(request, d.COLLECTIONS[kind].permissions)
-        self._options(request, d.COLLECTIONS[kind].options)
-        select = self._select(request, kind)
-        return GraphReply(
-            200, {"value": [{name: item.get(name) for name in dict.fromkeys(["id", *select])} for item in items]}
-        )
+    def _short(self, request: GraphRequest, path: str) -> GraphReply:
+        """A collection that one page holds."""
+        items = self._all_of(request, path)
+        shown = [self.thin("list", item) for item in items]
+        return GraphReply(200, {"value": self.page_of(shown)})
+
+    def _short_one(self, request: GraphRequest, path: str, object_id: str) -> GraphReply:
+        found = next((item for item in self._all_of(request, path, single=True) if item["id"] == object_id), None)
+        if found is None:
+            raise _not_found(object_id)
+        return GraphReply(200, found)
+
+    def _all_of(self, request: GraphRequest, path: str, *, single: bool = False) -> list[dict[str, Any]]:
+        self._allow(request, d.COLLECTIONS[path].permissions)
+        self._options(request, d.COLLECTIONS[path].options)
+        select = dict.fromkeys(["id", *self._select(request, path, single=single)])
+        return [{name: item.get(name) for name in select} for item in self.directory.short(path) or []]
 
     def _deleted(self, request: GraphRequest) -> GraphReply:
         self._allow(request, d.COLLECTIONS["users"].permissions)

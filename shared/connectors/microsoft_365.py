@@ -1,0 +1,200 @@
+"""The Microsoft 365 connector: people, what the tenant has bought, and who got it how.
+
+Sources: organization, domain, subscribedSku, companySubscription and licenseAssignmentState in Microsoft Graph v1.0.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from shared.connectors.base import Job, Kind, Pages, PartsOf, Permission, Proof, Stream
+from shared.connectors.entra_id import GROUP_READ, USERS
+from shared.connectors.record_types import ASSIGNMENT, DOMAIN, LICENCE, SUBSCRIPTION, TENANT
+from shared.domain.base import Model
+from shared.domain.configuration import Domain
+from shared.mapping.attribute import Attribute, Type, by
+
+_DIRECT = "direct"
+
+
+class Microsoft365Options(Model):
+    """Options of a microsoft-365 connector."""
+
+    domains: Annotated[list[Domain], Field(max_length=500)] = []
+    """Only people whose primary mail address is in one of these domains, one name a row; accounts without mail are left out
+    then. * includes everybody, whatever else is there. Empty: the source's domains. Subscriptions and licences are those of
+    the whole tenant in any case."""
+    collect_users: bool = True
+    """Read people."""
+    collect_licences: bool = True
+    """Read the tenant, its domains, what it has bought, and who got which licence how."""
+
+
+def _of(name: str, title: str, source: str, type_: Type = Type.TEXT, note: str | None = None) -> Attribute:
+    return Attribute(name, title, type_, (source,), note=note)
+
+
+_TENANT = (
+    _of("displayName", "Name", "displayName"),
+    _of("tenantType", "Type", "tenantType"),
+    _of("country", "Country", "countryLetterCode"),
+    _of("city", "City", "city"),
+    _of("usageLocation", "Default usage location", "defaultUsageLocation"),
+    _of("verifiedDomains", "Verified domains", "verifiedDomains", Type.JSON),
+    Attribute(
+        "technicalContacts",
+        "Technical contacts",
+        Type.JSON,
+        ("technicalNotificationMails",),
+        by("ordered"),
+        personal="contact",
+    ),
+    _of("syncedFromOnPremises", "Synced from on-premises", "onPremisesSyncEnabled", Type.FLAG),
+    _of("lastSyncedAt", "Last sync from on-premises", "onPremisesLastSyncDateTime", Type.TIME),
+    _of("createdAt", "Created", "createdDateTime", Type.TIME),
+)
+_DOMAIN = (
+    _of("name", "Name", "id"),
+    _of("authentication", "Managed or federated", "authenticationType"),
+    _of("isDefault", "Default domain", "isDefault", Type.FLAG),
+    _of("isInitial", "Initial domain", "isInitial", Type.FLAG),
+    _of("isRoot", "Root domain", "isRoot", Type.FLAG, "A verified domain that is no root inherits its root's password rule."),
+    _of("isVerified", "Verified", "isVerified", Type.FLAG),
+    Attribute("services", "Services", Type.JSON, ("supportedServices",), by("ordered")),
+    _of(
+        "passwordValidityDays", "Days that a password is valid", "passwordValidityPeriodInDays", Type.NUMBER,
+        "2147483647: passwords never expire. Empty at a root domain: not set, which is not known to mean anything.",
+    ),
+    _of("passwordNoticeDays", "Days of notice before", "passwordNotificationWindowInDays", Type.NUMBER),
+)  # fmt: skip
+_PRODUCT = Attribute(
+    "product", "Product", Type.TEXT, ("skuId", "skuPartNumber"), by("productName"),
+    note="By its SKU id, from a table of Microsoft's names; where that has none, the part number.",
+)  # fmt: skip
+_LICENCE = (
+    _PRODUCT,
+    _of("partNumber", "Part number", "skuPartNumber"),
+    _of("skuId", "SKU id", "skuId"),
+    _of("status", "Status", "capabilityStatus", note="Enabled, Warning (in grace), Suspended, Deleted or LockedOut."),
+    _of("appliesTo", "Assigned to people or to the company", "appliesTo"),
+    Attribute(
+        "bought", "Seats bought", Type.NUMBER, ("prepaidUnits.enabled", "prepaidUnits.warning", "prepaidUnits.suspended"), by("sumOf"),
+        note="Those in grace and suspended ones included, locked ones not.",
+    ),
+    Attribute(
+        "usable", "Seats that can be used", Type.NUMBER, ("prepaidUnits.enabled", "prepaidUnits.warning"), by("sumOf"),
+        note="Enabled ones and those in grace, which keep working and can't be newly assigned.",
+    ),
+    _of("warning", "Seats in grace", "prepaidUnits.warning", Type.NUMBER),
+    _of("suspended", "Suspended seats", "prepaidUnits.suspended", Type.NUMBER),
+    _of("lockedOut", "Locked seats", "prepaidUnits.lockedOut", Type.NUMBER, "Only Microsoft's support can remove them."),
+    _of("consumed", "Seats taken", "consumedUnits", Type.NUMBER),
+    Attribute(
+        "available", "Seats left", Type.NUMBER, ("prepaidUnits.enabled", "prepaidUnits.warning", "consumedUnits"), by("seatsLeft"),
+        note="Below zero where more are taken than can be used.",
+    ),
+    _of("servicePlans", "Service plans", "servicePlans", Type.JSON),
+    Attribute("subscriptionIds", "Subscriptions", Type.JSON, ("subscriptionIds",), by("ordered")),
+)  # fmt: skip
+_SUBSCRIPTION = (
+    _PRODUCT,
+    _of("partNumber", "Part number", "skuPartNumber"),
+    _of("skuId", "SKU id", "skuId"),
+    _of("status", "Status", "status", note="Enabled, Warning, Suspended, Deleted or LockedOut."),
+    _of("isTrial", "Trial", "isTrial", Type.FLAG, "Seats of trials are never added to paid ones."),
+    _of("seats", "Seats", "totalLicenses", Type.NUMBER),
+    _of("createdAt", "Created", "createdDateTime", Type.TIME),
+    _of("nextLifecycleAt", "Ends or renews", "nextLifecycleDateTime", Type.TIME, "When it moves to the next status, unless renewed."),
+    _of("commerceSubscriptionId", "Id in billing", "commerceSubscriptionId"),
+    _of("partnerTenantId", "Tenant of the partner", "ownerTenantId"),
+    _of("ownerType", "Kind of owner", "ownerType"),
+)  # fmt: skip
+_ASSIGNMENT = (
+    _of("personId", "Person", "personId", note="Object id; name and mail are resolved on reading."),
+    Attribute("product", "Product", Type.TEXT, ("skuId",), by("productName"), note="By its SKU id, where the table of names has it."),
+    _of("skuId", "SKU id", "skuId"),
+    _of("path", "Direct or through a group", "path"),
+    _of("groupId", "Group", "assignedByGroup", note="Object id of the group that brings it."),
+    _of("state", "State", "state", note="Active, ActiveWithError, Disabled, Error, or a word that Microsoft added since."),
+    _of("error", "Error", "error", note="Why it could not be assigned; none: null."),
+    Attribute("disabledPlans", "Service plans that are off", Type.JSON, ("disabledPlans",), by("ordered")),
+    _of("updatedAt", "Last changed", "lastUpdatedDateTime", Type.TIME, "As Microsoft dates the assignment."),
+)  # fmt: skip
+
+
+def licence_parts(person: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """One row for each way in which somebody got a product. Entries of another kind than Microsoft describes are left out.
+    None: the object does not say.
+    """
+    states = person.get("licenseAssignmentStates")
+    if not isinstance(states, list):
+        return None
+    rows: dict[str, dict[str, Any]] = {}
+    for state in states:
+        sku = state.get("skuId") if isinstance(state, dict) else None
+        if not isinstance(sku, str) or not sku:
+            continue
+        group = state.get("assignedByGroup")
+        by_group = isinstance(group, str) and bool(group)
+        key = f"{person['id']}.{sku.lower()}.{group.lower() if by_group else _DIRECT}"
+        error = state.get("error")
+        made = {
+            **state, "id": key, "personId": person["id"], "skuId": sku.lower(), "assignedByGroup": group if by_group else None,
+            "path": "group" if by_group else _DIRECT, "error": None if error in ("None", "") else error,
+        }  # fmt: skip
+        rows.setdefault(key, made)
+    return list(rows.values())
+
+
+_ORGANIZATION_READ = Permission(
+    "Organization.Read.All", ("Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
+)
+_HOURLY = timedelta(minutes=55)
+
+PEOPLE = replace(USERS, activity="", threshold="", domains="domains")
+
+TENANTS = Stream(
+    name="tenants", record_type=TENANT, reader=Pages("/organization"), attributes=_TENANT, permissions=(_ORGANIZATION_READ,),
+    switch="collect_licences", proof=Proof.WHOLE,
+)  # fmt: skip
+DOMAINS = Stream(
+    name="domains", record_type=DOMAIN, reader=Pages("/domains"), attributes=_DOMAIN,
+    permissions=(Permission("Domain.Read.All", ("Domain.ReadWrite.All", "Directory.Read.All")),),
+    switch="collect_licences", proof=Proof.WHOLE,
+)  # fmt: skip
+LICENCES = Stream(
+    name="licences", record_type=LICENCE, reader=Pages("/subscribedSkus"), attributes=_LICENCE,
+    permissions=(
+        Permission(
+            "LicenseAssignment.Read.All",
+            ("Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"),
+        ),
+    ),
+    switch="collect_licences", proof=Proof.WHOLE,
+)  # fmt: skip
+SUBSCRIPTIONS = Stream(
+    name="subscriptions", record_type=SUBSCRIPTION, reader=Pages("/directory/subscriptions"), attributes=_SUBSCRIPTION,
+    permissions=(Permission("Organization.Read.All", ("Organization.ReadWrite.All", "Directory.Read.All")),),
+    switch="collect_licences", proof=Proof.WHOLE,
+)  # fmt: skip
+ASSIGNMENTS = Stream(
+    name="assignments", record_type=ASSIGNMENT,
+    reader=PartsOf("/users", ("licenseAssignmentStates",), licence_parts),
+    attributes=_ASSIGNMENT, permissions=USERS.permissions, switch="collect_licences", proof=Proof.WHOLE, limited=False,
+)  # fmt: skip
+
+MICROSOFT_365 = Kind(
+    name="microsoft-365",
+    title="Microsoft 365",
+    options=Microsoft365Options,
+    jobs=(
+        Job("directory", "People", (PEOPLE,)),
+        Job(
+            "licences", "What the tenant has bought, and who got it",
+            (TENANTS, DOMAINS, LICENCES, SUBSCRIPTIONS, ASSIGNMENTS), least_every=_HOURLY,
+        ),
+    ),
+    group_permission=GROUP_READ,
+)  # fmt: skip
