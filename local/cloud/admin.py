@@ -137,6 +137,8 @@ def _mutate(graph: Graph, change: dict[str, Any]) -> dict[str, Any]:
             if group is None:
                 raise ValueError("no such group")
             directory.set_members(group, indexes)
+        case "conceal":
+            directory.reports.conceal = bool(change["on"])
         case "premium":
             directory.premium = bool(change["on"])
         case unknown:

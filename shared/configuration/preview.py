@@ -9,7 +9,7 @@ import orjson
 
 from shared.clock import Clock
 from shared.configuration.mappings import Mappings
-from shared.connectors.base import DirectoryList, Kind, Pages, PartsOf, Stream
+from shared.connectors.base import DirectoryList, Kind, Pages, PartsOf, Report, Stream
 from shared.connectors.catalogue import EXTENSION
 from shared.connectors.mappings import default_id, mapped, version_of
 from shared.connectors.registry import Registry
@@ -207,6 +207,10 @@ def _listing(before: Stream, after: Stream, size: int) -> Listing:
             return Listing(reader.path, select, permission, page_size=size, licence_tries=reader.licence_tries)
         case PartsOf():
             return Listing(reader.path, reader.select, permission, page_size=size)
+        case Report():
+            raise SourceProblem(
+                "A usage report is not sampled.", code="not-sampled", remedy="Run the connector to see its values."
+            )
 
 
 def _columns(attributes: tuple[Attribute, ...], item: dict[str, Any]) -> dict[str, Any]:

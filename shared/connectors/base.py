@@ -71,7 +71,23 @@ class PartsOf:
     page_size: int = 999
 
 
-Reader = DirectoryList | Pages | PartsOf
+@dataclass(frozen=True)
+class Report:
+    """A usage report as CSV. `address` without its arguments; `period`: the option that says over how many days it looks;
+    `person`: the property that holds the sign-in name; `chosen`: what the option says.
+    """
+
+    address: str
+    person: str = "userPrincipalName"
+    period: str = ""
+    chosen: str = "D30"
+
+    @property
+    def path(self) -> str:
+        return f"{self.address}(period='{self.chosen}')" if self.period else self.address
+
+
+Reader = DirectoryList | Pages | PartsOf | Report
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,8 @@ class Stream:
     """The stream of this kind that knows when an object was last active, where this one does not."""
     seen: tuple[str, ...] = ()
     """Of a stream that others name as `activity`: the attributes that are times of activity."""
+    knows_all: bool = True
+    """Of such a stream: whether somebody without a row was never active. A report leaves out who has no licence."""
     leader: str = ""
     """The stream of this kind whose records these rows add to. They lie apart, are no records of their own, and go when
     the leader's record is gone.
@@ -182,6 +200,13 @@ class Stream:
     def wanted(self, options: Any) -> bool:
         """Whether the connector's options switch it on."""
         return not self.switch or bool(getattr(options, self.switch))
+
+    def configured(self, options: Any) -> "Stream":
+        """As the connector's options have it read."""
+        reader = self.reader
+        if not isinstance(reader, Report) or not reader.period:
+            return self
+        return replace(self, reader=replace(reader, chosen=getattr(options, reader.period)))
 
     def domains_of(self, options: Any, source: SourceIn) -> list[str]:
         """The domains that people are chosen by."""

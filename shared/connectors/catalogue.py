@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from shared.connectors.base import DirectoryList, PartsOf, Stream
+from shared.connectors.base import DirectoryList, PartsOf, Report, Stream
 from shared.mapping import paths
 from shared.mapping.attribute import Type
 
@@ -40,7 +40,7 @@ def properties(stream: Stream) -> dict[str, str]:
     `relation`. Parts of objects, and what adds to other records, have what the default mapping reads.
     """
     reader, own = stream.reader, {name: "" for one in stream.attributes for name in one.properties}
-    if isinstance(reader, PartsOf) or stream.leader:
+    if isinstance(reader, PartsOf | Report) or stream.leader:
         return own
     listed: dict[str, str] = _described()["collections"].get(reader.path, {})
     refused = {one.property for one in stream.special if one.refused}

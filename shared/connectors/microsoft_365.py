@@ -1,19 +1,23 @@
-"""The Microsoft 365 connector: people, what the tenant has bought, and who got it how.
+"""The Microsoft 365 connector: people, what the tenant has bought, who got it how, and who uses it.
 
-Sources: organization, domain, subscribedSku, companySubscription and licenseAssignmentState in Microsoft Graph v1.0.
+Sources: organization, domain, subscribedSku, companySubscription and licenseAssignmentState in Microsoft Graph v1.0, and its
+usage reports.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.connectors.base import Job, Kind, Pages, PartsOf, Permission, Proof, Stream
+from shared.connectors.base import Denial, Job, Kind, Pages, PartsOf, Permission, Proof, Report, Stream
 from shared.connectors.entra_id import GROUP_READ, USERS
-from shared.connectors.record_types import ASSIGNMENT, DOMAIN, LICENCE, SUBSCRIPTION, TENANT
+from shared.connectors.record_types import ASSIGNMENT, DOMAIN, LICENCE, PERSON, SUBSCRIPTION, TENANT
 from shared.domain.base import Model
-from shared.domain.configuration import Domain
+from shared.domain.configuration import Domain, ThresholdDays
+from shared.domain.pacing import Pacing
 from shared.mapping.attribute import Attribute, Type, by
 
 _DIRECT = "direct"
@@ -28,8 +32,16 @@ class Microsoft365Options(Model):
     the whole tenant in any case."""
     collect_users: bool = True
     """Read people."""
+    date_filter_days: ThresholdDays = 0
+    """Date filter: leave out people who were neither active in Microsoft 365 by its usage reports, nor changed or created within
+    this many days. 0: keep everybody. A person whose activity is unknown is kept."""
     collect_licences: bool = True
     """Read the tenant, its domains, what it has bought, and who got which licence how."""
+    collect_usage: bool = True
+    """Read the usage reports: who used which service, when last, and how much. While the tenant conceals names in its reports
+    nobody's record is touched by them; rows are counted by product."""
+    report_period: Literal["D7", "D30", "D90", "D180"] = "D30"
+    """Over how many days the usage reports look."""
 
 
 def _of(name: str, title: str, source: str, type_: Type = Type.TEXT, note: str | None = None) -> Attribute:
@@ -151,9 +163,9 @@ def licence_parts(person: dict[str, Any]) -> list[dict[str, Any]] | None:
 _ORGANIZATION_READ = Permission(
     "Organization.Read.All", ("Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 )
-_HOURLY = timedelta(minutes=55)
+_HOURLY, _TWICE_A_DAY = timedelta(minutes=55), timedelta(hours=11)
 
-PEOPLE = replace(USERS, activity="", threshold="", domains="domains")
+PEOPLE = replace(USERS, activity="active-users", threshold="date_filter_days", domains="domains")
 
 TENANTS = Stream(
     name="tenants", record_type=TENANT, reader=Pages("/organization"), attributes=_TENANT, permissions=(_ORGANIZATION_READ,),
@@ -185,6 +197,125 @@ ASSIGNMENTS = Stream(
     attributes=_ASSIGNMENT, permissions=USERS.permissions, switch="collect_licences", proof=Proof.WHOLE, limited=False,
 )  # fmt: skip
 
+_LAST = ("exchange", "oneDrive", "sharePoint", "skypeForBusiness", "yammer", "teams")
+
+
+def _usage(
+    name: str, address: str, prefix: str, what: str, columns: Iterable[tuple[str, str, Type]], *, person: str = "userPrincipalName",
+    period: str = "report_period", seen: tuple[str, ...] = (),
+) -> Stream:  # fmt: skip
+    """A usage report. `columns`: the property of a column, the attribute that it goes to, and its type; `what`: how titles begin."""
+    steps = {Type.NUMBER: by("number"), Type.FLAG: by("flag")}
+    attributes = [
+        Attribute(
+            attribute, f"{what}: {words_of(attribute.removeprefix(prefix))}", type_, (column,), steps.get(type_, ()),
+            personal="activity",
+        )
+        for column, attribute, type_ in columns
+    ]  # fmt: skip
+    attributes += [
+        Attribute(f"{prefix}ReportedOn", f"{what}: as of", Type.TIME, ("reportRefreshDate",), note="The day that the report is of."),
+        Attribute(
+            f"{prefix}Other", f"{what}: other columns", Type.JSON, ("other",), personal="activity",
+            note="Columns that Microsoft added since, by their names in the report.",
+        ),
+    ]  # fmt: skip
+    return Stream(
+        name=name, record_type=PERSON, leader="users", reader=Report(f"/reports/{address}", person, period), attributes=tuple(attributes),
+        permissions=(Permission("Reports.Read.All"),), switch="collect_usage", proof=Proof.WHOLE, denial=Denial.MARKS, seen=seen,
+        knows_all=False, sparse=True, unread_note="This usage report has not been read yet, or it does not name this person.",
+    )  # fmt: skip
+
+
+def words_of(name: str) -> str:
+    """`LastActivityAt` as `last activity at`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower().strip()
+
+
+def _plain(prefix: str, type_: Type, *columns: str) -> list[tuple[str, str, Type]]:
+    """Columns whose attributes have their names, behind a prefix; dates end with `At`."""
+    return [
+        (one, f"{prefix}{one[:1].upper()}{one[1:]}".replace("ActivityDate", "ActivityAt").replace("ActivationDate", "ActivationAt"), type_)
+        for one in columns
+    ]  # fmt: skip
+
+
+_APPS = ("outlook", "word", "excel", "powerPoint", "oneNote", "teams")
+_PLATFORMS = ("Windows", "Mac", "Mobile", "Web")
+REPORTS = (
+    _usage(
+        "active-users", "getOffice365ActiveUserDetail", "m365", "Microsoft 365",
+        [
+            *((f"{one}LastActivityDate", f"m365{one[:1].upper()}{one[1:]}LastActivityAt", Type.TIME) for one in _LAST),
+            *((f"has{one[:1].upper()}{one[1:]}License", f"m365{one[:1].upper()}{one[1:]}Licensed", Type.FLAG) for one in _LAST),
+            ("assignedProducts", "m365AssignedProducts", Type.TEXT),
+        ],
+        seen=tuple(f"m365{one[:1].upper()}{one[1:]}LastActivityAt" for one in _LAST),
+    ),
+    _usage(
+        "apps", "getM365AppUserDetail", "apps", "Apps",
+        [
+            ("lastActivationDate", "appsLastActivationAt", Type.TIME), ("lastActivityDate", "appsLastActivityAt", Type.TIME),
+            *_plain("apps", Type.FLAG, "windows", "mac", "mobile", "web", *_APPS),
+            *_plain("apps", Type.FLAG, *(f"{app}{platform}" for app in _APPS for platform in _PLATFORMS)),
+        ],
+    ),
+    _usage(
+        "email-activity", "getEmailActivityUserDetail", "email", "E-mail",
+        [
+            ("lastActivityDate", "emailLastActivityAt", Type.TIME),
+            *_plain("email", Type.NUMBER, "sendCount", "receiveCount", "readCount", "meetingCreatedCount", "meetingInteractedCount"),
+        ],
+    ),
+    _usage(
+        "email-apps", "getEmailAppUsageUserDetail", "emailApps", "E-mail apps",
+        [
+            ("lastActivityDate", "emailAppsLastActivityAt", Type.TIME),
+            *_plain(
+                "emailApps", Type.TEXT, "mailForMac", "outlookForMac", "outlookForWindows", "outlookForMobile", "otherForMobile",
+                "outlookForWeb", "pOP3App", "iMAP4App", "sMTPApp",
+            ),
+        ],
+    ),
+    _usage(
+        "teams-activity", "getTeamsUserActivityUserDetail", "teams", "Teams",
+        [
+            ("lastActivityDate", "teamsLastActivityAt", Type.TIME),
+            *_plain("teams", Type.NUMBER, "teamChatMessageCount", "privateChatMessageCount", "callCount", "meetingCount"),
+            *_plain("teams", Type.FLAG, "hasOtherAction"),
+        ],
+    ),
+    _usage(
+        "onedrive-activity", "getOneDriveActivityUserDetail", "oneDrive", "OneDrive",
+        [
+            ("lastActivityDate", "oneDriveLastActivityAt", Type.TIME),
+            *_plain(
+                "oneDrive", Type.NUMBER, "viewedOrEditedFileCount", "syncedFileCount", "sharedInternallyFileCount",
+                "sharedExternallyFileCount",
+            ),
+        ],
+    ),
+    _usage(
+        "sharepoint-activity", "getSharePointActivityUserDetail", "sharePoint", "SharePoint",
+        [
+            ("lastActivityDate", "sharePointLastActivityAt", Type.TIME),
+            *_plain(
+                "sharePoint", Type.NUMBER, "viewedOrEditedFileCount", "syncedFileCount", "sharedInternallyFileCount",
+                "sharedExternallyFileCount", "visitedPageCount",
+            ),
+        ],
+    ),
+    _usage(
+        "mailboxes", "getMailboxUsageDetail", "mailbox", "Mailbox",
+        [
+            ("lastActivityDate", "mailboxLastActivityAt", Type.TIME), ("createdDate", "mailboxCreatedAt", Type.TIME),
+            ("storageUsedByte", "mailboxStorageUsedBytes", Type.NUMBER), ("itemCount", "mailboxItemCount", Type.NUMBER),
+            ("prohibitSendReceiveQuotaByte", "mailboxQuotaBytes", Type.NUMBER),
+            *_plain("mailbox", Type.NUMBER, "deletedItemCount"), *_plain("mailbox", Type.FLAG, "hasArchive"),
+        ],
+    ),
+)  # fmt: skip
+
 MICROSOFT_365 = Kind(
     name="microsoft-365",
     title="Microsoft 365",
@@ -195,6 +326,8 @@ MICROSOFT_365 = Kind(
             "licences", "What the tenant has bought, and who got it",
             (TENANTS, DOMAINS, LICENCES, SUBSCRIPTIONS, ASSIGNMENTS), least_every=_HOURLY,
         ),
+        # 14 requests in ten minutes for each tenant and app: https://learn.microsoft.com/graph/throttling-limits
+        Job("usage", "Who uses what", REPORTS, pacing=Pacing("usage-reports", 14, 600.0), least_every=_TWICE_A_DAY),
     ),
     group_permission=GROUP_READ,
 )  # fmt: skip

@@ -146,6 +146,8 @@ class StreamState(Model):
     """Consecutive runs that could not read for want of a licence or permission."""
     unfinished: list[str] = []
     """Runs since the last full read that wrote records and did not finish."""
+    refreshed_on: str = ""
+    """Of a usage report: the day that the newest one is of."""
     intent: str = ""
     """Objects whose look-up rows were about to change (packed): settled by whoever comes next."""
     checkpoint: Checkpoint | None = None

@@ -34,6 +34,37 @@ class StreamReceipt(StreamCounts):
     """Attributes without a value in the whole stream, with the reason."""
 
 
+class ReportReceipt(Model):
+    """One usage report: counts that name nobody."""
+
+    refreshed_on: str
+    """The day that it is of."""
+    period: str
+    """Over how many days it looks, such as D30; empty: it has no period."""
+    rows: int
+    """Its rows."""
+    joined: int
+    """Rows of people in the copy."""
+    not_in_copy: int
+    """Rows of people who are not."""
+    nameless: int
+    """Rows that name nobody, such as two hyphens."""
+    concealed: int
+    """Rows with a code in place of a name."""
+    deleted: int
+    """Rows of accounts that were deleted."""
+    twice: int
+    """Rows of somebody whom an earlier row named: the first one counts."""
+    active: int
+    """Rows with activity within the period."""
+    by_product: dict[str, int] = {}
+    """Rows by the product that they name, at most a hundred. A row may name several."""
+    columns_lost: list[str] = []
+    """Known columns that it lacks."""
+    columns_added: list[str] = []
+    """Columns that are kept as they are."""
+
+
 class Receipt(Model):
     """A run's receipt."""
 
@@ -59,6 +90,8 @@ class Receipt(Model):
     """Why they are not known: permission, throttled, not-requested, or the code of what went wrong."""
     streams: list[StreamReceipt] = []
     """One receipt a stream that was read to its end."""
+    reports: dict[str, ReportReceipt] = {}
+    """Usage reports, by their stream."""
     missing_streams: dict[str, str] = {}
     """Streams that were not read to their end, with the code of the reason; not-finished: the run goes on, or
     was cancelled."""

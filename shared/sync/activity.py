@@ -23,8 +23,9 @@ class Activity:
     `since`: the day of that pass.
     """
 
-    def __init__(self, index: Index, *, known: bool, since: str = "") -> None:
-        self._index, self.known, self.since = index, known, since
+    def __init__(self, index: Index, *, known: bool, since: str = "", absent: datetime | None = NEVER) -> None:
+        """`absent`: what is known of somebody without a row."""
+        self._index, self.known, self.since, self._absent = index, known, since, absent
 
     @classmethod
     async def load(
@@ -47,14 +48,19 @@ class Activity:
             async for page in session.columns(home, columns):
                 index.load((object_id, 0, _day(row, columns)) for object_id, row in page)
         index.start()
-        return cls(index, known=known, since=f"{full_at:%Y-%m-%d}" if full_at and known else "")
+        return cls(
+            index,
+            known=known,
+            since=f"{full_at:%Y-%m-%d}" if full_at and known else "",
+            absent=NEVER if stream.knows_all else None,
+        )
 
     def last_seen(self, object_id: str) -> datetime | None:
         """The end of the day of the last activity; NEVER where a complete pass found none; None: unknown."""
         if not self.known:
             return None
         place = self._index.find(object_id)
-        return datetime.fromtimestamp((self._index.changed_day(place) + 1) * 86400, UTC) if place >= 0 else NEVER
+        return datetime.fromtimestamp((self._index.changed_day(place) + 1) * 86400, UTC) if place >= 0 else self._absent
 
 
 def _columns(stream: Stream) -> list[str]:

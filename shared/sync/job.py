@@ -142,7 +142,8 @@ async def _read(work: Slice, found: Configured, graph: GraphClient, session: Ses
     needed = found.kind.permissions(found.connector.options, found.source, found.job)
     receipt.permissions_needed = sorted({one.permission.name for one in needed})
     ahead = {entry.name for entry in run.streams if not entry.ended}
-    unfinished = [stream.granted(claims.roles) for stream in streams if stream.name in ahead]
+    options = found.connector.options
+    unfinished = [stream.granted(claims.roles).configured(options) for stream in streams if stream.name in ahead]
     receipt.missing_streams |= dict.fromkeys([stream.name for stream in unfinished], NOT_FINISHED)
     tenant = Tenant(
         found.connector, found.source, found.kind, found.job, graph, session, claims.roles, found.mapping.mark

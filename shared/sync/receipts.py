@@ -4,15 +4,17 @@ from collections import Counter
 from datetime import datetime
 
 from shared.clock import parse_iso
-from shared.connectors.base import Stream
+from shared.connectors.base import Report, Stream
 from shared.domain.checkpoint import Checkpoint, StreamState
-from shared.domain.receipt import Receipt, StreamReceipt
+from shared.domain.receipt import Receipt, ReportReceipt, StreamReceipt
 from shared.domain.run import Problem, StreamCounts, StreamProgress
 from shared.errors import SourceProblem
 from shared.graph.answers import Postponed
 from shared.graph.client import GraphClient
 from shared.graph.listing import subscriptions
+from shared.graph.reports import Summary
 
+_MOST_PRODUCTS = 100
 _SUBSCRIPTIONS = frozenset(("Organization.Read.All", "Directory.Read.All", "Organization.ReadWrite.All"))
 
 
@@ -93,5 +95,26 @@ def threshold_problem(stream: Stream, days: int) -> Problem:
         code="threshold-without-activity",
         message=f"The threshold of {days} days left nobody of {stream.name} out: when they were last active is not known.",
         remedy=f"{stream.activity} must have been read whole once, in the last days. See the runs of its job for what it lacks.",
+        stream=stream.name,
+    )
+
+
+def note_report(receipt: Receipt, stream: Stream, summary: Summary) -> None:
+    """What a usage report was."""
+    reader = stream.reader
+    period = reader.chosen if isinstance(reader, Report) and reader.period else ""
+    receipt.reports[stream.name] = ReportReceipt(
+        refreshed_on=summary.refreshed_on, period=period, rows=summary.rows, joined=summary.joined,
+        not_in_copy=summary.not_in_copy, nameless=summary.nameless, concealed=summary.concealed, deleted=summary.deleted, twice=summary.twice, active=summary.active,
+        by_product=dict(summary.by_product.most_common(_MOST_PRODUCTS)), columns_lost=summary.lost, columns_added=summary.added,
+    )  # fmt: skip
+
+
+def columns_problem(stream: Stream, summary: Summary) -> Problem:
+    """A report without some of its columns."""
+    return Problem(
+        code="report-columns-lost",
+        message=f"The report {stream.name} has no columns for {', '.join(summary.lost)} any more.",
+        remedy="Microsoft changes reports without notice. Everything else is read; what was read of these columns before stays as it is.",
         stream=stream.name,
     )

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from shared.connectors.base import DirectoryList, Pages, PartsOf, Proof, Stream
+from shared.connectors.base import DirectoryList, Pages, PartsOf, Proof, Report, Stream
 from shared.graph.client import GraphClient
 from shared.graph.listing import DirectoryReader, Listing, PageReader
 from shared.graph.parts import PartsReader
+from shared.graph.reports import OTHER, REFRESHED, ReportListing
 from shared.mapping.compiled import selected
 from shared.sync.contracts import Source
 
@@ -26,6 +27,10 @@ def listing_of(stream: Stream) -> Listing:
             )
         case PartsOf():
             return Listing(reader.path, reader.select, permission, page_size=reader.page_size)
+        case Report():
+            days = int(reader.chosen[1:]) if reader.period else 0
+            columns = frozenset(select) - {OTHER} | {reader.person, REFRESHED}
+            return ReportListing(reader.path, select, permission, person=reader.person, columns=columns, days=days)
 
 
 def source_of(stream: Stream, listing: Listing, graph: GraphClient, page_size: int) -> Source:

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.clock import iso, parse_iso
@@ -20,16 +20,20 @@ from shared.errors import SourceProblem
 from shared.graph.answers import Denied
 from shared.graph.client import GraphClient
 from shared.graph.listing import no_such_property, without_property
+from shared.graph.reports import ReportListing, ReportNotRead, ReportReader, conceals_names
 from shared.mapping.compiled import fingerprint, mark, selected
 from shared.sync.activity import MOST_AGE, Activity
 from shared.sync.contracts import Session, Source, Store
 from shared.sync.domains import domain_problems
 from shared.sync.engine import StreamReader
 from shared.sync.groups import NOBODY, Excluded, Pause, excluded_people
+from shared.sync.join import SignInNames
 from shared.sync.plan import Control, Plan, StartOver
 from shared.sync.reading import Reading
 from shared.sync.receipts import (
+    columns_problem,
     malformed_problem,
+    note_report,
     note_stream,
     note_subscriptions,
     threshold_problem,
@@ -41,6 +45,9 @@ from shared.sync.sources import changes_since, listing_of, source_of
 from shared.sync.state import Facts, finished, read_again_after, why_full
 
 _ANY = 1_000_000_000  # removals: more than there can be
+_REPORT_AGAIN = timedelta(hours=1)
+_FAR = datetime.max.replace(tzinfo=UTC)
+_REPORT_SETTINGS = frozenset(("ReportSettings.Read.All", "ReportSettings.ReadWrite.All"))
 _DENIED_RUNS = 3  # so many runs in a row: then values that were read once count as out of reach
 
 
@@ -132,7 +139,11 @@ class OneStream:
             work.phase(stream.name, "failed")
             await work.commit([])
             return
-        state.refused += 1
+        self._note_summary()
+        if isinstance(denied, ReportNotRead):
+            self._run.again_at = min(self._run.again_at or _FAR, work.clock.now() + _REPORT_AGAIN)
+        else:
+            state.refused += 1
         state.checkpoint = None
         if state.completed_at is None or state.refused >= _DENIED_RUNS:
             state.missing = dict.fromkeys([*(a.name for a in stream.attributes), *state.attributes], denied.reason)
@@ -235,10 +246,28 @@ class OneStream:
         control = Control(
             self._save, work.beat, work.time_left, work.clock, self._tenant.graph.way, work.services.limits
         )
-        source = source_of(stream, self._listing, self._tenant.graph, state.page_size)
+        source = await self._source_of()
         self._source = source
         reading = Reading(stream, source, store, holds, scope, control, self._plan(reason, begun), resumed)
         return StreamReader(reading, self._leader())
+
+    async def _source_of(self) -> Source:
+        stream, graph, listing = self._stream, self._tenant.graph, self._listing
+        if not isinstance(listing, ReportListing):
+            return source_of(stream, listing, graph, self._state.page_size)
+        leader = self._tenant.kind.stream(stream.leader)
+        assert leader
+        names = await SignInNames.load(self._tenant.session, self._home(leader), leader)
+        told = await conceals_names(graph) if _REPORT_SETTINGS & self._tenant.roles else None
+        return ReportReader(graph, listing, names.find, newest=self._state.refreshed_on, concealed=told)
+
+    def _note_summary(self) -> None:
+        """What a usage report was, and how new."""
+        if isinstance(self._source, ReportReader) and self._source.summary.refreshed_on:
+            summary = self._source.summary
+            note_report(self._receipt, self._stream, summary)
+            if summary.lost:
+                self._note(columns_problem(self._stream, summary))
 
     def _note_stopped(self, left: Checkpoint) -> None:
         """An earlier run did not come to its end."""
@@ -354,6 +383,9 @@ class OneStream:
         if self._source and reader.unproved == "counts-differ":
             self._source.ask_less()
         self._note_page_size()
+        self._note_summary()
+        if isinstance(self._source, ReportReader):
+            state.refreshed_on = self._source.summary.refreshed_on or state.refreshed_on
         checkpoint.progress.incomplete_because = reader.unproved
         finished(state, stream, self._facts, checkpoint, records=reader.stored_records, complete=reader.complete)
         if reader.unproved:

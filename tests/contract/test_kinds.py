@@ -92,14 +92,20 @@ SUBJECTS = [
         MICROSOFT_365,
         truth={
             "users": "users",
-            "tenant": "organization",
+            "tenants": "organization",
             "domains": "domains",
             "licences": "subscribedSkus",
             "subscriptions": "directory~subscriptions",
             "assignments": "assignments",
         },
         change={"displayName": "Somebody Else"},
-        roles=["User.Read.All", "Organization.Read.All", "Domain.Read.All", "LicenseAssignment.Read.All"],
+        roles=[
+            "User.Read.All",
+            "Organization.Read.All",
+            "Domain.Read.All",
+            "LicenseAssignment.Read.All",
+            "Reports.Read.All",
+        ],
         bad_options={"domains": 5, "collectUsers": "perhaps"},
     ),
     Subject(

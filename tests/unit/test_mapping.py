@@ -3,7 +3,7 @@
 import pytest
 
 from shared.connectors import REGISTRY
-from shared.connectors.base import Kind, PartsOf
+from shared.connectors.base import Kind, PartsOf, Report
 from shared.connectors.catalogue import properties
 from shared.connectors.entra_id import DEVICE_STREAM, DEVICES, PEOPLE, USERS
 from shared.connectors.mappings import content_of, default_targets, mapped, problems, targets_of
@@ -101,6 +101,8 @@ def test_the_default_is_a_mapping_that_makes_the_kind_what_it_is(kind: Kind) -> 
 def test_what_is_mapped_is_selected_and_what_is_selected_is_mapped_and_catalogued(kind: Kind) -> None:
     for stream in kind.streams:
         known = properties(stream)
+        if isinstance(stream.reader, Report):
+            continue  # a file has the columns that it has
         read = {name for one in stream.attributes for name in one.properties}
         expanded = set(getattr(stream.reader, "expand", ()))
         asked = listing_of(stream).first.partition("$select=")[2].partition("&")[0].split(",")

@@ -27,6 +27,8 @@ SKU_READ = frozenset(
     "Organization.Read.All Organization.ReadWrite.All Directory.Read.All Directory.ReadWrite.All LicenseAssignment.Read.All".split()
 )
 COMMERCE_READ = frozenset("Organization.Read.All Organization.ReadWrite.All Directory.Read.All".split())
+REPORTS_READ = frozenset({"Reports.Read.All"})
+REPORT_SETTINGS_READ = frozenset({"ReportSettings.Read.All", "ReportSettings.ReadWrite.All"})
 DOMAIN_READ = frozenset("Domain.Read.All Domain.ReadWrite.All Directory.Read.All".split())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from local.cloud.graph import licences
 from local.cloud.graph.people import DOMAIN, EPOCH, KINDS, SECOND_DOMAIN, Maker, stamp
+from local.cloud.graph.reports import Reports
 
 _DELETED_AT_START = 5
 
@@ -18,6 +19,7 @@ class Directory:
     def __init__(self, tenant_id: str, seed: int, people: int, devices: int, store: Path | None = None) -> None:
         self.tenant_id, self.maker = tenant_id, Maker(seed, people, devices)
         self.premium = True
+        self.reports = Reports(self._everybody, lambda: datetime.now(UTC).date())
         self._store = store
         self._changed: dict[str, dict[int, dict[str, Any]]] = {kind: {} for kind in KINDS}
         self._gone: dict[str, dict[int, str]] = {kind: {} for kind in KINDS}  # index -> deletedDateTime
@@ -188,6 +190,12 @@ class Directory:
         return {"id": self.tenant_id, "displayName": "Contoso", "verifiedDomains": domains, "onPremisesSyncEnabled": True,
                 "onPremisesLastSyncDateTime": stamp(EPOCH), "tenantType": "AAD", "countryLetterCode": "NL",
                 "createdDateTime": "2014-03-01T09:00:00Z"}  # fmt: skip
+
+    def _everybody(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """People with the bytes that they are made of."""
+        for index in range(self.size("users")):
+            if person := self.get("users", index):
+                yield self.maker.bytes_of("user", index), person
 
     def _consumed(self) -> Counter[str]:
         """How many people hold each product; a person who holds it twice takes one seat."""

@@ -75,7 +75,7 @@ class Maker:
         """Directory extensions that applications of the tenant define for people."""
         self.groups = max(4, people // 25)
 
-    def _bytes(self, kind: str, index: int) -> bytes:
+    def bytes_of(self, kind: str, index: int) -> bytes:
         return hashlib.blake2b(f"{self.seed}|{kind}|{index}".encode()).digest()
 
     def _mask(self, kind: str, head: bytes) -> int:
@@ -101,7 +101,7 @@ class Maker:
 
     def person(self, index: int, kind: str = "user") -> dict[str, Any]:
         """Every property of one person; what the directory leaves empty is null."""
-        b = self._bytes(kind, index)
+        b = self.bytes_of(kind, index)
         first, last = _FIRST[b[0] % len(_FIRST)], _LAST[b[1] % len(_LAST)]
         guest, synced = b[2] < 20, b[3] < 128 and b[2] >= 20
         city, state, country, post, street = _PLACES[b[4] % len(_PLACES)]
@@ -181,7 +181,7 @@ class Maker:
 
     def manager_of(self, index: int) -> str | None:
         """The manager's id. A few people have none, a few one who was deleted."""
-        b = self._bytes("user", index)
+        b = self.bytes_of("user", index)
         if index == 0 or b[2] < 20 or b[34] < 8:
             return None
         if b[34] < 11:
@@ -189,7 +189,7 @@ class Maker:
         return self.object_id("user", (index - 1) // 8)
 
     def device(self, index: int) -> dict[str, Any]:
-        b = self._bytes("device", index)
+        b = self.bytes_of("device", index)
         system, version, maker, model = _SYSTEMS[b[0] % len(_SYSTEMS)]
         joined = ("AzureAd", "ServerAd", "Workplace")[b[1] % 3]
         managed = b[2] < 180
@@ -224,7 +224,7 @@ class Maker:
 
     def owners_of(self, index: int) -> list[str]:
         """Most devices have one owner, some none, a few a whole team (more than $expand shows)."""
-        b = self._bytes("device", index)
+        b = self.bytes_of("device", index)
         if b[14] < 20 or not self.people:
             return []
         count = 25 if index % 500 == 7 else 2 if b[14] < 40 else 1

@@ -16,6 +16,7 @@ from local.cloud.graph import description as d
 from local.cloud.graph.directory import Directory
 from local.cloud.graph.facts import facts
 from local.cloud.graph.people import KINDS
+from local.cloud.graph.reports import MAKERS
 
 DELTA_PAGE = 200
 SIGN_IN_PAGE = 500
@@ -24,6 +25,9 @@ _EXPAND_LIMIT = 20
 _NOBODY = "00000000-0000-0000-0000-00000000dead"
 _FILTER_SIGN_IN = re.compile(r"^signInActivity/lastSignInDateTime ge (\S+)$")
 SIGN_IN_REQUESTS, SIGN_IN_WINDOW = 10, 60.0
+REPORT_REQUESTS, REPORT_WINDOW = 14, 600.0
+REPORT_FILES = "/report-files/"
+_REPORT = re.compile(r"(get\w+)(?:\(period='(D\d+)'\)|\(\))?")
 _FILTER_NAME = re.compile(r"^displayName eq '((?:[^']|'')*)'$")
 _EXPAND = re.compile(r"^(\w+)(?:\(\$select=([\w,]+)\))?$")
 
@@ -54,6 +58,7 @@ class GraphReply:
     status: int
     body: Any
     content_type: str = "application/json"
+    location: str = ""
 
 
 class Graph:
@@ -64,6 +69,7 @@ class Graph:
         self._expired_before = 0.0
         self._delta_floor = 0
         self._sign_ins: list[float] = []
+        self._report_calls: list[float] = []
         self.limit_sign_ins = True
         self.thin: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _way, item: item
         """Takes properties from an object of a page, as Graph may; the way is list or delta."""
@@ -123,6 +129,11 @@ class Graph:
                 return self._short(request, "/".join(parts))
             case ["organization" | "subscribedSkus" | "domains", object_id] | ["directory", "subscriptions", object_id]:
                 return self._short_one(request, "/".join(parts[:-1]), object_id)
+            case ["admin", "reportSettings"]:
+                self._allow(request, d.REPORT_SETTINGS_READ)
+                return GraphReply(200, {"displayConcealedNames": self.directory.reports.conceal})
+            case ["reports", report]:
+                return self._report(request, report)
             case ["directory", "deletedItems", ("microsoft.graph.user" | "graph.user")]:
                 return self._deleted(request)
             case ["directory", "deletedItems", object_id]:
@@ -378,6 +389,21 @@ class Graph:
                 request, request.path, "$skiptoken", self._token("members", start + top)
             )
         return GraphReply(200, body)
+
+    def _report(self, request: GraphRequest, text: str) -> GraphReply:
+        """A redirection to the file, which needs no token."""
+        self._allow(request, d.REPORTS_READ)
+        match = _REPORT.fullmatch(text)
+        if match is None or match[1] not in MAKERS:
+            raise GraphRefusal(400, "BadRequest", f"Resource not found for the segment '{text}'.")
+        now = time.monotonic()
+        self._report_calls = [at for at in self._report_calls if now - at < REPORT_WINDOW]
+        if self.limit_sign_ins and len(self._report_calls) >= REPORT_REQUESTS:
+            raise GraphRefusal(429, "TooManyRequests", "Too many requests for reports.")
+        self._report_calls.append(now)
+        host = request.base.removesuffix("/v1.0")
+        key = self.directory.reports.link(match[1], match[2] or "")
+        return GraphReply(302, None, location=f"{host}{REPORT_FILES}{key}")
 
     def _short(self, request: GraphRequest, path: str) -> GraphReply:
         """A collection that one page holds."""

@@ -1,0 +1,288 @@
+"""Usage reports: every value against the simulated tenant's own files, concealed names, and files that are not what they should be."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from local.cloud.graph.reports import MAKERS
+from shared.connectors.base import Report
+from shared.connectors.microsoft_365 import REPORTS
+from shared.domain.run import Run
+from shared.graph.reports import property_of
+from shared.mapping.attribute import Type
+from tests.rig import Rig
+
+TENANT = (60, 0, 20)
+DAY = date(2026, 11, 18)
+NEXT = DAY + timedelta(days=1)
+ROLES = ["User.Read.All", "Reports.Read.All"]
+
+
+@pytest.fixture
+def connected(rig: Rig) -> tuple[Rig, str]:
+    """People are read."""
+    rig.roles = list(ROLES)
+    _report_anew(rig)
+    connector = rig.configure(kind="microsoft-365", options={})
+    rig.run(connector)
+    return rig, connector
+
+
+def _report_anew(rig: Rig) -> None:
+    rig.directory.reports.refreshed = {"": DAY}
+
+
+def usage(rig: Rig, connector: str) -> Run:
+    rig.clock.move(12 * 3600)
+    return rig.run(connector, job="usage")
+
+
+def rows(rig: Rig, stream: str) -> dict[str, dict[str, Any]]:
+    return {row["RowKey"].split("|")[0]: row for row in rig.entities("Records") if row["RowKey"].endswith(f"|{stream}")}
+
+
+def codes(run: Run) -> set[str]:
+    return {problem.code for problem in run.problems}
+
+
+def _wanted(type_: Type, text: str) -> Any:
+    if text == "":
+        return None
+    if type_ is Type.NUMBER:
+        return int(text)
+    if type_ is Type.FLAG:
+        return text in ("True", "Yes")
+    return text
+
+
+def differences(rig: Rig) -> list[str]:
+    """What is stored of each report against what the tenant's file says, person by person and column by column."""
+    ids = {one["userPrincipalName"]: one["id"] for one in rig.objects()}
+    found = []
+    for stream in REPORTS:
+        reader, stored = stream.reader, rows(rig, stream.name)
+        assert isinstance(reader, Report)
+        name = reader.address.rpartition("/")[2]
+        told = {ids[row["User Principal Name"]]: row for row in rig.directory.reports.rows(name, "D30")}
+        if stored.keys() != told.keys():
+            found.append(f"{stream.name}: {len(stored)} rows, not {len(told)}")
+            continue
+        for person, row in told.items():
+            values = {property_of(column): value for column, value in row.items()}
+            for attribute in stream.attributes:
+                if attribute.source == ("other",):
+                    continue
+                have, want = (
+                    stored[person].get(attribute.column),
+                    _wanted(attribute.type, values.get(attribute.source[0], "")),
+                )
+                if attribute.type is Type.TIME:
+                    have = have and f"{have:%Y-%m-%d}"
+                if have != want:
+                    found.append(f"{stream.name} {person} {attribute.name}: {have!r}, not {want!r}")
+    return found
+
+
+def test_each_value_of_eight_reports_is_the_tenants_and_the_second_run_writes_nothing(
+    connected: tuple[Rig, str],
+) -> None:
+    rig, connector = connected
+    run = usage(rig, connector)
+    assert run.state == "succeeded" and run.problems == [], run.problems
+    assert len(REPORTS) == len(MAKERS) == 8 and differences(rig) == []
+    rig.cut.arm(0, applied=False)
+    before = rig.snapshot()["Records"]
+    again = usage(rig, connector)
+    assert sum(s.new + s.changed for s in again.streams) == 0 and rig.snapshot()["Records"] == before
+    assert [name for name in rig.cut.named if "Records" in name] == []
+
+
+def test_a_record_shows_them_with_the_day_that_they_are_of(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    usage(rig, connector)
+    app = rig.app()
+    person = next(iter(rows(rig, "email-activity")))
+    record = app.records.get(app.registry.record_types["person"], f"a~{person}")
+    assert record.values["emailReportedOn"].value == f"{DAY}T00:00:00Z"
+    assert (
+        record.values["emailSendCount"].stream == "email-activity" and record.values["emailSendCount"].missing is None
+    )
+    run = usage(rig, connector)
+    receipt = rig.app().runs.receipt(run)
+    assert receipt
+    made = receipt.reports["email-activity"]
+    assert (made.refreshed_on, made.period, made.joined, made.concealed) == (f"{DAY}", "D30", made.rows, 0)
+    assert sum(made.by_product.values()) >= made.rows
+
+
+def test_concealed_names_touch_nobody_and_are_joined_once_they_are_revealed(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    reports = rig.directory.reports
+    people = rig.snapshot()["Records"]
+    for told in (False, True):  # by the look of the names, then by the tenant's own word
+        rig.roles = [*ROLES, *(["ReportSettings.Read.All"] if told else [])]
+        reports.conceal = True
+        run = usage(rig, connector)
+        assert run.state == "succeeded" and codes(run) == {"report-names-concealed"}
+        assert rig.snapshot()["Records"] == people
+        receipt = rig.app().runs.receipt(run)
+        assert receipt
+        made, plain = receipt.reports["active-users"], list(reports.rows("getOffice365ActiveUserDetail", "D30"))
+        assert (made.rows, made.concealed, made.joined) == (len(plain), len(plain), 0)
+        products: dict[str, int] = {}
+        for row in plain:
+            for product in row["Assigned Products"].split("+"):
+                products[product] = products.get(product, 0) + 1
+        assert made.by_product == products
+        since = (DAY - timedelta(days=30)).isoformat()
+        assert made.active == sum(any(v >= since for k, v in row.items() if "Last Activity" in k) for row in plain)
+    app = rig.app()
+    record = app.records.get(app.registry.record_types["person"], f"a~{rig.ids([0])[0]}")
+    assert record.values["emailSendCount"].missing == "concealed"
+    reports.conceal = False
+    assert usage(rig, connector).problems == [] and differences(rig) == []
+    before = rows(rig, "teams-activity")
+    reports.conceal, reports.refreshed = True, {"": DAY + timedelta(days=1)}
+    assert codes(usage(rig, connector)) == {"report-names-concealed"}
+    assert rows(rig, "teams-activity") == before, "what was known stays, with its own day"
+
+
+def test_a_few_names_that_are_none_do_not_conceal_the_tenant(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+
+    def spoil(_name: str, text: str) -> str:
+        lines = text.split("\r\n")
+        for number, odd in enumerate(("--", "--", "--", "(Unknown)", ""), 1):
+            cells = lines[number].split(",")
+            cells[1] = odd
+            lines[number] = ",".join(cells)
+        return "\r\n".join(lines)
+
+    rig.directory.reports.spoil = spoil
+    run = usage(rig, connector)
+    receipt = rig.app().runs.receipt(run)
+    assert run.problems == [] and receipt
+    made = receipt.reports["teams-activity"]
+    assert (made.nameless, made.joined) == (5, made.rows - 5) and made.joined == len(rows(rig, "teams-activity"))
+
+
+def _columns(text: str, change: Callable[[list[str]], list[str]]) -> str:
+    """With its columns changed, each cell as the header's."""
+    return "\r\n".join(",".join(change(line.split(","))) if line else "" for line in text.split("\r\n"))
+
+
+def _lost(cells: list[str]) -> list[str]:
+    return cells[:5] + cells[6:]
+
+
+SPOILT: list[tuple[str, Callable[[str], str | bytes], str, bool]] = [
+    ("html", lambda _t: "<!doctype html><html><body>Sign in</body></html>", "report-malformed", False),
+    ("nothing", lambda _t: b"", "report-malformed", False),
+    ("another report", lambda _t: "Site Id,Site URL\r\n1,https://x\r\n", "report-malformed", False),
+    ("no person", lambda t: t.replace("User Principal Name", "Somebody"), "report-malformed", False),
+    ("no day", lambda t: t.replace(f"{NEXT}", "yesterday"), "report-malformed", False),
+    ("an open quotation mark", lambda t: t + '"' + "x\r\n" * 2000, "report-malformed", True),
+    ("too many fields", lambda t: t.replace("\r\n", ",1,2,3\r\n").replace(",1,2,3", "", 1), "report-malformed", False),
+    ("a lost column", lambda t: _columns(t, _lost), "report-columns-lost", True),
+]
+
+
+@pytest.mark.parametrize(("spoil", "code", "some"), [case[1:] for case in SPOILT], ids=[case[0] for case in SPOILT])
+def test_what_is_no_such_report_is_said_and_the_others_are_read(
+    connected: tuple[Rig, str], spoil: Callable[[str], str | bytes], code: str, some: bool
+) -> None:
+    rig, connector = connected
+    usage(rig, connector)
+    before = rows(rig, "teams-activity")
+    rig.directory.reports.refreshed = {"": NEXT}
+    teams = "getTeamsUserActivityUserDetail"
+    rig.directory.reports.spoil = lambda asked, text: spoil(text) if asked == teams else text
+    run = usage(rig, connector)
+    assert run.state == "succeeded", run.problems
+    assert codes(run) == {code}
+    if not some:
+        assert rows(rig, "teams-activity") == before
+    others = rows(rig, "email-activity").values()
+    assert {f"{row['EmailReportedOn']:%Y-%m-%d}" for row in others} == {f"{NEXT}"}
+
+
+@pytest.mark.parametrize("how", ["new column", "another order", "quoted line breaks"])
+def test_columns_come_and_move_and_cells_hold_line_breaks(connected: tuple[Rig, str], how: str) -> None:
+    rig, connector = connected
+
+    def spoil(_name: str, text: str) -> str:
+        if how == "new column":
+            head, _, rest = text.partition("\r\n")
+            return f"{head},Brand New\r\n" + "".join(f"{line},so much\r\n" for line in rest.split("\r\n") if line)
+        if how == "another order":
+            return _columns(text, lambda cells: cells[::-1])
+        return _columns(
+            text,
+            lambda cells: [
+                *cells[:2],
+                '"two\nlines, ""quoted"""' if cells[2] != "Display Name" else cells[2],
+                *cells[3:],
+            ],
+        )
+
+    rig.directory.reports.spoil = spoil
+    run = usage(rig, connector)
+    assert run.problems == [] and differences(rig) == []
+    other = next(iter(rows(rig, "teams-activity").values())).get("TeamsOther")
+    assert (orjson.loads(other) if other else None) == ({"Brand New": "so much"} if how == "new column" else None)
+
+
+def test_an_older_file_overwrites_nothing(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    usage(rig, connector)
+    before = rig.snapshot()["Records"]
+    rig.directory.reports.refreshed = {"": DAY - timedelta(days=2)}
+    run = usage(rig, connector)
+    assert codes(run) == {"report-older"} and rig.snapshot()["Records"] == before
+
+
+def test_a_link_that_expired_and_a_report_that_is_not_offered_cost_no_other(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    gone = rig.directory.reports.link
+    rig.directory.reports.link = lambda name, period: "expired" if "Email" in name else gone(name, period)  # type: ignore[method-assign]
+    rig.fault("400", match="getM365AppUserDetail")
+    run = usage(rig, connector)
+    rig.directory.reports.link = gone  # type: ignore[method-assign]
+    assert run.state == "succeeded" and codes(run) == {"graph-download-broken", "report-not-offered"}
+    assert rows(rig, "teams-activity") and not rows(rig, "email-activity") and not rows(rig, "apps")
+    rig.faults.clear()
+    assert usage(rig, connector).problems == [] and differences(rig) == []
+
+
+def test_a_foreign_address_gets_no_request(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    rig.web.rewrite = lambda asked, reply: (
+        reply if not reply.location else type(reply)(302, None, location="http://192.0.2.1/x")
+    )
+    run = usage(rig, connector)
+    assert run.state == "succeeded" and codes(run) == {"graph-download-broken"}
+
+
+def test_who_is_silent_by_every_report_leaves_by_the_date_filter_and_whom_none_names_stays(
+    connected: tuple[Rig, str],
+) -> None:
+    rig, connector = connected
+    usage(rig, connector)
+    rig.change("connector", connector, options={"dateFilterDays": 40}, removalLimit={"count": 5000, "percent": 100})
+    rig.clock.move(60 * 86400)
+    rig.directory.reports.refreshed = {"": DAY + timedelta(days=60)}
+    rig.run(connector, job="usage")
+    rig.run(connector, full=True)
+    limit = f"{rig.clock.now() - timedelta(days=40):%Y-%m-%d}"
+    known = rows(rig, "active-users")
+    stayed = {row["RowKey"].split("|")[0] for row in rig.entities("Records") if row["RowKey"].endswith("|users")}
+    for person in rig.objects():
+        row = known.get(person["id"])
+        dates = [f"{v:%Y-%m-%d}" for k, v in (row or {}).items() if k.endswith("LastActivityAt")]
+        young = (person["createdDateTime"] or "") >= limit
+        silent = row is not None and all(day < limit for day in dates)
+        assert (person["id"] not in stayed) == (silent and not young), (person["id"], dates)
+    assert 0 < len(stayed) < 60
