@@ -4,7 +4,7 @@ import logging
 
 import azure.functions as func
 
-from functions import audit, changes, configuration, forecast, mappings, meta, records, removals, runs
+from functions import audit, changes, configuration, forecast, mappings, meta, records, removals, reports, runs
 from functions.sync import blueprint as sync_blueprint
 from shared import redact, settings, wiring
 from shared.api import RouteTable
@@ -20,7 +20,7 @@ def route_table(registry: Registry = REGISTRY) -> RouteTable:
     """Every route of the app, for these kinds of connectors."""
     table = RouteTable(
         configuration.routes(registry), configuration.other_routes, mappings.routes(registry), forecast.routes(registry), runs.routes,
-        records.routes(registry), changes.routes, removals.routes, audit.routes(registry),
+        records.routes(registry), changes.routes, removals.routes, reports.routes, audit.routes(registry),
     )  # fmt: skip
     table.include(meta.routes(table).entries)
     return table

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shared.records.lists import Lists
     from shared.records.removals import Removals
     from shared.records.service import Records
+    from shared.reports.copy import Copy
     from shared.scheduling.claims import Claims
     from shared.scheduling.dispatch import Dispatch
     from shared.scheduling.signs import Signs
@@ -293,6 +294,12 @@ class App:
         from shared.records.lists import Lists
 
         return Lists(self.registry, self.tables, self.config, self.runs, self.mappings.wrote)
+
+    def copy_of(self, source: str) -> "Copy":
+        """What reports read of a source."""
+        from shared.reports.copy import Copy
+
+        return Copy(self.tables, self.config, self.runs, self.registry, source, self.clock)
 
     @cached_property
     def journal(self) -> "Journal":

@@ -60,8 +60,10 @@ def _safe(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def as_xlsx(rows: Iterable[Sequence[str]], title: str, columns: Sequence[str] = COLUMNS) -> bytes:
-    """Every cell is text and formatted so: what people type over it stays text."""
+def as_xlsx(rows: Iterable[Sequence[Any]], title: str, columns: Sequence[str] = COLUMNS) -> bytes:
+    """Numbers are numbers. Every other cell is text and formatted so: what people type over it stays text, and nothing runs as a
+    formula.
+    """
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font
@@ -72,6 +74,9 @@ def as_xlsx(rows: Iterable[Sequence[str]], title: str, columns: Sequence[str] = 
     for number, row in enumerate((columns, *rows)):
         made = []
         for text in row:
+            if isinstance(text, int | float):
+                made.append(WriteOnlyCell(sheet, value=text))
+                continue
             cell = WriteOnlyCell(sheet, value=re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text) or None)
             cell.number_format = "@"
             if cell.data_type == "f":

@@ -10,17 +10,26 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shared.connectors.base import Denial, Job, Kind, Pages, PartsOf, Permission, Proof, Report, Stream
 from shared.connectors.entra_id import GROUP_READ, USERS
 from shared.connectors.record_types import ASSIGNMENT, DOMAIN, LICENCE, PERSON, SUBSCRIPTION, TENANT
-from shared.domain.base import Model
+from shared.domain.base import Guid, Model
 from shared.domain.configuration import Domain, ThresholdDays
 from shared.domain.pacing import Pacing
 from shared.mapping.attribute import Attribute, Type, by
 
 _DIRECT = "direct"
+
+
+class Price(Model):
+    """What a seat of a product costs."""
+
+    sku_id: Guid
+    """The product's SKU id, as /licences shows it."""
+    monthly: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
+    """A month, in the currency that you count in: all prices of a tenant are in the same."""
 
 
 class Microsoft365Options(Model):
@@ -42,6 +51,18 @@ class Microsoft365Options(Model):
     nobody's record is touched by them; rows are counted by product."""
     report_period: Literal["D7", "D30", "D90", "D180"] = "D30"
     """Over how many days the usage reports look."""
+    prices: Annotated[list[Price], Field(max_length=500)] = []
+    """What seats cost a month, for reports of cost and waste. Products without a price are counted apart."""
+
+    @field_validator("prices")
+    @classmethod
+    def _once(cls, prices: list[Price]) -> list[Price]:
+        seen: dict[str, int] = {}
+        for number, price in enumerate(prices):
+            first = seen.setdefault(price.sku_id.lower(), number)
+            if first != number:
+                raise ValueError(f"{price.sku_id} has two prices, in the rows {first} and {number}")
+        return prices
 
 
 def _of(name: str, title: str, source: str, type_: Type = Type.TEXT, note: str | None = None) -> Attribute:
