@@ -15,6 +15,8 @@ def routes(registry: Registry) -> Routes:
     group = Routes(tag="Records", role=Role.READ)
     for record_type in registry.record_types.values():
         _add(group, record_type)
+        if record_type.part_of:
+            _add_parts(group, record_type, registry.record_types[record_type.part_of])
     return group
 
 
@@ -90,3 +92,19 @@ def _add_search(group: Routes, record_type: RecordType) -> None:
     def search(call: Call) -> Reply:
         query: SearchQuery = call.query
         return _page(app().records.search(record_type, query.text, source=query.source, limit=query.limit))
+
+
+def _add_parts(group: Routes, record_type: RecordType, whole: RecordType) -> None:
+    many = record_type.plural
+
+    @group.get(
+        f"{whole.plural}/{{id}}/{many}", f"List the {many.replace('-', ' ')} of a {whole.title.lower()}",
+        name=f"list_{whole.name}_{many.replace('-', '_')}", query=PageQuery, returns=RecordRow, returns_list=True,
+    )  # fmt: skip
+    def parts(call: Call) -> Reply:
+        """Flat, in the order of their ids."""
+        query: PageQuery = call.query
+        start = int(query.after) if query.after and query.after.isdecimal() else 0
+        found = app().records.parts(record_type, whole, call.path["id"])
+        page, end = found[start : start + query.limit], start + query.limit
+        return Reply({"items": [flat(one) for one in page], "next": str(end) if end < len(found) else None})

@@ -62,4 +62,5 @@ ASSIGNMENT = RecordType(
     lookups=(),
     card=(("DisplayName", "Product"),),
     relations=(Relation("person", "personId", "person", meaning="Who holds the licence."),),
+    part_of="person",
 )

@@ -55,6 +55,8 @@ class Registry:
             if len(set(taken)) != len(taken):
                 raise ValueError(f"some of {', '.join(taken)} are the same")
         for one in types:
+            if one.part_of and one.part_of not in self.record_types:
+                raise ValueError(f"{one.name} is part of {one.part_of}, which nobody collects")
             for relation in one.relations:
                 if relation.target not in self.record_types:
                     raise ValueError(f"{one.name} is related to {relation.target}, which nobody collects")

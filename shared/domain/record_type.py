@@ -44,6 +44,8 @@ class RecordType:
     lookups: tuple[LookupRule, ...]
     card: tuple[tuple[str, str], ...] = tuple((role, role) for role in CARD)
     relations: tuple[Relation, ...] = ()
+    part_of: str = ""
+    """The record type that these are parts of: their ids begin with its object's id and a point."""
 
     @property
     def schema(self) -> str:

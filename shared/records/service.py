@@ -158,6 +158,19 @@ class Records:
             first_seen_at=min(time_of(stamped.row["FirstSeenAt"]) for stamped in rows),
         )  # fmt: skip
 
+    def parts(self, record_type: RecordType, whole: RecordType, record_id: str) -> list[Record]:
+        """The parts of an object, in the order of their ids: one range of one partition. Raises NotFound for an object that the
+        copy does not have.
+        """
+        found = split_record_id(record_id)
+        if not found or not self._rows(whole, *found, ("RowKey",)):
+            raise self._not_there(whole, record_id, found)
+        source, object_id = found
+        partition = keys.record_partition(source, record_type.name, object_id)
+        rows = self._tables.query(RECORDS, partition, keys.prefix_range(f"{object_id}."), select=("RowKey",))
+        ids = dict.fromkeys(stamped.row["RowKey"].split("|", 1)[0] for stamped in rows)
+        return [self.get(record_type, f"{source}~{part}") for part in ids]
+
     def _described(self, record_type: RecordType, parts: tuple[str, str], row: Row) -> Iterator[dict[str, Value]]:
         """What a row says, and what other streams of the same connector add to it."""
         source, object_id = parts

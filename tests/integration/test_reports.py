@@ -265,3 +265,32 @@ def test_a_page_goes_on_behind_a_person(whole: Rig) -> None:
     rest = read(whole, "licences-of-people", after=start)
     at = max(number for number, row in enumerate(every) if row["personId"] == start)
     assert rest == every[at + 1 :] and rest
+
+
+def test_passwords_expire_by_the_rule_of_person_and_domain(whole: Rig) -> None:
+    rows = {row["personId"]: row for row in read(whole, "password-expiry")}
+    people = {one["id"]: one for one in whole.objects()}
+    assert rows.keys() == people.keys()
+    for key, person in people.items():
+        row, policies = rows[key], person["passwordPolicies"] or ""
+        domain = person["userPrincipalName"].rpartition("@")[2]
+        if "DisablePasswordExpiration" in policies:
+            assert row["answer"] == "never"
+        elif person["onPremisesSyncEnabled"]:
+            assert row["answer"] == "not-applicable"
+        elif domain == "fabrikam.example":
+            assert row["answer"] == "never"
+        elif person["lastPasswordChangeDateTime"]:
+            expires = date.fromisoformat(person["lastPasswordChangeDateTime"][:10]) + timedelta(days=90)
+            assert (row["answer"], row["expiresOn"]) == ("expires", expires.isoformat())
+        else:
+            assert (row["answer"], row["expiresOn"]) == ("unknown", None)
+
+
+def test_a_persons_licences_are_parts_of_the_person(whole: Rig) -> None:
+    app = whole.app()
+    types = app.registry.record_types
+    person = max(whole.objects(), key=lambda one: len(one["licenseAssignmentStates"]))
+    found = app.records.parts(types["licence-assignment"], types["person"], f"a~{person['id']}")
+    assert len(found) == len(person["licenseAssignmentStates"]) > 1
+    assert {one.values["skuId"].value for one in found} == {one["skuId"] for one in person["licenseAssignmentStates"]}
