@@ -11,6 +11,16 @@ from local.stack import Options, Stack
 
 DIRECTORY_RUNS, SIGN_IN_RUNS = "job=directory", "job=sign-ins"
 """Query options of a connector's runs: of people and devices, and of when people last signed in."""
+LICENCE_RUNS = {
+    "directory": "people, with the connector for licences", "licences": "what the tenant has bought, and who got it",
+    "usage": "who uses what, from eight usage reports",
+}  # fmt: skip
+"""Jobs of the connector for licences, and what they read."""
+PRICES = {
+    "c7df2760-2c81-4ef7-b578-5b5392b571df": 38.00, "05e9a617-0261-4cee-bb44-138d3ef5d965": 36.00,
+    "f245ecc8-75af-4f8e-b61f-27d8114de5f3": 12.50,
+}  # fmt: skip
+"""What a seat costs a month, by SKU id."""
 _BAR, _LINE = 32, 78
 _COUNTS = (("new", "new"), ("changed", "changed"), ("unchanged", "unchanged"), ("outOfScope", "out of scope"))
 
@@ -23,8 +33,9 @@ def main(people: int, devices: int, *, once: bool, port: int) -> int:
     try:
         stack.start()
         print(f"  up in {time.monotonic() - began:.1f} s: {stack.url}\n", flush=True)
-        connector = configure(stack)
+        connector, licences = configure(stack)
         runs = first_runs(stack, connector)
+        runs += licence_runs(stack, licences)
         show(stack, connector, runs)
         if any(run["state"] != "succeeded" for run in runs):
             return 1
@@ -40,8 +51,8 @@ def main(people: int, devices: int, *, once: bool, port: int) -> int:
         stack.stop()
 
 
-def configure(stack: Stack) -> str:
-    """Organization, source group, credential, source and connector; gives the connector's id."""
+def configure(stack: Stack) -> tuple[str, str]:
+    """Organization, source group, credential, source, and two connectors, whose ids it gives."""
     print("Configuring, through the HTTP API:", flush=True)
 
     def create(path: str, what: str, body: dict[str, Any]) -> str:
@@ -70,11 +81,20 @@ def configure(stack: Stack) -> str:
         "timeZone": "Europe/Amsterdam",
         "firstRun": "at-once",
     }
-    return create(
+    directory = create(
         "connectors",
         "connector, every hour, first run at once",
         {"name": "People and devices", "sourceId": source, "schedule": schedule},
     )
+    licences = create(
+        "connectors",
+        "connector for subscriptions, licences and usage",
+        {
+            "name": "Licences", "sourceId": source, "kind": "microsoft-365", "schedule": schedule,
+            "options": {"prices": [{"skuId": sku, "monthly": price} for sku, price in PRICES.items()]},
+        },
+    )  # fmt: skip
+    return directory, licences
 
 
 def first_runs(stack: Stack, connector: str) -> list[dict[str, Any]]:
@@ -125,13 +145,58 @@ def show_run(run: dict[str, Any]) -> None:
         counts = ", ".join(f"{stream[name]:,} {word}" for name, word in _COUNTS)
         of = f" of {stream['expected']:,}" if stream["expected"] is not None else ""
         pages = "1 page" if stream["pages"] == 1 else f"{stream['pages']} pages"
-        print(f"  {stream['name']:<8} {stream['read']:,}{of} read in {pages}: {counts}")
+        print(f"  {stream['name']:<19} {stream['read']:,}{of} read in {pages}: {counts}")
     waits = run["waits"]
     waited = waits["throttleSeconds"] + waits["pacedSeconds"]
     requests = "1 request" if waits["requests"] == 1 else f"{waits['requests']} requests"
-    print(f"  Graph    {requests}, {waits['throttled']} throttled, {waited:.0f} s waited")
+    print(f"  {'Graph':<19} {requests}, {waits['throttled']} throttled, {waited:.0f} s waited")
     for problem in run["problems"]:
         print(f"  ! {problem['message']} {problem['remedy']}")
+
+
+def licence_runs(stack: Stack, connector: str) -> list[dict[str, Any]]:
+    """Follows the runs of the connector for licences, then shows what is bought and what of it is wasted."""
+    runs = []
+    for job, what in LICENCE_RUNS.items():
+        print(f"\nReading {what}", flush=True)
+        runs.append(follow(stack, first_run(stack, connector, f"job={job}")))
+        show_run(runs[-1])
+    _, found = stack.api("GET", f"connectors/{connector}")
+    show_licences(stack, found["sourceId"])
+    return runs
+
+
+def show_licences(stack: Stack, source: str) -> None:
+    """What was bought, taken and left, and what the reports of waste find."""
+    _, page = stack.api("GET", f"reports/licences?source={source}")
+    print(f"\n  {'Licence':<34}{'bought':>8}{'taken':>8}{'left':>8}   {'note'}")
+    for row in page["items"]:
+        counts = "".join(
+            f"{row[name] if row[name] is not None else '-':>8}" for name in ("bought", "consumed", "available")
+        )
+        print(f"  {row['product'][:33]:<34}{counts}   {row['note'] or ''}")
+    print("\n  What is wasted a month, at the prices that were entered")
+    for name, what in WASTE.items():
+        rows, after = [], ""
+        while True:
+            _, page = stack.api("GET", f"reports/{name}?source={source}&limit=1000{after}")
+            rows += page["items"]
+            if not page["next"]:
+                break
+            after = f"&after={page['next']}"
+        cost = sum(row.get("monthlyCost") or 0 for row in rows)
+        print(f"    {what:<44}{len(rows):>6} licences{cost:>12,.2f}")
+    print(f"\n  {stack.link(f'reports/licensed-but-silent?source={source}&format=xlsx')}", flush=True)
+
+
+WASTE = {
+    "disabled-but-licensed": "of disabled accounts",
+    "licensed-but-silent": "of people silent for 30 days",
+    "never-active": "of people of whom no activity is known",
+    "direct-and-inherited": "given twice, directly and through a group",
+    "assignments-in-error": "that could not be assigned",
+}
+"""Reports of waste, and what their rows are."""
 
 
 def choose(stack: Stack) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock
 from shared.connectors.base import Stream
@@ -17,10 +17,12 @@ from shared.domain.run import track_of
 from shared.names import RECORDS
 from shared.records.merging import time_of
 from shared.storage import keys
-from shared.storage.config import ConfigStore
 from shared.storage.layout import Row
-from shared.storage.runs import Runs
-from shared.storage.tables import Tables
+
+if TYPE_CHECKING:  # the app's routes are made at its start, and need no client then
+    from shared.storage.config import ConfigStore
+    from shared.storage.runs import Runs
+    from shared.storage.tables import Tables
 
 _PAGE = 1000
 ACTIVE_USERS = REPORTS[0]
@@ -76,9 +78,9 @@ class Holder:
 class Copy:
     """One source. `not_in_copy` counts holders of licences whom the reader met and the copy does not have."""
 
-    tables: Tables
-    config: ConfigStore
-    runs: Runs
+    tables: "Tables"
+    config: "ConfigStore"
+    runs: "Runs"
     registry: Registry
     source: str
     clock: Clock
