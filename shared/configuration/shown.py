@@ -7,16 +7,17 @@ from pydantic import ValidationError
 
 from shared.configuration.kinds import ConfigKind
 from shared.configuration.mappings import Mappings
+from shared.connectors.domains import differing, warning
 from shared.connectors.mappings import default_id
 from shared.connectors.registry import Registry
 from shared.domain.base import Model
-from shared.domain.configuration import CLOUD_SERVER_ID, Effective, Reason, Unreadable
+from shared.domain.configuration import CLOUD_SERVER_ID, Effective, Reason, SourceIn, Unreadable
 from shared.domain.document import Document
 from shared.domain.pending import Pending
 from shared.errors import Conflict
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import ConfigStore
-from shared.validation import field_errors, unreadable
+from shared.validation import field_errors, read_as, unreadable
 
 INACTIVE = Reason(
     code="inactive", message="The connector is not active, so it gathers nothing.", remedy="Set active to true."
@@ -104,7 +105,7 @@ class Shown:
             state = effective(document, others.get("source", document.source_id))
             body |= {
                 "jobs": self._timetable.describe(document, on=state.state == "on"), "deleting": document.deleting,
-                "effective": state, "warnings": _acting_as_reader(document, others),
+                "effective": state, "warnings": [*_acting_as_reader(document, others), *self._other_domains(document, others)],
             }  # fmt: skip
         if kind.key == "mapping":
             body["builtIn"] = document.id == default_id(str(document.body.get("kind")))
@@ -113,6 +114,17 @@ class Shown:
         if kind.key == "connectorServer":
             body["builtIn"] = document.id == CLOUD_SERVER_ID
         return body
+
+    def _other_domains(self, document: Document, others: Others) -> list[Reason]:
+        source = others.get("source", document.source_id)
+        if source is None:
+            return []
+        try:
+            read = read_as("source", source, SourceIn)
+        except Conflict:
+            return []
+        said = warning(differing(self._registry, document, read, others.all("connector").values()))
+        return [said] if said else []
 
 
 def _shared_application(credential: Document, others: Others) -> list[Reason]:

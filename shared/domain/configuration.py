@@ -320,7 +320,7 @@ class ConnectorOut(ConnectorIn, Stored):
     effective: Effective
     """Whether it gathers on its schedule, and what keeps it from it."""
     warnings: list[Reason] = []
-    """What should be looked at: acts-as-reader."""
+    """What should be looked at: acts-as-reader, domains-differ."""
 
 
 class ConnectorServerOut(ConnectorServerIn, Stored):

@@ -8,6 +8,7 @@ from typing import Any
 from shared.clock import iso, parse_iso
 from shared.connectors.base import Denial, DirectoryList, Job, Kind, Stream
 from shared.connectors.catalogue import EXTENSION
+from shared.connectors.domains import differing, warning
 from shared.domain.checkpoint import Checkpoint, Phase, StreamState, packed, unpacked
 from shared.domain.configuration import ConnectorIn, SourceIn
 from shared.domain.folding import VERSION as FOLDING
@@ -173,6 +174,7 @@ class OneStream:
         if reason:
             tenant = self._tenant
             self._note(*await domain_problems(tenant.graph, tenant.roles, self._stream, self._domains))
+            self._note(*await asyncio.to_thread(self._other_domains))
         while True:
             await self._exclude(anew=bool(reason))
             if not (reason or resumed) and self._stream.by_group and self._state.excluded != self._excluded.mark:
@@ -185,6 +187,19 @@ class OneStream:
                 self._state.checkpoint = None
             else:
                 return reader
+
+    def _other_domains(self) -> list[Problem]:
+        """Whether other connectors of the tenant choose people otherwise."""
+        services, source_id = self._work.services, self._tenant.connector.source_id
+        own = services.config.get("connector", self._run.connector_id)
+        if not self._stream.address or own is None:
+            return []
+        users = [user for kind, _, user in services.config.users_of(f"source.{source_id}") if kind == "connector"]
+        others = [found for user in users if user != own.id and (found := services.config.get("connector", user))]
+        said = warning(differing(services.registry, own, self._tenant.source, others))
+        if said is None:
+            return []
+        return [Problem(code=said.code, message=said.message, remedy=said.remedy, stream=self._stream.name)]
 
     def _why_full(self) -> str:
         return why_full(

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from local.cloud.graph import licences as tenant
-from tests.rig import Rig
+from tests.rig import TESTER, Rig
 
 TENANT = (60, 0, 20)
 _ROLES = ["User.Read.All", "Organization.Read.All", "Domain.Read.All", "LicenseAssignment.Read.All"]
@@ -185,3 +185,22 @@ def test_domains_of_the_connector_stand_for_the_sources(rig: Rig) -> None:
     people = [one for one in rig.objects() if (one["mail"] or "").endswith("@fabrikam.example")]
     assert rows(rig, "person").keys() == {one["id"] for one in people} and people
     same(rig)  # licences are those of the whole tenant
+
+
+def test_two_connectors_of_a_tenant_with_other_domains_are_warned_about(rig: Rig) -> None:
+    rig.roles = [*_ROLES, "Device.Read.All"]
+    first = rig.configure(options={"collectDevices": False, "collectSignIns": False})
+    kind = rig.app().configuration.kinds["connector"]
+    model = kind.model.model_validate(
+        {"name": "Other", "sourceId": "a", "kind": "microsoft-365", "options": {"domains": ["fabrikam.example"]}}
+    )
+    made: Any = rig.app().configuration.create(kind, model, TESTER)
+    assert [one.code for one in made.warnings] == ["domains-differ"]
+    for connector in (first, made.id):
+        shown: Any = rig.app().configuration.get(kind, connector)
+        assert [one.code for one in shown.warnings] == ["domains-differ"]
+        assert "domains-differ" in {problem.code for problem in rig.run(connector).problems}
+    change = {"options": {"domains": ["*"]}}
+    changed: Any = rig.app().configuration.patch(kind, made.id, change, None, TESTER)
+    assert changed.warnings == []
+    assert rig.run(first, full=True).problems == []

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from local.cloud.graph.reports import MAKERS
+from local.stack import Stack
 from shared.connectors.base import Report
 from shared.connectors.microsoft_365 import REPORTS
 from shared.domain.run import Run
 from shared.graph.reports import property_of
 from shared.mapping.attribute import Type
+from tests import support
 from tests.rig import Rig
 
 TENANT = (60, 0, 20)
@@ -61,9 +64,13 @@ def _wanted(type_: Type, text: str) -> Any:
 def differences(rig: Rig) -> list[str]:
     """What is stored of each report against what the tenant's file says, person by person and column by column."""
     ids = {one["userPrincipalName"]: one["id"] for one in rig.objects()}
-    found = []
+    found: list[str] = []
+    by_stream: dict[str, dict[str, dict[str, Any]]] = {stream.name: {} for stream in REPORTS}
+    for row in rig.entities("Records"):
+        object_id, _, name = row["RowKey"].split("|")
+        by_stream.get(name, {})[object_id] = row
     for stream in REPORTS:
-        reader, stored = stream.reader, rows(rig, stream.name)
+        reader, stored = stream.reader, by_stream[stream.name]
         assert isinstance(reader, Report)
         name = reader.address.rpartition("/")[2]
         told = {ids[row["User Principal Name"]]: row for row in rig.directory.reports.rows(name, "D30")}
@@ -98,6 +105,97 @@ def test_each_value_of_eight_reports_is_the_tenants_and_the_second_run_writes_no
     again = usage(rig, connector)
     assert sum(s.new + s.changed for s in again.streams) == 0 and rig.snapshot()["Records"] == before
     assert [name for name in rig.cut.named if "Records" in name] == []
+
+
+@pytest.mark.prove
+def test_it_is_so_for_20000_people(say: Callable[[str], None]) -> None:
+    rig = Rig(20_000, page_cap=999)
+    try:
+        rig.roles = [*ROLES, "Organization.Read.All", "Domain.Read.All", "LicenseAssignment.Read.All"]
+        _report_anew(rig)
+        connector = rig.configure(kind="microsoft-365", options={})
+        for job in (None, "licences"):
+            assert rig.run(connector, job=job).state == "succeeded"
+        run = usage(rig, connector)
+        assert run.state == "succeeded" and run.problems == [], run.problems
+        assert differences(rig) == []
+        stored = {
+            row["RowKey"].split("|")[0] for row in rig.entities("Records") if row["RowKey"].endswith("|assignments")
+        }
+        wanted = rig.directory.assignments()
+        assert stored == {one["id"] for one in wanted}
+        again = usage(rig, connector)
+        assert sum(s.new + s.changed for s in again.streams) == 0
+        reports = sum(s.read for s in run.streams)
+        say(
+            f"{reports} rows of 8 reports and {len(wanted)} assignments of 20000 people: no difference, and nothing written twice"
+        )
+    finally:
+        rig.close()
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("own_stack", [{"people": 20_000}], indirect=True)
+def test_a_worker_that_reads_20000_people_with_everything_stays_small(
+    own_stack: Stack, say: Callable[[str], None]
+) -> None:
+    """The whole Functions host: three jobs of one connector in one process."""
+    ids = support.configure(own_stack, connector={"kind": "microsoft-365", "options": {}})
+    for job in ("directory", "licences", "usage"):
+        run = support.run_now(own_stack, ids["connector"], job=job)
+        assert support.wait(own_stack, run["id"], 900)["state"] == "succeeded"
+    status = Path(f"/proc/{own_stack.host_pid()}/status").read_text()
+    peak = int(status.partition("VmHWM:")[2].split()[0]) // 1024
+    say(f"peak memory of the host after 20,000 people, their licences and eight reports: {peak} MB")
+    assert peak <= 250
+
+
+def test_another_period_is_another_report_and_no_change_of_anybody(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    usage(rig, connector)
+    journal = rig.entities("Changes")
+    rig.change("connector", connector, options={"reportPeriod": "D7"})
+    run = usage(rig, connector)
+    receipt = rig.app().runs.receipt(run)
+    assert run.problems == [] and receipt and receipt.reports["teams-activity"].period == "D7"
+    assert differences(rig) == [] and rig.entities("Changes") == journal
+
+
+def test_a_report_that_is_refused_for_a_day_is_asked_for_again_and_keeps_what_it_said(
+    connected: tuple[Rig, str],
+) -> None:
+    """Graph has refused some reports for days although the permission was there."""
+    rig, connector = connected
+    usage(rig, connector)
+    before = rows(rig, "teams-activity")
+    refused = {"error": {"code": "S2SUnauthorized", "message": "Invalid permission."}}
+    rig.web.rewrite = lambda asked, reply: type(reply)(403, refused) if "Teams" in asked.path else reply
+    for _ in range(4):
+        run = usage(rig, connector)
+        assert run.state == "succeeded" and codes(run) == {"report-refused"}
+    assert rows(rig, "teams-activity") == before
+    app = rig.app()
+    record = app.records.get(app.registry.record_types["person"], f"a~{next(iter(before))}")
+    assert record.values["teamsReportedOn"].missing is None
+    row = app.schedules.get(f"{connector}-usage")
+    assert row is None or not row.quarantined_at
+    rig.web.rewrite = lambda _asked, reply: reply
+    assert usage(rig, connector).problems == [] and differences(rig) == []
+
+
+def test_what_a_report_says_of_licences_changes_no_licence(rig: Rig) -> None:
+    rig.roles = [*ROLES, "Organization.Read.All", "Domain.Read.All", "LicenseAssignment.Read.All"]
+    _report_anew(rig)
+    connector = rig.configure(kind="microsoft-365", options={})
+    for job in (None, "licences"):
+        rig.run(connector, job=job)
+
+    def assigned() -> list[dict[str, Any]]:
+        return [row for row in rig.entities("Records") if row["RowKey"].endswith("|assignments")]
+
+    before = assigned()
+    rig.directory.reports.spoil = lambda _name, text: text.replace("True", "False").replace("Spe E3", "Project")
+    assert usage(rig, connector).problems == [] and assigned() == before
 
 
 def test_a_record_shows_them_with_the_day_that_they_are_of(connected: tuple[Rig, str]) -> None:
