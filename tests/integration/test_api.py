@@ -11,6 +11,7 @@ import pytest
 from local.stack import Stack
 from shared.connectors import REGISTRY
 from shared.connectors.entra_id import ENTRA_ID
+from shared.connectors.microsoft_365 import MICROSOFT_365
 from tests import support
 
 GUID = "c11e0000-0000-4000-8000-000000000001"
@@ -313,21 +314,29 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
     )
     ids["mapping"] = "entraid"
     run = support.run_and_wait(own_stack, ids["connector"])
+    second = {"name": "Licences", "sourceId": ids["source"], "kind": MICROSOFT_365.name, "options": {}}
+    licences = support.make(own_stack, "connectors", second)["id"]
+    for job in MICROSOFT_365.jobs:
+        support.run_and_wait(own_stack, licences, job=job.name)
     known = {
         "runs/{id}": run["id"], "connectors/{id}/runs": ids["connector"], "connector-servers/{id}": "cloud",
         "connector-servers/{id}/history": "cloud",
         "runs/{id}/receipt": run["id"],
     }  # fmt: skip
-    query = {"changes": "?since=2026-01-01T00:00:00Z", "mappings/{id}/diff": "?old=1"}
+    query = {
+        "changes": "?since=2026-01-01T00:00:00Z", "mappings/{id}/diff": "?old=1", "reports/{name}": f"?source={ids['source']}",
+    }  # fmt: skip
     for plural in (record_type.plural for record_type in REGISTRY.record_types.values()):
         record = own_stack.api("GET", f"{plural}?limit=1")[1]["items"][0]["id"]
         known |= {f"{plural}/{{id}}": record, f"{plural}/{{id}}/changes": record}
+        known |= {f"{plural}/{{id}}/{part.plural}": record for part in REGISTRY.record_types.values() if part.part_of}
         query[f"{plural}/search"] = "?text=an"
     for path, operations in own_stack.api("GET", "openapi.json")[1]["paths"].items():
         if "get" in operations:
             short = path.removeprefix("/api/v1/")
             kind = short.split("/")[0].rstrip("s").replace("source-group", "sourceGroup")
             address = short.replace("{id}", known.get(short) or ids.get(kind, "0")).replace("{kind}", ENTRA_ID.name)
+            address = address.replace("{name}", "licences-of-people")
             status, answer = own_stack.api("GET", address + query.get(short, ""))
             assert status == 200 or short.endswith("certificate") or short.startswith("holds/"), (address, answer)
     for order in ("name", "id"):

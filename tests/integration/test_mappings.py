@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from local.cloud.graph.people import EXTENSION
+from shared.connectors import REGISTRY
 from shared.connectors.entra_id import ENTRA_ID
-from shared.connectors.mappings import default_targets, version_of
+from shared.connectors.mappings import default_id, default_targets, version_of
 from shared.domain.mapping import MappingIn, MappingOut, Target, TransformIn
 from shared.errors import Conflict, Forbidden, Invalid
 from tests.rig import TESTER, Rig
@@ -74,10 +75,17 @@ def shown(rig: Rig, object_id: str) -> dict[str, Any]:
     return {name: value.model_dump(exclude_none=True) for name, value in record.values.items()}
 
 
+DEFAULTS = {default_id(name) for name in REGISTRY.kinds}
+
+
 def test_the_default_is_there_and_never_edited(rig: Rig) -> None:
     config = rig.app().configuration
     kind = config.kinds["mapping"]
-    (default,) = config.page(kind, after=None, limit=10)
+    shown = config.page(kind, after=None, limit=10)
+    assert {one.id for one in shown if isinstance(one, MappingOut) and one.built_in} == DEFAULTS and len(shown) == len(
+        DEFAULTS
+    )
+    default = next(one for one in shown if isinstance(one, MappingOut) and one.id == "entraid")
     assert isinstance(default, MappingOut) and default.built_in and default.id == "entraid" and default.targets == []
     read = config.get(kind, "entraid")
     assert isinstance(read, MappingOut) and read.targets == default_targets(ENTRA_ID)
@@ -201,7 +209,7 @@ def test_what_can_not_be_saved_says_where_and_why(rig: Rig, made: list[Target], 
     assert (field, code) in {(one.field, one.code) for one in refused.value.fields}, refused.value.fields
     stored = {row["RowKey"].partition("|")[0] for row in rig.entities("Mappings")}
     documents = {row["RowKey"] for row in rig.entities("Config") if row["RowKey"].startswith("mapping|")}
-    assert stored == {"entraid"} and documents == {"mapping|entraid"}, "something of it was saved"
+    assert stored == DEFAULTS and documents == {f"mapping|{one}" for one in DEFAULTS}, "something of it was saved"
 
 
 def test_a_mapping_in_use_stays_and_one_of_another_kind_is_refused(rig: Rig) -> None:

@@ -188,7 +188,8 @@ class Directory:
             for name in (one["id"] for one in self.domains() if one["isVerified"])
         ]
         return {"id": self.tenant_id, "displayName": "Contoso", "verifiedDomains": domains, "onPremisesSyncEnabled": True,
-                "onPremisesLastSyncDateTime": stamp(EPOCH), "tenantType": "AAD", "countryLetterCode": "NL",
+                "onPremisesLastSyncDateTime": stamp(EPOCH), "tenantType": "AAD", "countryLetterCode": "NL", "city": "Amsterdam",
+                "defaultUsageLocation": "NL", "technicalNotificationMails": [f"it@{DOMAIN}"],
                 "createdDateTime": "2014-03-01T09:00:00Z"}  # fmt: skip
 
     def _everybody(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
