@@ -45,8 +45,6 @@ _LAST = re.compile(r"last\w*Date|\w*LastActivityDate")
 class ReportNotRead(Denied):
     """A report can't be read now. What was read of it before stays, with its own dates."""
 
-    keeps = True
-
 
 @dataclass(frozen=True)
 class ReportListing(Listing):

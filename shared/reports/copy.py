@@ -1,7 +1,7 @@
 """What reports read: rows of one source as they are stored, in the order of their ids, a page at a time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -85,7 +85,6 @@ class Copy:
     source: str
     clock: Clock
     not_in_copy: int = 0
-    _seen: set[str] = field(default_factory=set)
 
     def rows(self, stream: Stream, columns: Sequence[str], after: str = "") -> Iterator[tuple[str, Row]]:
         """Each object once, in the order of ids: of two connectors that read it, the older one's row. A documented scan."""

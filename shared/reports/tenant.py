@@ -46,7 +46,7 @@ def licences(copy: Copy, _asked: Asked) -> Iterator[Row]:
         if holder.person is not None:
             for sku in {str(one.get("SkuId", "")) for one in holder.active}:
                 held[sku] = held.get(sku, 0) + 1
-    for sku, row in sorted(copy.licences.items(), key=lambda item: str(item[1].get("Product", ""))):
+    for sku, row in _by_product(copy):
         count, seats, trial = paid.get(sku, (0, 0, 0))
         consumed, bought, price = row.get("Consumed"), row.get("Bought"), copy.prices.get(sku)
         left = row.get("Available")
@@ -58,6 +58,11 @@ def licences(copy: Copy, _asked: Asked) -> Iterator[Row]:
             "notInCopy": None if consumed is None else consumed - held.get(sku, 0),
             "monthlyCostUsed": _times(price, consumed), "monthlyCostUnused": _times(price, max(0, left or 0)),
         }  # fmt: skip
+
+
+def _by_product(copy: Copy) -> list[tuple[str, Row]]:
+    """SKU id and row of what was bought, in the order of names."""
+    return sorted(copy.licences.items(), key=lambda item: str(item[1].get("Product", "")))
 
 
 def _note(row: Row) -> str | None:
@@ -80,12 +85,15 @@ def _times(price: Decimal | None, seats: Any) -> Decimal | None:
      Column("monthlyCostUnused", "Cost a month of seats left", "money")),
     (LICENCES,), by_person=False,
 )  # fmt: skip
-def unassigned(copy: Copy, asked: Asked) -> Iterator[Row]:
+def unassigned(copy: Copy, _asked: Asked) -> Iterator[Row]:
     """Products with seats left over."""
-    names = ("product", "partNumber", "skuId", "usable", "consumed", "available", "monthlyCostUnused")
-    for row in licences(copy, asked):
-        if (row["available"] or 0) > 0:
-            yield {name: row[name] for name in names}
+    for sku, row in _by_product(copy):
+        if (row.get("Available") or 0) > 0:
+            yield {
+                "product": row.get("Product"), "partNumber": row.get("PartNumber"), "skuId": sku, "usable": row.get("Usable"),
+                "consumed": row.get("Consumed"), "available": row["Available"],
+                "monthlyCostUnused": _times(copy.prices.get(sku), row["Available"]),
+            }  # fmt: skip
 
 
 @report(

@@ -212,6 +212,25 @@ def test_products_are_counted_with_trials_apart(whole: Rig) -> None:
     }
 
 
+def test_a_row_names_the_day_and_the_service_that_it_rests_on(whole: Rig) -> None:
+    ids = {one["userPrincipalName"]: one["id"] for one in whole.objects()}
+    told = {
+        ids[r["User Principal Name"]]: r for r in whole.directory.reports.rows("getOffice365ActiveUserDetail", "D30")
+    }
+    rows = read(whole, "licensed-but-silent")
+    for row in rows:
+        dates = {
+            k.removesuffix(" Last Activity Date"): v
+            for k, v in told[row["personId"]].items()
+            if "Last Activity" in k and v
+        }
+        last = max(dates.values())
+        assert (row["lastActivityOn"], row["reportedOn"]) == (last, f"{DAY}")
+        services = {name.replace(" ", "") for name, on in dates.items() if on == last}
+        assert set(row["lastActivityIn"].split(", ")) == services
+    assert rows
+
+
 def test_subscriptions_that_end_soon_come_in_the_order_of_their_ends(whole: Rig) -> None:
     limit = f"{whole.clock.now() + timedelta(days=21):%Y-%m-%d}"
     wanted = [s for s in whole.directory.subscriptions() if s["nextLifecycleDateTime"][:10] <= limit]
