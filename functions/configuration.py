@@ -1,6 +1,7 @@
 """The configuration API: the same six operations for each of the six kinds of objects."""
 
 import contextlib
+from collections.abc import Callable
 
 from functions.models import DeleteConnectorQuery, PageQuery
 from shared.api import Call, Reply, Routes
@@ -42,9 +43,16 @@ def object_id(noun: str, call: Call) -> str:
     return given
 
 
-def _waits_for(kind: ConfigKind) -> str:
-    """Changes of credentials go to the vault."""
-    return VAULT if kind.key == "credential" else STORAGE
+def _waits_for(kind: ConfigKind) -> Callable[[Call], str]:
+    """Changes of credentials go to the vault, and so does a connector's secret."""
+
+    def waits_for(call: Call) -> str:
+        secret = (
+            call.body.get("clientSecret") if isinstance(call.body, dict) else getattr(call.body, "client_secret", None)
+        )
+        return VAULT if kind.key == "credential" or secret else STORAGE
+
+    return waits_for
 
 
 def _names(kind: ConfigKind) -> tuple[str, str, str, str]:

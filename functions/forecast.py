@@ -30,5 +30,5 @@ def _add(group: Routes, kind: ConfigKind) -> None:
     )
     def forecast(call: Call) -> Reply:
         changed_id = object_id(kind.noun, call)
-        _, changed = app().configuration.proposed(kind, changed_id, call.body)
+        changed = app().configuration.proposed(kind, changed_id, call.body)
         return Reply(app().forecasts.of(changed_id, changed))

@@ -77,7 +77,8 @@ async def handle(route: Route, req: func.HttpRequest, edge: Edge) -> Reply:
         else:
             where = f"{route.method} {address}"
             handler = cast("Callable[[Call], Reply]", route.handler)
-            reply = await edge.pools[route.waits_for].run(
+            pool = route.waits_for if isinstance(route.waits_for, str) else route.waits_for(call)
+            reply = await edge.pools[pool].run(
                 lambda: carry_out(call, where, handler, edge.once() if route.method == "POST" else None, seconds), until
             )
     except Unavailable as error:

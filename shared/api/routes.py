@@ -33,7 +33,7 @@ class Route:
     """One operation. `role` None: open to everybody (health only). `returns_list`: a page of `returns`, with `or_items` among
     them; `files`: content types of files that it may answer with instead; `upload`: it takes a file of one of these content types as bytes;
     `also`: other good answers, as status, model, when. `waits_for`: the dependency whose threads a handler that is no
-    coroutine runs on; empty: it waits for nothing.
+    coroutine runs on, as the call has it where that depends; empty: it waits for nothing.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Route:
     upload: tuple[str, ...] = ()
     needs_if_match: bool = False
     also: tuple[tuple[int, type[BaseModel], str], ...] = ()
-    waits_for: str = STORAGE
+    waits_for: str | Callable[[Call], str] = STORAGE
 
     @property
     def address(self) -> str:

@@ -53,7 +53,10 @@ def config_kinds(registry: Registry) -> dict[str, ConfigKind]:
         ConfigKind(
             "connector", "connectors", "connector", registry.connector_in, registry.connector_out,
             scope="source_id",
-            refers={"source_id": "source", "connector_server_id": "connectorServer", "action_credential_id": "credential", "mapping_id": "mapping"},
+            refers={
+                "source_id": "source", "connector_server_id": "connectorServer", "credential_id": "credential",
+                "action_credential_id": "credential", "mapping_id": "mapping",
+            },
         ),
         ConfigKind("mapping", "mappings", "mapping", MappingIn, MappingOut),
         ConfigKind("connectorServer", "connector-servers", "connector server", ConnectorServerIn, ConnectorServerOut),

@@ -102,10 +102,12 @@ class Previews:
         self, connector: Document, before: Kind, after: Kind, most: int, made: Preview
     ) -> dict[str, Objects]:
         """A few objects of each stream, with everything that either mapping reads."""
-        options = self._registry.connector(connector).options
+        read = self._registry.connector(connector)
+        options = read.options
         source_document = await asyncio.to_thread(self._store.get, "source", connector.source_id)
         source = read_as("source", source_document, SourceIn) if source_document else None
-        credential = await asyncio.to_thread(self._store.get, "credential", source.credential_id) if source else None
+        named = read.credential_id or (source.credential_id if source else "")
+        credential = await asyncio.to_thread(self._store.get, "credential", named)
         streams = [stream for stream in before.streams if stream.wanted(options)]
         if source is None or credential is None:
             made.not_sampled = {stream.name: "The connector's source or credential is gone." for stream in streams}

@@ -7,7 +7,7 @@ to stop, an old secret) is done at once where that is possible, and by the timer
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,36 +15,34 @@ import orjson
 from pydantic import ValidationError
 
 from shared.clock import Clock, iso
-from shared.configuration import secrets
-from shared.configuration.differences import differences, secret_changed
+from shared.configuration.differences import differences
 from shared.configuration.fixed import Fixed
+from shared.configuration.inline import Inline, others_who_read
 from shared.configuration.keeper import Keeper
 from shared.configuration.kinds import ConfigKind, config_kinds
 from shared.configuration.mapping_keeper import MappingKeeper
 from shared.configuration.mappings import Mappings
+from shared.configuration.saving import PIN, Overtaken, Proposal, Saver, WrittenSecret, busy, secret_of
 from shared.configuration.shown import Shown
-from shared.configuration.walls import Walls
 from shared.connectors.mappings import default_id, version_of
 from shared.connectors.registry import Registry
 from shared.domain.actor import Actor
 from shared.domain.audit import ConfigurationChange, FieldChanged
 from shared.domain.base import Model, new_id
-from shared.domain.configuration import CLOUD_SERVER_ID, CredentialIn, PermissionNeeded, SourceIn
+from shared.domain.configuration import CLOUD_SERVER_ID, ConnectorIn, PermissionNeeded, Reason, SourceIn
 from shared.domain.document import Document
 from shared.domain.mapping import MappingIn
 from shared.domain.pending import Pending
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, SourceProblem, Unavailable
 from shared.scheduling.timetable import Timetable
-from shared.storage.config import Along, ConfigStore, Epoch, EpochMoved, InUse, NameTaken, TargetGone
+from shared.storage.config import Along, ConfigStore, Epoch, InUse, NameTaken
 from shared.storage.history import History, Note
-from shared.storage.secret_rows import Intention
 from shared.storage.tables import RowChanged
 from shared.storage.tenants import Tenants
 from shared.validation import field_errors, read_as
 from shared.vault import Vault
 
-_PIN = "pin"
-_TRIES = 8
+_TRIES, _SHOWN = 8, 10
 _MOST_OVERTAKEN = 100
 _log = logging.getLogger("rollcall.configuration")
 
@@ -67,10 +65,11 @@ class Configuration:
         self._registry, self.kinds = registry, config_kinds(registry)
         self._store, self._timetable, self._clock = store, timetable, clock
         self._tenants, self._history, self._halt = tenants, history, halt
-        self._walls, self._fixed = Walls(store), Fixed(registry, store, tenants)
+        self._fixed, self._inline = Fixed(registry, store, tenants), Inline(registry, store, vault)
         self._shown, self.mappings = Shown(registry, store, timetable, mappings), mappings
         self.keeper = Keeper(store, vault, clock)
         self.mapping_keeper = MappingKeeper(registry, store, mappings, clock)
+        self._saver = Saver(self.kinds, store, self.keeper, self.mapping_keeper, mappings)
 
     def page(self, kind: ConfigKind, *, after: str | None, limit: int) -> list[Model]:
         """Objects in order of creation; Unreadable stands for one that this release can't read."""
@@ -104,17 +103,19 @@ class Configuration:
         self._ensure_built_in(kind)
         if object_id and (there := self._store.get(kind.key, object_id)):
             return self._shown.one(kind, there)
-        object_id, now = object_id or new_id(), iso(self._clock.now())
-        document = self._make(kind, object_id, 1, now, now, model)
-        self._check_references(kind, document)
-        self.mapping_keeper.check(document, model)
-        epoch = self._within_walls(document, None)
-        try:
-            saved, _ = self._save(kind, document, model, None, epoch, who, None)
-        except _Overtaken as overtaken:
-            self.keeper.abandon(overtaken.written[1] if overtaken.written else None)
-            raise Changed(f"The {kind.noun} changed while it was being saved.") from overtaken
-        return self._shown.one(kind, saved, self._follow(kind, saved, ()))
+        object_id = object_id or new_id()
+        for attempt in range(_TRIES):
+            proposals = self._propose(kind, object_id, model, None)
+            epoch = self._checked(proposals)
+            try:
+                saved, _ = self._saver.save(proposals, epoch, who, self._clock.now(), None)
+            except Overtaken as overtaken:
+                self.keeper.abandon(overtaken.written.intention if overtaken.written else None)
+                if len(proposals) > 1 and attempt < _TRIES - 1:
+                    continue  # somebody else made, at the same time, what was to be made with it
+                raise busy() if overtaken.by_name else _changed(kind) from overtaken
+            return self._shown.one(kind, saved[-1].document, self._follow(saved))
+        raise AssertionError
 
     def replace(
         self, kind: ConfigKind, object_id: str, model: Model, revisions: frozenset[int] | None, who: Actor
@@ -128,10 +129,11 @@ class Configuration:
         """Merges the change (RFC 7396) into the object and replaces it."""
         return self._change(kind, object_id, lambda before: _merged(kind, self._whole(before), change), revisions, who)
 
-    def proposed(self, kind: ConfigKind, object_id: str, change: dict[str, Any]) -> tuple[Document, Model]:
-        """The object as it is, and as the change would make it. Raises NotFound, Invalid."""
+    def proposed(self, kind: ConfigKind, object_id: str, change: dict[str, Any]) -> Model:
+        """The object as the change would make it. Raises NotFound, Invalid."""
         before = self.document(kind, object_id)
-        return before, _merged(kind, self._whole(before), change)
+        model = _merged(kind, self._whole(before), change)
+        return self._inline.resolve(model, before).connector if isinstance(model, ConnectorIn) else model
 
     def _whole(self, document: Document) -> Document:
         """With what of its body lies in a table of its own."""
@@ -149,7 +151,7 @@ class Configuration:
         revisions: frozenset[int] | None,
         who: Actor,
     ) -> Model:
-        written: _Written | None = None
+        written: WrittenSecret | None = None
         for attempt in range(_MOST_OVERTAKEN):
             try:
                 before = self.document(kind, object_id)
@@ -159,26 +161,70 @@ class Configuration:
                 if object_id == CLOUD_SERVER_ID and getattr(model, "name", "") != before.name:
                     raise _built_in()
                 _refuse_default(before)
-                now = iso(self._clock.now())
-                document = self._make(kind, object_id, before.revision + 1, before.created_at, now, model)
-                self._fixed.check(document, before)
-                self._check_references(kind, document, before)
-                self.mapping_keeper.check(document, model)
-                epoch = self._within_walls(document, before)
-                document, written = self._save(kind, document, model, before, epoch, who, written)
-            except _Overtaken as overtaken:
-                written = overtaken.written
+                proposals = self._propose(kind, object_id, model, before)
+                epoch = self._checked(proposals)
+                saved, written = self._saver.save(proposals, epoch, who, self._clock.now(), written)
+            except Overtaken as overtaken:
+                written = self._still_needed(overtaken.written, proposals)
                 if revisions is None and attempt < _MOST_OVERTAKEN - 1:
                     continue  # whatever is there was to be overwritten
-                self.keeper.abandon(written[1] if written else None)
-                raise Changed(f"The {kind.noun} changed while it was being saved.") from overtaken
+                self.keeper.abandon(written.intention if written else None)
+                raise busy() if overtaken.by_name else _changed(kind) from overtaken
             except Exception:
-                self.keeper.abandon(written[1] if written else None)
+                self.keeper.abandon(written.intention if written else None)
                 raise
-            old = _secret_of(before)
-            gone = (old,) if old and old != _secret_of(document) else ()
-            return self._shown.one(kind, document, self._follow(kind, document, gone))
+            return self._shown.one(kind, saved[-1].document, self._follow(saved), self._shared_secret(saved))
         raise AssertionError
+
+    def _still_needed(self, written: WrittenSecret | None, proposals: Sequence[Proposal]) -> WrittenSecret | None:
+        """A secret that was written for a credential that is there goes with the next attempt; one for a new credential does not,
+        for the next attempt may find that credential made.
+        """
+        if written and any(one.document.ref == written.of and one.before is None for one in proposals):
+            self.keeper.abandon(written.intention)
+            return None
+        return written
+
+    def _propose(self, kind: ConfigKind, object_id: str, model: Model, before: Document | None) -> list[Proposal]:
+        """The object as it would be, last, after what has to be saved with it."""
+        proposals, as_stored = [], model
+        if isinstance(model, ConnectorIn):
+            resolved = self._inline.resolve(model, before)
+            as_stored = resolved.connector
+            for draft in resolved.drafts:
+                other = self.kinds[draft.kind]
+                document = self._make(other, draft.id, draft.before, draft.model)
+                proposals.append(Proposal(other, document, draft.model, draft.before))
+        return [*proposals, Proposal(kind, self._make(kind, object_id, before, as_stored), model, before)]
+
+    def _checked(self, proposals: Sequence[Proposal]) -> Epoch | None:
+        """The epoch that the proposals were found right in. Raises Invalid, Conflict."""
+        refs = {one.document.ref for one in proposals}
+        for one in proposals:
+            if one.before:
+                self._fixed.check(one.document, one.before)
+            self._check_references(one, refs)
+            self.mapping_keeper.check(one.document, one.model)
+        return self._saver.within_walls(proposals)
+
+    def _shared_secret(self, saved: Sequence[Proposal]) -> list[Reason]:
+        """Who else reads with a secret that a connector's change replaced."""
+        *others, connector = saved
+        names = [
+            name for one in others if one.kind.key == "credential" and one.before
+            for name in others_who_read(self._store, one.document.id, connector.document)
+        ]  # fmt: skip
+        if not names:
+            return []
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return [
+            Reason(
+                code="secret-shared",
+                message=f"Others read with the secret that was replaced: {', '.join(names[:_SHOWN])}{more}.",
+                remedy="They use the new one from now on. Give this connector a credential of its own (credentialId) where "
+                "that is not meant.",
+            )
+        ]
 
     def delete(self, kind: ConfigKind, object_id: str, revisions: frozenset[int] | None, who: Actor) -> list[Pending]:
         """What is still to come of it. Raises Conflict where something uses the object."""
@@ -189,7 +235,7 @@ class Configuration:
                 raise _built_in()
             _refuse_deleting(before)
             _refuse_default(before)
-            old = _secret_of(before)
+            old = secret_of(before)
             note = Note(who, self._clock.now(), "deleted", list(_removed(before)))
             try:
                 self._store.delete(before, Along(note, retired=(old,) if old else ()))
@@ -252,28 +298,29 @@ class Configuration:
 
     def certificate_pem(self, object_id: str) -> str:
         """The public certificate of a credential, to be uploaded to its app registration."""
-        pem = self.document(self.kinds["credential"], object_id).system.get(_PIN, {}).get("pem")
+        pem = self.document(self.kinds["credential"], object_id).system.get(PIN, {}).get("pem")
         if not pem:
             raise NotFound("This credential has no certificate.", remedy="Choose the type certificate for it.")
         return str(pem)
 
-    def _make(
-        self, kind: ConfigKind, object_id: str, revision: int, created: str, updated: str, model: Model
-    ) -> Document:
+    def _make(self, kind: ConfigKind, object_id: str, before: Document | None, model: Model) -> Document:
         body = model.model_dump(mode="json", by_alias=True, exclude={"client_secret", "certificate", "targets"})
         if isinstance(model, MappingIn):
             body["version"] = version_of(model.targets)
         uses = {f"{target}.{value}" for field, target in kind.refers.items() if (value := getattr(model, field))}
         scope = getattr(model, kind.scope) if kind.scope else ""
         name: str = model.name  # type: ignore[attr-defined]
-        return Document(kind.key, object_id, revision, created, updated, name, scope or "", tuple(sorted(uses)), body)
+        now = iso(self._clock.now())
+        revision, created = (before.revision + 1, before.created_at) if before else (1, now)
+        return Document(kind.key, object_id, revision, created, now, name, scope or "", tuple(sorted(uses)), body)
 
-    def _check_references(self, kind: ConfigKind, document: Document, before: Document | None = None) -> None:
+    def _check_references(self, one: Proposal, saved_with: set[str]) -> None:
         missing = []
-        for field, target in kind.refers.items():
-            alias = kind.model.model_fields[field].alias or field
-            value = document.body.get(alias)
-            if value and f"{target}.{value}" not in (before.uses if before else ()):
+        for field, target in one.kind.refers.items():
+            alias = one.kind.model.model_fields[field].alias or field
+            value = one.document.body.get(alias)
+            known = saved_with | set(one.before.uses if one.before else ())
+            if value and f"{target}.{value}" not in known:
                 if target == "connectorServer":
                     self._ensure_built_in(self.kinds[target])
                 if self._store.get(target, value) is None:
@@ -281,113 +328,11 @@ class Configuration:
         if missing:
             raise Invalid("A reference does not exist.", fields=tuple(missing))
 
-    def _within_walls(self, document: Document, before: Document | None) -> Epoch | None:
-        """The epoch in which the change of references was found to be right; None where it changes none."""
-        if not self._walls.concerns(document, before):
-            return None
-        epoch = self._store.epoch()
-        self._walls.check(document)
-        return epoch
+    def _follow(self, saved: Sequence[Proposal]) -> list[Pending]:
+        """What saved changes bring with them; what of that is still to come."""
+        return [pending for one in saved for pending in self._follow_one(one.kind, one.document, one.retired)]
 
-    def _save(
-        self,
-        kind: ConfigKind,
-        document: Document,
-        model: Model,
-        before: Document | None,
-        epoch: Epoch | None,
-        who: Actor,
-        written: "_Written | None",
-    ) -> "tuple[Document, _Written | None]":
-        """The object as it was saved, with what was `written` into the vault for it, now or at an earlier attempt. Raises
-        _Overtaken where somebody else changed it meanwhile.
-        """
-        system, at = self.mapping_keeper.system(document, model, before), self._clock.now()
-        changes = list(differences(before.body if before else {}, document.body))
-        if isinstance(model, CredentialIn):
-            written = written or self._secret(kind, document, model, before)
-            pin = written[0].model_dump(mode="json", by_alias=True) if written else self._kept(model, before)
-            system = {_PIN: pin} if pin else {}
-            changes += _secret_changes(before, model, new=bool(written))
-        if isinstance(model, MappingIn):
-            self.mappings.write(document, model.targets, who, at)
-        document = replace(document, system=system)
-        old = _secret_of(before)
-        gone = (old,) if old and old != _secret_of(document) else ()
-        note = Note(who, at, "changed" if before else "created", changes)
-        along = Along(note, written[1] if written else None, gone)
-        try:
-            with self._explained(kind, document):
-                self._write(document, before, epoch, along)
-        except RowChanged as error:
-            raise _Overtaken(written) from error
-        except BaseException:
-            self.keeper.abandon(along.intention)
-            raise
-        return document, written
-
-    def _secret(
-        self, kind: ConfigKind, document: Document, model: CredentialIn, before: Document | None
-    ) -> "_Written | None":
-        """The pin of the secret that the change brings, written by now; None where it brings none."""
-        type_changed = before is not None and before.body["type"] != model.type
-        prepared = secrets.prepare(model, has_pin=bool(_secret_of(before)), type_changed=type_changed)
-        if prepared is None:
-            return None
-        with self._explained(kind, document):
-            try:
-                return self.keeper.write(document, prepared, new=before is None)
-            except NameTaken:
-                if not self._store.freed(document, self._clock.now()):
-                    raise
-                return self.keeper.write(document, prepared, new=before is None)
-
-    def _kept(self, model: CredentialIn, before: Document | None) -> dict[str, Any] | None:
-        """The pin of a secret that stays: another type of credential has no use for it."""
-        return before.system.get(_PIN) if before and before.body["type"] == model.type else None
-
-    def _write(self, document: Document, before: Document | None, epoch: Epoch | None, along: Along) -> None:
-        """Writes the object in that epoch. Where others changed references meanwhile they are checked again."""
-        for _ in range(_TRIES):
-            try:
-                if before is None:
-                    self._create(document, epoch, along)
-                else:
-                    self._store.replace(document, before, epoch, along)
-            except EpochMoved:
-                epoch = self._within_walls(document, before)
-            else:
-                return
-        raise Conflict(
-            "Others keep changing what belongs to whom.",
-            code="busy",
-            remedy="Try again in a few seconds. Nothing was saved.",
-        )
-
-    def _create(self, document: Document, epoch: Epoch | None, along: Along) -> None:
-        try:
-            self._store.create(document, epoch, along)
-        except NameTaken:
-            if along.intention or not self._store.freed(document, self._clock.now()):
-                raise
-            self._store.create(document, epoch, along)
-
-    @contextlib.contextmanager
-    def _explained(self, kind: ConfigKind, document: Document) -> Iterator[None]:
-        try:
-            yield
-        except NameTaken as error:
-            raise Conflict(
-                f"There is a {kind.noun} named {document.name!r} already.",
-                code="name-taken",
-                remedy="Choose another name; upper and lower case, and what nobody can see, do not count.",
-                fields=(FieldError("name", "taken", "is taken"),),
-            ) from error
-        except TargetGone as error:
-            raise Conflict(f"{error.ref} was deleted meanwhile.", code="reference-gone") from error
-
-    def _follow(self, kind: ConfigKind, document: Document, retired: tuple[str, ...]) -> list[Pending]:
-        """What a saved change brings with it; what of that is still to come."""
+    def _follow_one(self, kind: ConfigKind, document: Document, retired: tuple[str, ...]) -> list[Pending]:
         pending = self.keeper.retire(retired)
         if kind.key == "connector":
             pending += _tried(*_SCHEDULE, lambda: self._timetable.put(document))
@@ -435,21 +380,12 @@ class Configuration:
         return self._change(kind, mapping, propose, revisions, who)
 
 
-_Written = tuple[secrets.Pin, Intention]
 _SCHEDULE = ("schedule", "The schedule still has to follow this change; the timer brings it in step.")
 _STOP = ("stop-runs", "Runs that are going on still have to be stopped; the timer stops them.")
 _FOLLOWS = (
     "connectors-follow",
     "Connectors still have to follow to this version; the timer brings them in step within the hour.",
 )
-
-
-class _Overtaken(Exception):
-    """Somebody else changed the object meanwhile. `written`: the secret that is in the vault for the change."""
-
-    def __init__(self, written: _Written | None) -> None:
-        super().__init__("changed meanwhile")
-        self.written = written
 
 
 def _tried(code: str, message: str, call: Callable[[], object]) -> list[Pending]:
@@ -461,21 +397,8 @@ def _tried(code: str, message: str, call: Callable[[], object]) -> list[Pending]
     return []
 
 
-def _secret_of(document: Document | None) -> str:
-    """The name in the vault of the secret that a credential pins; empty without one."""
-    pin = document.system.get(_PIN) if document else None
-    return str(pin["name"]) if pin else ""
-
-
-def _secret_changes(before: Document | None, model: CredentialIn, *, new: bool) -> list[FieldChanged]:
-    had, old_type = bool(_secret_of(before)), before.body["type"] if before else model.type
-    field = {"client-secret": "clientSecret", "certificate": "certificate"}
-    changes = []
-    if had and old_type != model.type:
-        changes.append(secret_changed(field[old_type], before=True, after=False))
-    if new:
-        changes.append(secret_changed(field[model.type], before=had and old_type == model.type, after=True))
-    return changes
+def _changed(kind: ConfigKind) -> Changed:
+    return Changed(f"The {kind.noun} changed while it was being saved.")
 
 
 def _removed(before: Document) -> Iterator[FieldChanged]:

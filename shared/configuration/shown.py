@@ -11,7 +11,7 @@ from shared.connectors.domains import differing, warning
 from shared.connectors.mappings import default_id
 from shared.connectors.registry import Registry
 from shared.domain.base import Model
-from shared.domain.configuration import CLOUD_SERVER_ID, Effective, Reason, SourceIn, Unreadable
+from shared.domain.configuration import CLOUD_SERVER_ID, Effective, Reason, SourceIn, Unreadable, reading_credential
 from shared.domain.document import Document
 from shared.domain.pending import Pending
 from shared.errors import Conflict
@@ -71,9 +71,11 @@ class Shown:
     def __init__(self, registry: Registry, store: ConfigStore, timetable: Timetable, mappings: Mappings) -> None:
         self._registry, self._store, self._timetable, self._mappings = registry, store, timetable, mappings
 
-    def one(self, kind: ConfigKind, document: Document, pending: Iterable[Pending] = ()) -> Model:
-        """Raises Conflict for an object that this release can't read."""
-        return self._out(kind, document, Others(self._store, whole=False), pending)
+    def one(
+        self, kind: ConfigKind, document: Document, pending: Iterable[Pending] = (), said: Iterable[Reason] = ()
+    ) -> Model:
+        """`said`: warnings of the change that this answers. Raises Conflict for an object that this release can't read."""
+        return self._out(kind, document, Others(self._store, whole=False), pending, said)
 
     def many(self, kind: ConfigKind, documents: list[Document]) -> list[Model]:
         """Unreadable stands for an object that this release can't read."""
@@ -87,9 +89,19 @@ class Shown:
             why = "; ".join(f"{field.field} {field.message}" for field in error.fields) or error.detail
             return Unreadable(id=document.id, revision=document.revision, name=document.name, unreadable=why)
 
-    def _out(self, kind: ConfigKind, document: Document, others: Others, pending: Iterable[Pending]) -> Model:
+    def _out(
+        self,
+        kind: ConfigKind,
+        document: Document,
+        others: Others,
+        pending: Iterable[Pending],
+        said: Iterable[Reason] = (),
+    ) -> Model:
+        fields = {**self._fields(kind, document, others), "pending": list(pending)}
+        if said:
+            fields["warnings"] = [*said, *fields["warnings"]]
         try:
-            return kind.out.model_validate({**self._fields(kind, document, others), "pending": list(pending)})
+            return kind.out.model_validate(fields)
         except ValidationError as error:
             raise unreadable(kind.noun, document, field_errors(error)) from error
 
@@ -102,8 +114,13 @@ class Shown:
             body["warnings"] = _shared_application(document, others)
         if kind.key == "connector":
             self._registry.connector(document)
-            state = effective(document, others.get("source", document.source_id))
+            source = others.get("source", document.source_id)
+            state, tenant = effective(document, source), source.body if source else {}
+            reading = others.get("credential", reading_credential(document.body, tenant))
             body |= {
+                "tenantId": tenant.get("tenantId"), "cloud": tenant.get("cloud"),
+                "clientId": reading.body.get("clientId") if reading else None,
+                "hasSecret": bool(reading and reading.system.get("pin")),
                 "jobs": self._timetable.describe(document, on=state.state == "on"), "deleting": document.deleting,
                 "effective": state, "warnings": [*_acting_as_reader(document, others), *self._other_domains(document, others)],
             }  # fmt: skip
@@ -149,14 +166,14 @@ def _acting_as_reader(connector: Document, others: Others) -> list[Reason]:
     """The action credential is meant to be another identity than the one that reads every day."""
     acting = others.get("credential", connector.body.get("actionCredentialId"))
     source = others.get("source", connector.source_id) if acting else None
-    reading = others.get("credential", source.body.get("credentialId")) if source else None
+    reading = others.get("credential", reading_credential(connector.body, source.body)) if source else None
     client = acting.body.get("clientId") if acting else None
     if not (acting and reading and client and reading.body.get("clientId") == client):
         return []
     return [
         Reason(
             code="acts-as-reader",
-            message="The action credential is of the same application as the one that reads the source.",
+            message="The action credential is of the same application as the one that it reads with.",
             remedy="Register a second application for people actions, so that whoever steals the secret that is used every "
             "day can change nobody.",
         )

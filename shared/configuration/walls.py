@@ -1,13 +1,14 @@
 """Organizations are walls: what one of them owns serves no other, whichever object of a chain is edited.
 
-A source belongs to the organization of its group. Its credential, and the action credentials of its connectors, belong to
+A source belongs to the organization of its group. Its credential, and the credentials of its connectors, belong to
 that organization, or to none: then every organization may use them. The credential that reads a source does not act on it,
 unless its owner allows that: whoever steals one of them gets no more than half.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from shared.domain.configuration import reading_credential
 from shared.domain.document import Document
 from shared.errors import Conflict, FieldError, Invalid
 from shared.storage.config import ConfigStore
@@ -45,12 +46,16 @@ class Walls:
         was = before.body if before else {}
         return any(document.body.get(field) != was.get(field) for field in _FIELDS)
 
-    def check(self, document: Document) -> None:
-        """Raises Invalid where a field of the object itself names what it may not, Conflict where others stand in the way."""
-        found = list(_Graph(self._store, document).breaches())
+    def check(self, concerned: Sequence[Document], changed: Sequence[Document]) -> None:
+        """Of objects that are changed together, those that may breach something. Raises Invalid where a field of one of them
+        names what it may not, Conflict where others stand in the way.
+        """
+        graph = _Graph(self._store, changed)
+        found = [breach for document in concerned for breach in graph.breaches(document)]
         if not found:
             return
-        own = [breach for breach in found if breach.user.ref == document.ref]
+        refs = {document.ref for document in changed}
+        own = [breach for breach in found if breach.user.ref in refs]
         if own:
             fields = tuple(FieldError(breach.field, breach.why, _WHY[breach.why]) for breach in own)
             raise Invalid(f"The credential {own[0].credential.name!r} {_WHY[own[0].why]}.", fields=fields)
@@ -65,40 +70,41 @@ class Walls:
 class _Graph:
     """The configuration as the change would make it."""
 
-    def __init__(self, store: ConfigStore, changed: Document) -> None:
-        self._store, self._changed = store, changed
+    def __init__(self, store: ConfigStore, changed: Sequence[Document]) -> None:
+        self._store, self._changed = store, {document.ref: document for document in changed}
         self._all: dict[str, dict[str, Document]] = {}
 
     def _get(self, kind: str, object_id: object) -> Document | None:
-        if f"{kind}.{object_id}" == self._changed.ref:
-            return self._changed
+        if changed := self._changed.get(f"{kind}.{object_id}"):
+            return changed
         if kind in self._all:
             return self._all[kind].get(str(object_id))
         return self._store.get(kind, str(object_id)) if object_id else None
 
-    def _users(self, kind: str) -> Iterator[Document]:
-        """Objects of a kind that refer to the changed one."""
-        for user_kind, _, object_id in self._store.users_of(self._changed.ref):
+    def _users(self, document: Document, kind: str) -> Iterator[Document]:
+        """Objects of a kind that refer to a changed one."""
+        for user_kind, _, object_id in self._store.users_of(document.ref):
             if user_kind == kind and (found := self._get(kind, object_id)):
                 yield found
 
-    def breaches(self) -> Iterator[_Breach]:
-        if self._changed.kind in ("sourceGroup", "credential"):  # what hundreds may use: not asked for one by one
+    def breaches(self, document: Document) -> Iterator[_Breach]:
+        """What the change of one of them brings about."""
+        if document.kind in ("sourceGroup", "credential"):  # what hundreds may use: not asked for one by one
             for kind in ("sourceGroup", "credential", "source", "connector"):
-                self._all[kind] = {document.id: document for document in self._store.all(kind)}
-        match self._changed.kind:
+                self._all[kind] = {one.id: one for one in self._store.all(kind)}
+        match document.kind:
             case "sourceGroup":
-                for source in self._users("source"):
+                for source in self._users(document, "source"):
                     yield from self._of_source(source)
             case "source":
-                yield from self._of_source(self._changed)
+                yield from self._of_source(document)
             case "credential":
-                for source in self._users("source"):
+                for source in self._users(document, "source"):
                     yield from self._of_credential(source, source, "credentialId")
-                for connector in self._users("connector"):
+                for connector in self._users(document, "connector"):
                     yield from self._of_connector(connector)
             case "connector":
-                yield from self._of_connector(self._changed)
+                yield from self._of_connector(document)
 
     def _of_source(self, source: Document) -> Iterator[_Breach]:
         yield from self._of_credential(source, source, "credentialId")
@@ -114,10 +120,12 @@ class _Graph:
     def _of_connector(self, connector: Document, source: Document | None = None) -> Iterator[_Breach]:
         source = source or self._get("source", connector.body.get("sourceId"))
         acting = connector.body.get("actionCredentialId")
-        if source is None or not acting:
+        if source is None:
             return
+        yield from self._of_credential(source, connector, "credentialId")
         yield from self._of_credential(source, connector, "actionCredentialId")
-        if acting == source.body.get("credentialId") and not connector.body.get("readingCredentialActs"):
+        same = bool(acting) and acting == reading_credential(connector.body, source.body)
+        if same and not connector.body.get("readingCredentialActs"):
             credential = self._get("credential", acting)
             if credential:
                 yield _Breach(connector, "actionCredentialId", credential, _SAME)

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, WrapValidator, create_model
 
 from shared.connectors.base import Job, Kind, Stream
 from shared.domain.base import Model
-from shared.domain.configuration import ConnectorIn, ConnectorOut
+from shared.domain.configuration import Connector, ConnectorIn, ConnectorOut
 from shared.domain.document import Document
 from shared.domain.record_type import RecordType
 from shared.domain.run import DELETE, PURGE
@@ -42,6 +42,7 @@ class Registry:
                 Field(default_factory=dict, validate_default=True, description="Options of its kind."),
             ),
         }
+        self.connector_stored: type[Connector] = create_model("Connector", __base__=Connector, **fields)
         self.connector_in: type[ConnectorIn] = create_model(
             "ConnectorIn", __base__=ConnectorIn, __doc__=ConnectorIn.__doc__, **fields
         )
@@ -69,9 +70,9 @@ class Registry:
             return value
         return kind.options.model_validate_json(json.dumps(value), strict=info.mode == "json")
 
-    def connector(self, document: Document) -> ConnectorIn:
+    def connector(self, document: Document) -> Connector:
         """The connector that a stored document configures. Raises Conflict for one that this release can't read."""
-        return read_as("connector", document, self.connector_in)
+        return read_as("connector", document, self.connector_stored)
 
     def kind_of(self, document: Document) -> Kind:
         """The kind of a connector's document. Raises Conflict where this release has none."""

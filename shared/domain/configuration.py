@@ -2,6 +2,7 @@
 and times; secrets are write-only.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -132,13 +133,9 @@ class RemovalLimit(Model):
     replica of the directory may not know them yet."""
 
 
-class ConnectorIn(Model):
-    """One kind of collection from one source, with its schedule. The registry of kinds gives `kind` and `options` their
-    types.
-    """
+class ConnectorSettings(Model):
+    """What a connector is, apart from its source. The registry of kinds gives `kind` and `options` their types."""
 
-    source_id: Id
-    """The source (tenant) it reads."""
     name: Name
     """Connector name, unique in the source."""
     kind: str
@@ -157,11 +154,41 @@ class ConnectorIn(Model):
     """Options of its kind."""
     mapping_id: Id | None = None
     """Mapping: which attributes are collected, under which names. Empty: the kind's default."""
+    credential_id: Id | None = None
+    """Reading credential of this connector alone. Empty: the source's."""
     action_credential_id: Id | None = None
     """Action credentials: the separate credential for people actions. Empty: actions are off."""
     reading_credential_acts: bool = False
     """Lets the credential that reads the source be the action credential too. Off: they are two, so that whoever steals the
     one that is used every day can change nobody."""
+
+
+class Connector(ConnectorSettings):
+    """One kind of collection from one source, with its schedule."""
+
+    source_id: Id
+    """The source (tenant) it reads."""
+
+
+class ConnectorIn(ConnectorSettings):
+    """One kind of collection from one source, with its schedule. Name the source; or give tenantId, clientId and
+    clientSecret instead: the source of that tenant and the credential of that application are found, or made.
+    """
+
+    source_id: Id | None = None
+    """The source (tenant) it reads. Without it: the source of tenantId."""
+    source_group_id: Id | None = None
+    """Where a source that has to be made goes. Empty: the only source group there is, or a new one."""
+    tenant_id: Guid | None = None
+    """Directory (tenant) ID. With sourceId it has to be that source's tenant."""
+    cloud: CloudName | None = None
+    """The Microsoft cloud of tenantId. Empty: global."""
+    client_id: Guid | None = None
+    """Application (client) ID of the app registration that this connector reads with. The source's credential is used where
+    it is of this application, else another one becomes the connector's own."""
+    client_secret: Annotated[SecretStr, Field(min_length=1, max_length=2000)] | None = None
+    """Client secret. Write-only. A new connector stores it with the credential that it makes. In a change of a connector it
+    replaces the secret of the credential that the connector reads with, for everybody who uses that credential."""
 
 
 class ConnectorServerIn(Model):
@@ -310,9 +337,17 @@ class PermissionNeeded(Model):
     """What it is for: a stream, or excluded groups."""
 
 
-class ConnectorOut(ConnectorIn, Stored):
+class ConnectorOut(Connector, Stored):
     """A connector as stored, with its state."""
 
+    tenant_id: str | None = None
+    """Directory (tenant) ID of its source."""
+    cloud: str | None = None
+    """The Microsoft cloud of that tenant."""
+    client_id: str | None = None
+    """Application (client) ID that it reads with."""
+    has_secret: bool = False
+    """Whether Key Vault holds a secret or certificate for that application."""
     jobs: list[JobState] = []
     """The jobs that its options switch on, each with its own runs."""
     deleting: bool = False
@@ -320,7 +355,12 @@ class ConnectorOut(ConnectorIn, Stored):
     effective: Effective
     """Whether it gathers on its schedule, and what keeps it from it."""
     warnings: list[Reason] = []
-    """What should be looked at: acts-as-reader, domains-differ."""
+    """What should be looked at: acts-as-reader, domains-differ. Of a change: secret-shared."""
+
+
+def reading_credential(connector: Mapping[str, Any], source: Mapping[str, Any]) -> str:
+    """The credential that a stored connector reads with: its own, else its source's. Both as they are stored."""
+    return str(connector.get("credentialId") or source.get("credentialId") or "")
 
 
 class ConnectorServerOut(ConnectorServerIn, Stored):

@@ -10,7 +10,7 @@ from shared.clock import Clock, iso
 from shared.connectors.base import Job
 from shared.connectors.registry import Registry
 from shared.domain.actor import SYSTEM, Actor
-from shared.domain.configuration import CLOUD_SERVER_ID
+from shared.domain.configuration import CLOUD_SERVER_ID, reading_credential
 from shared.domain.document import Document
 from shared.domain.pending import Pending
 from shared.domain.run import DELETE, INSTALLATION, PURGE, Run, RunRow, RunState, job_of, new_run_id, track_of
@@ -141,7 +141,8 @@ class Dispatch:
     def credential_mark(self, document: Document) -> str:
         """Names the credential that a connector reads with, in its present form."""
         source = self._config.get("source", document.source_id)
-        credential = self._config.get("credential", str(source.body.get("credentialId"))) if source else None
+        named = reading_credential(document.body, source.body if source else {})
+        credential = self._config.get("credential", named) if named else None
         return f"{credential.id}.{credential.revision}" if credential else ""
 
     def delete_records(self, document: Document, who: Actor) -> RunRow | None:

@@ -4,7 +4,7 @@ of all three is one transaction.
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,10 @@ _TOUCHES = 3
 
 class NameTaken(Exception):
     """Another object of the kind has this name in the same scope."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(document.name)
+        self.document = document
 
 
 class InUse(Exception):
@@ -72,6 +76,18 @@ class Along:
         return operations + [retired(secret, self.note.at) for secret in self.retired if self.note]
 
 
+NOTHING = Along()
+
+
+@dataclass(frozen=True)
+class Change:
+    """An object as it will be, and as it is where it is there already."""
+
+    document: Document
+    before: Document | None = None
+    along: Along = NOTHING
+
+
 def _row(document: Document) -> Row:
     return {
         "PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.config_row(document.kind, document.id),
@@ -100,9 +116,6 @@ def _parse(row: dict[str, Any], etag: str) -> Document:
 def _text(row: dict[str, Any], column: str) -> str:
     value = row.get(column)
     return value if isinstance(value, str) else ""
-
-
-NOTHING = Along()
 
 
 class ConfigStore:
@@ -134,13 +147,38 @@ class ConfigStore:
 
     def create(self, document: Document, epoch: Epoch | None = None, along: Along = NOTHING) -> None:
         """Raises NameTaken, TargetGone, EpochMoved, or RowChanged where its intention is gone; nothing is written then."""
-        self._reserve_all()
-        held = along.intention if along.intention and along.intention.name_key else None
-        name: Iterable[Operation] = self._reserve(document)
-        if held:
-            name = [Put(keys.reservation(held.name_key, document.id), held.name_etag)]
-        operations: list[Operation] = [Insert(_row(document)), *name, *self._use(document, ())]
-        self._commit([*operations, *along.operations(document)], document, epoch)
+        self.write([Change(document, None, along)], epoch)
+
+    def replace(self, document: Document, before: Document, epoch: Epoch | None = None, along: Along = NOTHING) -> None:
+        """Writes a new revision of `before`. Raises RowChanged where it changed meanwhile, NameTaken, TargetGone, EpochMoved."""
+        self.write([Change(document, before, along)], epoch)
+
+    def write(self, changes: Sequence[Change], epoch: Epoch | None = None) -> None:
+        """All of them in one transaction, or none. Raises as `create` and `replace` do. Being referred to touches a row
+        without changing it: then the new ETag is taken and the same done again.
+        """
+        if any(change.before is None or _name_key(change.document) != _name_key(change.before) for change in changes):
+            self._reserve_all()
+        for attempt in range(_TOUCHES + 1):
+            try:
+                self._commit(changes, epoch)
+            except RowChanged:
+                touched = self._touched(changes)
+                if attempt == _TOUCHES or touched is None:
+                    raise
+                changes = touched
+            else:
+                return
+
+    def _touched(self, changes: Sequence[Change]) -> list[Change] | None:
+        """The changes with the ETags of now; None where something was really changed, or nothing was there to be touched."""
+        found = []
+        for change in changes:
+            now = self.get(change.document.kind, change.document.id) if change.before else None
+            if change.before and (now is None or now.revision != change.before.revision):
+                return None
+            found.append(replace(change, before=now))
+        return found if any(change.before for change in found) else None
 
     def reserve(self, document: Document, secret: str, at: datetime, *, new: bool) -> Intention:
         """Notes that a secret of this name will be written for the object, and reserves the name of a new one. Raises NameTaken."""
@@ -148,7 +186,7 @@ class ConfigStore:
         try:
             return self.secrets.intend(document, secret, at, name_key=_name_key(document) if new else "")
         except RowExists as error:
-            raise NameTaken(document.name) from error
+            raise NameTaken(document) from error
 
     def freed(self, document: Document, now: datetime) -> bool:
         """Whether the name was reserved for a change that never came to its end, and is free now."""
@@ -168,37 +206,6 @@ class ConfigStore:
                         self._tables.transaction(CONFIG, list(self._reserve(_parse(stamped.row, stamped.etag))))
             self._tables.put(CONFIG, {"PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.NAMES_ROW, "Form": NAMES})
         self._names_reserved = True
-
-    def replace(self, document: Document, before: Document, epoch: Epoch | None = None, along: Along = NOTHING) -> None:
-        """Writes a new revision of `before`. Raises RowChanged where it changed meanwhile, NameTaken, TargetGone, EpochMoved.
-        Being referred to touches a row without changing it: then the new ETag is taken and the same done again.
-        """
-        for attempt in range(_TOUCHES + 1):
-            try:
-                self._replace(document, before, epoch, along)
-            except RowChanged:
-                found = self.get(document.kind, document.id)
-                if attempt == _TOUCHES or found is None or found.revision != before.revision:
-                    raise
-                before = found
-            else:
-                return
-
-    def _replace(self, document: Document, before: Document, epoch: Epoch | None, along: Along) -> None:
-        operations: list[Operation] = [Put(_row(document), before.etag)]
-        new_name, old_name = _name_key(document), _name_key(before)
-        if new_name != old_name:
-            self._reserve_all()
-            operations += [*self._reserve(document), Delete(keys.CONFIG_PARTITION, old_name)]
-        operations += self._use(document, before.uses)
-        if document.name != before.name:
-            kept = set(document.uses) & set(before.uses)
-            operations += [Put(_use_row(document, ref)) for ref in sorted(kept)]
-        operations += [
-            Delete(keys.CONFIG_PARTITION, keys.config_use(ref, document.ref))
-            for ref in sorted(set(before.uses) - set(document.uses))
-        ]
-        self._commit([*operations, *along.operations(document)], document, epoch)
 
     def delete(self, document: Document, along: Along = NOTHING) -> None:
         """Raises InUse, or RowChanged: using an object touches it, so a use that comes in meanwhile is noticed."""
@@ -233,33 +240,75 @@ class ConfigStore:
     def _reserve(self, document: Document) -> Iterable[Operation]:
         yield Insert(keys.reservation(_name_key(document), document.id))
 
-    def _use(self, document: Document, before: Sequence[str]) -> list[Operation]:
-        operations: list[Operation] = []
-        for ref in sorted(set(document.uses) - set(before)):
-            kind, _, object_id = ref.partition(".")
-            target = {"PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.config_row(kind, object_id)}
-            operations += [Touch({**target, "UsedBy": document.id}), Put(_use_row(document, ref))]
-        return operations
+    def _operations(self, change: Change) -> list[Operation]:
+        """Of the object's row, its name and its references."""
+        document, before, along = change.document, change.before, change.along
+        gone: Sequence[str] = ()
+        renamed: Sequence[str] = ()
+        if before is None:
+            operations: list[Operation] = [Insert(_row(document))]
+            held = along.intention if along.intention and along.intention.name_key else None
+            if held:
+                operations.append(Put(keys.reservation(held.name_key, document.id), held.name_etag))
+            else:
+                operations += self._reserve(document)
+        else:
+            operations = [Put(_row(document), before.etag)]
+            if _name_key(document) != _name_key(before):
+                operations += [*self._reserve(document), Delete(keys.CONFIG_PARTITION, _name_key(before))]
+            gone = sorted(set(before.uses) - set(document.uses))
+            renamed = sorted(set(document.uses) & set(before.uses)) if document.name != before.name else ()
+        added = sorted(set(document.uses) - set(before.uses if before else ()))
+        operations += [Put(_use_row(document, ref)) for ref in (*added, *renamed)]
+        operations += [Delete(keys.CONFIG_PARTITION, keys.config_use(ref, document.ref)) for ref in gone]
+        return [*operations, *along.operations(document)]
 
-    def _commit(self, operations: Sequence[Operation], document: Document, epoch: Epoch | None) -> None:
+    def _touches(self, changes: Sequence[Change]) -> list[Operation]:
+        """What is newly referred to must be there when the transaction is made, and is touched so that its deletion notices.
+        A transaction names a row once: what it writes anyhow needs no touch.
+        """
+        written = {change.document.ref for change in changes}
+        touched = {
+            ref: change.document for change in changes
+            for ref in set(change.document.uses) - set(change.before.uses if change.before else ()) - written
+        }  # fmt: skip
+        rows = (
+            (keys.config_row(*ref.split(".", 1)), user) for ref, user in sorted(touched.items(), key=lambda one: one[0])
+        )
+        return [Touch({"PartitionKey": keys.CONFIG_PARTITION, "RowKey": key, "UsedBy": user.id}) for key, user in rows]
+
+    def _commit(self, changes: Sequence[Change], epoch: Epoch | None) -> None:
+        operations = [operation for change in changes for operation in self._operations(change)] + self._touches(
+            changes
+        )
         if epoch:
             row = {"PartitionKey": keys.CONFIG_PARTITION, "RowKey": keys.EPOCH_ROW, "Number": epoch.number + 1}
             operations = [*operations, Put(row, epoch.etag) if epoch.etag else Insert(row)]
+        document = changes[0].document  # they were all written, or none
         try:
             self._tables.transaction(CONFIG, operations)
         except RowExists as error:
             if not self._is_ours(document):
                 self._check_epoch(epoch)
-                raise NameTaken(document.name) from error
+                raise NameTaken(self._taken(changes)) from error
         except RowChanged:
             if self._is_ours(document):
                 return
             self._check_epoch(epoch)
-            for ref in document.uses:
+            written = {change.document.ref for change in changes}
+            for ref in sorted({ref for change in changes for ref in change.document.uses} - written):
                 kind, _, object_id = ref.partition(".")
                 if self.get(kind, object_id) is None:
                     raise TargetGone(ref) from None
             raise
+
+    def _taken(self, changes: Sequence[Change]) -> Document:
+        """The one whose name is another object's."""
+        for change in changes[:-1]:
+            found = self._tables.get(CONFIG, keys.CONFIG_PARTITION, _name_key(change.document))
+            if found and found.row.get("Owner") != change.document.id:
+                return change.document
+        return changes[-1].document
 
     def _check_epoch(self, epoch: Epoch | None) -> None:
         if epoch and self.epoch() != epoch:

@@ -11,7 +11,7 @@ from shared.clock import Clock
 from shared.connectors.base import Kind, Stream
 from shared.connectors.registry import Registry
 from shared.domain.base import Model
-from shared.domain.configuration import ConnectorIn, SourceIn
+from shared.domain.configuration import Connector, SourceIn
 from shared.domain.document import Document
 from shared.domain.forecast import Forecast, StreamForecast
 from shared.domain.removal import leaves_hardly_anybody, limit_of
@@ -33,12 +33,12 @@ class Forecasts:
 
     def of(self, object_id: str, changed: Model) -> Forecast:
         """With a connector or a source as it would be."""
-        if isinstance(changed, ConnectorIn):
+        if isinstance(changed, Connector):
             return self._connector(object_id, changed)
         assert isinstance(changed, SourceIn)
         return self._source(object_id, changed)
 
-    def _connector(self, connector_id: str, connector: ConnectorIn) -> Forecast:
+    def _connector(self, connector_id: str, connector: Connector) -> Forecast:
         source = read_as("source", self._document("source", connector.source_id), SourceIn)
         return asyncio.run(self._look([(connector_id, connector, source)], []))
 
@@ -60,7 +60,7 @@ class Forecasts:
             raise NotFound(f"There is no {kind} with the id {object_id} any more.")
         return document
 
-    async def _look(self, proposed: list[tuple[str, ConnectorIn, SourceIn]], not_counted: list[str]) -> Forecast:
+    async def _look(self, proposed: list[tuple[str, Connector, SourceIn]], not_counted: list[str]) -> Forecast:
         """A documented scan of each stream: 1,000 records a request."""
         found: list[StreamForecast] = []
         session = self._session()
@@ -82,7 +82,7 @@ class Forecasts:
         )
 
     async def _scope(
-        self, session: Session, connector_id: str, connector: ConnectorIn, source: SourceIn, kind: Kind, stream: Stream
+        self, session: Session, connector_id: str, connector: Connector, source: SourceIn, kind: Kind, stream: Stream
     ) -> tuple[Scope, bool]:
         """The scope, and whether it is known when the stream's objects were last seen, where that matters."""
         days, activity = stream.threshold_days(connector.options), None
@@ -98,7 +98,7 @@ class Forecasts:
         return scope, activity is None or activity.known
 
 
-async def _count(session: Session, connector_id: str, connector: ConnectorIn, scope: Scope) -> StreamForecast:
+async def _count(session: Session, connector_id: str, connector: Connector, scope: Scope) -> StreamForecast:
     stream, causes, records = scope.stream, Counter[str](), 0
     columns = stream.scope_columns
     home = Home(connector.source_id, connector_id, stream.name, stream.record_type, stream.partition)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from shared.connectors.base import Job, Kind, Stream
-from shared.domain.configuration import ConnectorIn, SourceIn
+from shared.domain.configuration import Connector, SourceIn
 from shared.domain.document import Document
 from shared.domain.receipt import Receipt
 from shared.domain.run import StreamProgress
@@ -29,7 +29,7 @@ NOT_FINISHED = "not-finished"
 class Configured:
     """What the run's configuration says, read anew in each slice."""
 
-    connector: ConnectorIn
+    connector: Connector
     source: SourceIn
     kind: Kind
     job: Job
@@ -77,12 +77,14 @@ async def configured(work: Slice) -> Configured:
         source = read_as("source", source_document, SourceIn)
     if not source.crawl:
         raise Cancelled
-    credential = await asyncio.to_thread(services.config.get, "credential", source.credential_id)
+    credential = await asyncio.to_thread(
+        services.config.get, "credential", connector.credential_id or source.credential_id
+    )
     if credential is None:
         raise SourceProblem(
-            "The source's credential is gone.",
+            "The credential that it reads with is gone.",
             code="credential-missing",
-            remedy="Choose a credential on the source.",
+            remedy="Choose a credential on the source, or on the connector.",
         )
     return Configured(connector, source, kind, job, credential, mapping)
 

@@ -10,7 +10,7 @@ from shared.connectors.base import Denial, DirectoryList, Job, Kind, Stream
 from shared.connectors.catalogue import EXTENSION
 from shared.connectors.domains import differing, warning
 from shared.domain.checkpoint import Checkpoint, Phase, StreamState, packed, unpacked
-from shared.domain.configuration import ConnectorIn, SourceIn
+from shared.domain.configuration import Connector, SourceIn
 from shared.domain.folding import VERSION as FOLDING
 from shared.domain.receipt import Receipt
 from shared.domain.removal import Cause, lately, noted
@@ -56,7 +56,7 @@ _DENIED_RUNS = 3  # so many runs in a row: then values that were read once count
 class Tenant:
     """What a job reads from and into, and as whom."""
 
-    connector: ConnectorIn
+    connector: Connector
     source: SourceIn
     kind: Kind
     job: Job

@@ -1,0 +1,333 @@
+"""A connector as the form of one has it, with tenant, client and secret on it: what is found, what is made, and what is refused.
+The vault is the simulated one, behind TLS; the rows are Azurite's.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from azure.keyvault.secrets import SecretClient
+
+from local.stack import Stack
+from shared.configuration.kinds import ConfigKind, config_kinds
+from shared.domain.document import Document
+from shared.errors import Changed, Conflict, Invalid, RollcallError, Unavailable
+from shared.wiring import App
+from tests import rig as rigs
+from tests import support
+from tests.rig import TESTER, Rig
+
+TENANT_ID = rigs.TENANT
+CLIENT, OTHER_CLIENT = "c11e0000-0000-4000-8000-000000000001", "c11e0000-0000-4000-8000-000000000002"
+SECRET = "the-first-s3cret"
+FORM = {"tenantId": TENANT_ID, "clientId": CLIENT, "clientSecret": SECRET}
+
+
+class Form:
+    """An installation without any configuration."""
+
+    def __init__(self, rig: Rig, stack: Stack) -> None:
+        self.rig, self.stack = rig, stack
+        options = {"verify_challenge_resource": False, "connection_verify": str(stack.folder / "bundle.pem")}
+        self.client = SecretClient(stack.addresses["vault"], support.IdentityToken(stack), **options)
+        self.kinds: dict[str, ConfigKind] = config_kinds(rig.registry)
+
+    def app(self) -> App:
+        return self.rig.app()
+
+    def post(self, name: str = "People", kind: str = "connector", *, once: str = "", **fields: Any) -> Any:
+        model = self.kinds[kind].model.model_validate({"name": name, **fields})
+        return self.app().configuration.create(self.kinds[kind], model, TESTER, object_id=once)
+
+    def patch(self, connector: str, **change: Any) -> Any:
+        return self.app().configuration.patch(self.kinds["connector"], connector, change, None, TESTER)
+
+    def all(self, kind: str) -> list[Document]:
+        return [one for one in self.rig.beside().config.all(kind) if one.id != "cloud"]
+
+    def secrets(self) -> dict[str, str]:
+        """Of every credential that has one: what the vault holds for it."""
+        pins = {one.id: one.system.get("pin") for one in self.all("credential")}
+        return {one: str(self.client.get_secret(pin["name"]).value) for one, pin in pins.items() if pin}
+
+    def nothing_is_left_over(self) -> None:
+        enabled = {str(one.name) for one in self.client.list_properties_of_secrets() if one.enabled}
+        assert enabled == {str(one.system["pin"]["name"]) for one in self.all("credential") if one.system.get("pin")}
+        assert self.rig.beside().config.secrets.left() == []
+
+    def counts(self) -> dict[str, int]:
+        return {
+            kind: len(self.all(kind)) for kind in ("organization", "sourceGroup", "source", "credential", "connector")
+        }
+
+
+@pytest.fixture
+def form(rig: Rig, signed_in_cloud: Stack) -> Iterator[Form]:
+    rig.vault = signed_in_cloud.addresses["vault"]
+    made = Form(rig, signed_in_cloud)
+    for one in made.client.list_properties_of_secrets():
+        if one.enabled:
+            made.client.begin_delete_secret(str(one.name))
+    yield made
+    rig.faults.clear()
+    signed_in_cloud.admin("DELETE", "/faults")
+    made.client.close()
+    rig.vault = None
+
+
+def refused(call: Any) -> RollcallError:
+    with pytest.raises(RollcallError) as caught:
+        call()
+    return caught.value
+
+
+def test_one_form_is_all_that_an_empty_installation_needs(form: Form) -> None:
+    made = form.post("People and devices", **FORM)
+    assert (made.tenant_id, made.client_id, made.cloud, made.has_secret) == (TENANT_ID, CLIENT, "global", True)
+    assert form.counts() == {"organization": 1, "sourceGroup": 1, "source": 1, "credential": 1, "connector": 1}
+    (source,), (credential,), (group,) = form.all("source"), form.all("credential"), form.all("sourceGroup")
+    assert (source.body["credentialId"], source.body["sourceGroupId"]) == (credential.id, group.id)
+    assert credential.body["organizationId"] == group.body["organizationId"], "it serves this customer and no other"
+    assert made.source_id == source.id
+    assert made.credential_id is None, "the source's is the connector's"
+    assert form.secrets() == {credential.id: SECRET}
+    form.nothing_is_left_over()
+    read = form.app().configuration.get(form.kinds["connector"], made.id)
+    assert (read.tenant_id, read.client_id, read.has_secret) == (TENANT_ID, CLIENT, True)  # type: ignore[attr-defined]
+
+
+def test_a_second_connector_of_the_tenant_joins_its_source_and_its_credential(form: Form) -> None:
+    first = form.post(**FORM)
+    second = form.post("Licences", kind="connector", **{**FORM, "tenantId": TENANT_ID.upper()})
+    third = form.post("Also", tenantId=TENANT_ID)
+    assert first.source_id == second.source_id == third.source_id
+    assert form.counts() == {"organization": 1, "sourceGroup": 1, "source": 1, "credential": 1, "connector": 3}
+
+
+def test_another_application_of_a_known_tenant_reads_for_its_connector_alone(form: Form) -> None:
+    first = form.post(**FORM)
+    second = form.post("Licences", tenantId=TENANT_ID, clientId=OTHER_CLIENT, clientSecret="another-s3cret")
+    assert second.source_id == first.source_id
+    assert (second.client_id, first.client_id) == (OTHER_CLIENT, CLIENT)
+    assert second.credential_id
+    assert second.credential_id != form.all("source")[0].body["credentialId"]
+    assert sorted(form.secrets().values()) == ["another-s3cret", SECRET]
+    back = form.patch(second.id, clientId=CLIENT)
+    assert (back.client_id, back.credential_id) == (CLIENT, None)
+    again = form.patch(second.id, clientId=OTHER_CLIENT)
+    assert again.credential_id == second.credential_id, "a known application is not made twice"
+    form.nothing_is_left_over()
+
+
+def test_a_secret_that_differs_replaces_nobody_elses(form: Form) -> None:
+    form.post(**FORM)
+    error = refused(lambda: form.post("Licences", **{**FORM, "clientSecret": "mistyped"}))
+    assert (error.code, error.fields[0].field) == ("secret-differs", "clientSecret")
+    assert "mistyped" not in str(error.__dict__)
+    assert form.counts()["connector"] == 1
+    assert list(form.secrets().values()) == [SECRET]
+
+
+def test_a_secret_that_is_gone_from_the_vault_is_written_anew(form: Form) -> None:
+    form.post(**FORM)
+    form.client.begin_delete_secret(str(form.all("credential")[0].system["pin"]["name"]))
+    form.post("Licences", **{**FORM, "clientSecret": "a-new-one"})
+    assert list(form.secrets().values()) == ["a-new-one"]
+    assert form.counts()["credential"] == 1
+
+
+def test_a_changed_secret_is_everybodys_who_uses_it_and_says_so(form: Form) -> None:
+    first = form.post(**FORM)
+    alone = form.patch(first.id, clientSecret="alone")
+    assert alone.warnings == []
+    other = form.post("Licences", tenantId=TENANT_ID)
+    before = form.all("connector")
+    changed = form.patch(first.id, clientSecret="rotated", name="Renamed")
+    said = next(one for one in changed.warnings if one.code == "secret-shared")
+    assert other.id in said.message
+    assert first.id not in said.message
+    assert list(form.secrets().values()) == ["rotated"]
+    assert changed.name == "Renamed"
+    assert [one for one in form.all("connector") if one.id == other.id] == [one for one in before if one.id == other.id]
+    form.nothing_is_left_over()
+    history = form.app().configuration.history(form.kinds["connector"], first.id, after=None, limit=10)[0]
+    assert any(change.field == "clientSecret" and change.after == "set" for change in history[0].changes)
+
+
+def test_a_change_that_is_refused_rotates_nothing(form: Form) -> None:
+    first = form.post(**FORM)
+    form.post("Licences", tenantId=TENANT_ID)
+    error = refused(lambda: form.patch(first.id, clientSecret="rotated", name="licences"))
+    assert error.code == "name-taken"
+    assert list(form.secrets().values()) == [SECRET]
+    form.nothing_is_left_over()
+    error = refused(
+        lambda: form.app().configuration.patch(
+            form.kinds["connector"], first.id, {"clientSecret": "rotated"}, frozenset({9}), TESTER
+        )
+    )
+    assert isinstance(error, Changed)
+    assert list(form.secrets().values()) == [SECRET]
+
+
+def test_a_form_that_is_refused_leaves_nothing_behind(form: Form) -> None:
+    before = form.counts()
+    for wrong in ({"mappingId": "nowhere"}, {"actionCredentialId": "nowhere"}, {"connectorServerId": "nowhere"}):
+        assert isinstance(refused(lambda wrong=wrong: form.post(**FORM, **wrong)), Invalid)
+    assert form.counts() == before
+    form.nothing_is_left_over()
+
+
+def test_the_vault_down_saves_nothing(form: Form) -> None:
+    form.stack.admin("POST", "/faults", {"target": "vault", "kind": "503", "every": 1, "seconds": 0})
+    assert isinstance(refused(lambda: form.post(**FORM)), Unavailable)
+    form.stack.admin("DELETE", "/faults")
+    assert form.counts() == {"organization": 0, "sourceGroup": 0, "source": 0, "credential": 0, "connector": 0}
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_cut_off_anywhere_it_is_all_there_or_nothing_is(form: Form, cut: int, *, applied: bool) -> None:
+    form.rig.cut.arm(cut, applied=applied)
+    with contextlib.suppress(RollcallError):
+        form.post(once="c1", **FORM)
+    form.rig.cut.heal()
+    counts = set(form.counts().values())
+    assert counts in ({0}, {1}), form.counts()
+    form.rig.clock.move(7200)
+    made = form.post(once="c1", **FORM)
+    assert made.id == "c1"
+    assert set(form.counts().values()) == {1}
+    form.rig.clock.move(7200)
+    form.rig.app().tick.run()
+    form.nothing_is_left_over()
+
+
+def test_two_forms_at_once_make_one_source(form: Form) -> None:
+    form.rig.crowded = True
+    apps = [form.app() for _ in range(4)]
+    failed: list[BaseException] = []
+
+    def post(number: int) -> None:
+        model = form.kinds["connector"].model.model_validate({"name": f"Connector {number}", **FORM})
+        for _ in range(20):
+            try:
+                apps[number].configuration.create(form.kinds["connector"], model, TESTER)
+            except Conflict as error:
+                if error.code != "busy":
+                    failed.append(error)
+                    return
+            else:
+                return
+
+    threads = [threading.Thread(target=post, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    form.rig.crowded = False
+    assert not failed
+    assert form.counts() == {"organization": 1, "sourceGroup": 1, "source": 1, "credential": 1, "connector": 4}
+    form.nothing_is_left_over()
+
+
+def test_a_new_tenant_goes_where_it_was_told_to(form: Form) -> None:
+    organization = form.post("Fabrikam", "organization").id
+    groups = [form.post(name, "sourceGroup", organizationId=organization).id for name in ("North", "South")]
+    error = refused(lambda: form.post(**FORM))
+    assert [(one.field, one.code) for one in error.fields] == [("sourceGroupId", "missing")]
+    assert all(group in error.fields[0].message for group in groups)
+    form.post(**FORM, sourceGroupId=groups[1])
+    assert form.all("source")[0].body["sourceGroupId"] == groups[1]
+    error = refused(lambda: form.post("Licences", **FORM, sourceGroupId=groups[0]))
+    assert [(one.field, one.code) for one in error.fields] == [("sourceGroupId", "other")]
+
+
+def test_another_customers_credential_is_not_found(form: Form) -> None:
+    """One application of two customers is two credentials, unless it belongs to nobody."""
+    customers = [form.post(name, "organization").id for name in ("Fabrikam", "Northwind")]
+    groups = [form.post("Head office", "sourceGroup", organizationId=one).id for one in customers]
+    other_tenant = TENANT_ID[:-1] + "9"
+    form.post(**FORM, sourceGroupId=groups[0])
+    form.post(**{**FORM, "tenantId": other_tenant}, sourceGroupId=groups[1])
+    assert [one.body["organizationId"] for one in form.all("credential")] == customers
+    shared = form.post("For all", "credential", clientId=OTHER_CLIENT, clientSecret="shared-s3cret").id
+    made = form.post("Licences", tenantId=other_tenant, clientId=OTHER_CLIENT)
+    assert made.credential_id == shared
+
+
+CONTRADICTIONS: list[tuple[dict[str, Any], str, str]] = [
+    ({"tenantId": TENANT_ID[:-1] + "9"}, "tenantId", "other"),
+    ({"cloud": "china"}, "cloud", "other"),
+    ({"sourceGroupId": "elsewhere"}, "sourceGroupId", "other"),
+    ({"clientId": OTHER_CLIENT}, "clientSecret", "missing"),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "code"), CONTRADICTIONS, ids=[str(one[1]) for one in CONTRADICTIONS])
+def test_what_contradicts_the_source_is_refused_by_its_name(
+    form: Form, change: dict[str, Any], field: str, code: str
+) -> None:
+    made = form.post(**FORM)
+    for call in (lambda: form.patch(made.id, **change), lambda: form.post("B", sourceId=made.source_id, **change)):
+        error = refused(call)
+        assert [(one.field, one.code) for one in error.fields] == [(field, code)]
+    assert form.counts()["connector"] == 1
+
+
+def test_fields_that_are_missing_are_named(form: Form) -> None:
+    cases = [
+        ({}, "sourceId"),
+        ({"tenantId": TENANT_ID}, "clientId"),
+        ({"tenantId": TENANT_ID, "clientSecret": "x"}, "clientId"),
+        ({"tenantId": TENANT_ID, "clientId": CLIENT}, "clientSecret"),
+        ({"clientId": CLIENT, "clientSecret": "x"}, "sourceId"),
+    ]
+    for given, field in cases:
+        error = refused(lambda given=given: form.post(**given))
+        assert [(one.field, one.code) for one in error.fields] == [(field, "missing")]
+    assert set(form.counts().values()) == {0}
+
+
+def test_credential_and_client_of_two_applications_contradict_each_other(form: Form) -> None:
+    made = form.post(**FORM)
+    other = form.post("Other", "credential", clientId=OTHER_CLIENT, clientSecret="other-s3cret").id
+    error = refused(
+        lambda: form.post(
+            "B", sourceId=made.source_id, credentialId=other, clientId="c11e0000-0000-4000-8000-000000000003"
+        )
+    )
+    assert [(one.field, one.code) for one in error.fields] == [("clientId", "other")]
+    stale = form.patch(made.id, credentialId=other, clientId=CLIENT)  # what was read, with one field changed
+    assert (stale.credential_id, stale.client_id) == (other, OTHER_CLIENT)
+
+
+def test_a_secret_for_what_has_none_is_refused(form: Form) -> None:
+    made = form.post(**FORM)
+    federated = form.post("Federated", "credential", type="federated", clientId=OTHER_CLIENT).id
+    error = refused(lambda: form.patch(made.id, credentialId=federated, clientSecret="x"))
+    assert [(one.field, one.code) for one in error.fields] == [("clientSecret", "other-type")]
+
+
+def test_the_own_credential_of_a_connector_is_what_its_runs_sign_in_with(form: Form) -> None:
+    first = form.post(**FORM)
+    second = form.post("Licences", tenantId=TENANT_ID, clientId=OTHER_CLIENT, clientSecret="another-s3cret")
+    app = form.app()
+    marks = [app.dispatch.credential_mark(form.rig.beside().config.get("connector", one.id)) for one in (first, second)]  # type: ignore[arg-type]
+    assert [mark.partition(".")[0] for mark in marks] == [
+        form.all("source")[0].body["credentialId"], second.credential_id
+    ]  # fmt: skip
+    acting = refused(lambda: form.patch(second.id, actionCredentialId=second.credential_id))
+    assert acting.fields[0].field == "actionCredentialId", "the credential that reads does not act"
+
+
+def test_no_secret_in_any_answer_or_row(form: Form) -> None:
+    made = form.post(**FORM)
+    rotated = form.patch(made.id, clientSecret="rotated-s3cret")
+    page = form.app().configuration.page(form.kinds["connector"], after=None, limit=10)
+    stored = str(list(form.rig.entities("Config")))
+    for text in (made.model_dump_json(), rotated.model_dump_json(), str(page), stored):
+        assert SECRET not in text
+        assert "rotated-s3cret" not in text
