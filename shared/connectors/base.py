@@ -74,13 +74,15 @@ class PartsOf:
 @dataclass(frozen=True)
 class Report:
     """A usage report as CSV. `address` without its arguments; `period`: the option that says over how many days it looks;
-    `person`: the property that holds the sign-in name; `chosen`: what the option says.
+    `person`: the property that holds the sign-in name; `chosen`: what the option says; `part`: of a report that names somebody
+    in several rows, what tells the rows of one person apart.
     """
 
     address: str
     person: str = "userPrincipalName"
     period: str = ""
     chosen: str = "D30"
+    part: Callable[[dict[str, Any]], str] | None = None
 
     @property
     def path(self) -> str:
@@ -182,6 +184,10 @@ class Stream:
     not_in_delta: tuple[str, ...] = ()
     """Attributes whose change alone no delta reports: as fresh as the last full read."""
 
+    tuned: "Callable[[Stream, Any], Stream] | None" = None
+    """Makes of the stream what the connector's options want of it."""
+    unnamed: Callable[[dict[str, Any]], bool] | None = None
+    """Whether no table of names knows the product that an object of the list is: those are counted."""
     special: tuple[Special, ...] = ()
     """Properties that need a permission of their own, or can't be mapped."""
     alternatives: tuple[Alternative, ...] = ()
@@ -203,10 +209,10 @@ class Stream:
 
     def configured(self, options: Any) -> "Stream":
         """As the connector's options have it read."""
-        reader = self.reader
+        made, reader = self.tuned(self, options) if self.tuned else self, self.reader
         if not isinstance(reader, Report) or not reader.period:
-            return self
-        return replace(self, reader=replace(reader, chosen=getattr(options, reader.period)))
+            return made
+        return replace(made, reader=replace(reader, chosen=getattr(options, reader.period)))
 
     def domains_of(self, options: Any, source: SourceIn) -> list[str]:
         """The domains that people are chosen by."""
@@ -307,6 +313,13 @@ class Kind:
     def job_of(self, stream: str) -> Job:
         """The job that reads a stream of this kind."""
         return next(job for job in self.jobs if any(candidate.name == stream for candidate in job.streams))
+
+    def people_of(self, stream: Stream) -> Stream | None:
+        """The stream whose records a stream's rows add to, or are parts of."""
+        if stream.leader:
+            return self.stream(stream.leader)
+        whole = stream.record_type.part_of
+        return next((one for one in self.streams if whole and one.record_type.name == whole and not one.leader), None)
 
     def permissions(self, options: Any, source: SourceIn, job: Job | None = None) -> list[Needed]:
         """What the configuration needs, for one job or for all. Each permission is named once for each purpose."""

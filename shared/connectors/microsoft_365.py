@@ -5,20 +5,22 @@ usage reports.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from shared.connectors.base import Denial, Job, Kind, Pages, PartsOf, Permission, Proof, Report, Stream
 from shared.connectors.entra_id import GROUP_READ, USERS
-from shared.connectors.record_types import ASSIGNMENT, DOMAIN, LICENCE, PERSON, SUBSCRIPTION, TENANT
-from shared.domain.base import Guid, Model
+from shared.connectors.record_types import ACTIVATION, ASSIGNMENT, DOMAIN, LICENCE, PERSON, SUBSCRIPTION, TENANT
+from shared.domain.base import Guid, Model, Name
 from shared.domain.configuration import Domain, ThresholdDays
 from shared.domain.pacing import Pacing
 from shared.mapping.attribute import Attribute, Type, by
+from shared.mapping.transforms.products import names
 
 _DIRECT = "direct"
 
@@ -30,6 +32,15 @@ class Price(Model):
     """The product's SKU id, as /licences shows it."""
     monthly: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
     """A month, in the currency that you count in: all prices of a tenant are in the same."""
+
+
+class ProductName(Model):
+    """What you call a product."""
+
+    sku_id: Guid
+    """The product's SKU id, as /licences shows it."""
+    name: Name
+    """Its name. It goes before Microsoft's."""
 
 
 class Microsoft365Options(Model):
@@ -54,15 +65,18 @@ class Microsoft365Options(Model):
     prices: Annotated[list[Price], Field(max_length=500)] = []
     """What seats cost a month, for reports of cost and waste. Products without a price are counted apart."""
 
-    @field_validator("prices")
+    product_names: Annotated[list[ProductName], Field(max_length=500)] = []
+    """Names of products that the table of Microsoft's names does not have, or that you call otherwise."""
+
+    @field_validator("prices", "product_names")
     @classmethod
-    def _once(cls, prices: list[Price]) -> list[Price]:
+    def _once[Row: (Price, ProductName)](cls, rows: list[Row]) -> list[Row]:
         seen: dict[str, int] = {}
-        for number, price in enumerate(prices):
-            first = seen.setdefault(price.sku_id.lower(), number)
+        for number, row in enumerate(rows):
+            first = seen.setdefault(row.sku_id, number)
             if first != number:
-                raise ValueError(f"{price.sku_id} has two prices, in the rows {first} and {number}")
-        return prices
+                raise ValueError(f"{row.sku_id} is there twice, in the rows {first} and {number}")
+        return rows
 
 
 def _of(name: str, title: str, source: str, type_: Type = Type.TEXT, note: str | None = None) -> Attribute:
@@ -157,6 +171,23 @@ _ASSIGNMENT = (
 )  # fmt: skip
 
 
+def _named(stream: Stream, options: Any) -> Stream:
+    """With the owner's names of products."""
+    own = {row.sku_id: row.name for row in options.product_names}
+    if not own:
+        return stream
+    steps = by("productName", names=own)
+    attributes = tuple(
+        replace(one, steps=steps) if one.steps == by("productName") else one for one in stream.attributes
+    )
+    return replace(stream, attributes=attributes, unnamed=stream.unnamed and partial(_unnamed, own))
+
+
+def _unnamed(own: Container[str], item: dict[str, Any]) -> bool:
+    sku = str(item.get("skuId") or "").lower()
+    return sku not in own and sku not in names()
+
+
 def licence_parts(person: dict[str, Any]) -> list[dict[str, Any]] | None:
     """One row for each way in which somebody got a product. Entries of another kind than Microsoft describes are left out.
     None: the object does not say.
@@ -205,17 +236,17 @@ LICENCES = Stream(
             ("Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"),
         ),
     ),
-    switch="collect_licences", proof=Proof.WHOLE,
+    switch="collect_licences", proof=Proof.WHOLE, tuned=_named, unnamed=partial(_unnamed, ()),
 )  # fmt: skip
 SUBSCRIPTIONS = Stream(
     name="subscriptions", record_type=SUBSCRIPTION, reader=Pages("/directory/subscriptions"), attributes=_SUBSCRIPTION,
     permissions=(Permission("Organization.Read.All", ("Organization.ReadWrite.All", "Directory.Read.All")),),
-    switch="collect_licences", proof=Proof.WHOLE,
+    switch="collect_licences", proof=Proof.WHOLE, tuned=_named,
 )  # fmt: skip
 ASSIGNMENTS = Stream(
     name="assignments", record_type=ASSIGNMENT,
     reader=PartsOf("/users", ("licenseAssignmentStates",), licence_parts),
-    attributes=_ASSIGNMENT, permissions=USERS.permissions, switch="collect_licences", proof=Proof.WHOLE, limited=False,
+    attributes=_ASSIGNMENT, permissions=USERS.permissions, switch="collect_licences", proof=Proof.WHOLE, limited=False, tuned=_named,
 )  # fmt: skip
 
 _LAST = ("exchange", "oneDrive", "sharePoint", "skypeForBusiness", "yammer", "teams")
@@ -261,8 +292,8 @@ def _plain(prefix: str, type_: Type, *columns: str) -> list[tuple[str, str, Type
     ]  # fmt: skip
 
 
-_APPS = ("outlook", "word", "excel", "powerPoint", "oneNote", "teams")
-_PLATFORMS = ("Windows", "Mac", "Mobile", "Web")
+APPS = ("outlook", "word", "excel", "powerPoint", "oneNote", "teams")
+PLATFORMS = ("Windows", "Mac", "Mobile", "Web")
 REPORTS = (
     _usage(
         "active-users", "getOffice365ActiveUserDetail", "m365", "Microsoft 365",
@@ -277,8 +308,8 @@ REPORTS = (
         "apps", "getM365AppUserDetail", "apps", "Apps",
         [
             ("lastActivationDate", "appsLastActivationAt", Type.TIME), ("lastActivityDate", "appsLastActivityAt", Type.TIME),
-            *_plain("apps", Type.FLAG, "windows", "mac", "mobile", "web", *_APPS),
-            *_plain("apps", Type.FLAG, *(f"{app}{platform}" for app in _APPS for platform in _PLATFORMS)),
+            *_plain("apps", Type.FLAG, "windows", "mac", "mobile", "web", *APPS),
+            *_plain("apps", Type.FLAG, *(f"{app}{platform}" for app in APPS for platform in PLATFORMS)),
         ],
     ),
     _usage(
@@ -337,6 +368,33 @@ REPORTS = (
     ),
 )  # fmt: skip
 
+
+def activation_part(row: dict[str, Any]) -> str:
+    """Tells the activations of one person apart: by product, as the report names it."""
+    return "-".join(re.findall(r"[a-z0-9]+", str(row.get("productType") or "").lower()))[:80] or "unnamed"
+
+
+_ACTIVATION = (
+    _of("personId", "Person", "personId", note="Object id; name and mail are resolved on reading."),
+    _of("product", "Product", "productType", note="As the report names it; not a SKU id."),
+    _of("lastActivatedAt", "Last activated", "lastActivatedDate", Type.TIME),
+    *(
+        Attribute(name, title, Type.NUMBER, (source,), by("number"), personal="activity")
+        for name, title, source in (
+            ("windows", "On Windows", "windows"), ("mac", "On Mac", "mac"), ("windows10Mobile", "On Windows 10 Mobile", "windows10Mobile"),
+            ("ios", "On iOS", "iOS"), ("android", "On Android", "android"),
+        )
+    ),
+    Attribute("sharedComputer", "On a shared computer", Type.FLAG, ("activatedOnSharedComputer",), by("flag"), personal="activity"),
+    _of("reportedOn", "As of", "reportRefreshDate", Type.TIME, "The day that the report is of."),
+    _of("other", "Other columns", "other", Type.JSON, "Columns that Microsoft added since, by their names in the report."),
+)  # fmt: skip
+ACTIVATIONS = Stream(
+    name="activations", record_type=ACTIVATION, reader=Report("/reports/getOffice365ActivationsUserDetail", part=activation_part),
+    attributes=_ACTIVATION, permissions=(Permission("Reports.Read.All"),), switch="collect_usage", proof=Proof.WHOLE,
+    denial=Denial.MARKS, unread_note="The report of activations has not been read yet.",
+)  # fmt: skip
+
 MICROSOFT_365 = Kind(
     name="microsoft-365",
     title="Microsoft 365",
@@ -348,7 +406,7 @@ MICROSOFT_365 = Kind(
             (TENANTS, DOMAINS, LICENCES, SUBSCRIPTIONS, ASSIGNMENTS), least_every=_HOURLY,
         ),
         # 14 requests in ten minutes for each tenant and app: https://learn.microsoft.com/graph/throttling-limits
-        Job("usage", "Who uses what", REPORTS, pacing=Pacing("usage-reports", 14, 600.0), least_every=_TWICE_A_DAY),
+        Job("usage", "Who uses what", (*REPORTS, ACTIVATIONS), pacing=Pacing("usage-reports", 14, 600.0), least_every=_TWICE_A_DAY),
     ),
     group_permission=GROUP_READ,
 )  # fmt: skip

@@ -64,3 +64,13 @@ ASSIGNMENT = RecordType(
     relations=(Relation("person", "personId", "person", meaning="Who holds the licence."),),
     part_of="person",
 )
+
+ACTIVATION = RecordType(
+    name="app-activation",
+    plural="app-activations",
+    title="App activation",
+    lookups=(),
+    card=(("DisplayName", "Product"),),
+    relations=(Relation("person", "personId", "person", meaning="Who activated it."),),
+    part_of="person",
+)

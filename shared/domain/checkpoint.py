@@ -148,6 +148,8 @@ class StreamState(Model):
     """Runs since the last full read that wrote records and did not finish."""
     refreshed_on: str = ""
     """Of a usage report: the day that the newest one is of."""
+    joined_with: str = ""
+    """Names the people that it was joined to."""
     intent: str = ""
     """Objects whose look-up rows were about to change (packed): settled by whoever comes next."""
     checkpoint: Checkpoint | None = None

@@ -39,6 +39,8 @@ class ReportReceipt(Model):
 
     refreshed_on: str
     """The day that it is of."""
+    same: bool = False
+    """It is the one that was read before, and the same people are in the copy: its rows were not read again."""
     period: str
     """Over how many days it looks, such as D30; empty: it has no period."""
     rows: int

@@ -46,7 +46,8 @@ class StreamCounts(Model):
     """full: the whole collection was listed. delta: only what Microsoft reported as changed."""
     reason: str = ""
     """Why it was read whole: first-read, asked, full-due, scope-changed, mapping-changed, source-changed, delta-expired,
-    delta-page-token-expired, delta-link-old, excluded-groups-changed, unproved (the last one was incomplete), lookups-changed, or no-delta."""
+    delta-page-token-expired, delta-link-old, excluded-groups-changed, unproved (the last one was incomplete), lookups-changed, same-report (a usage report
+    that was read before), or no-delta."""
     pages: int = 0
     """Pages of Graph that were read and are durable, those read again after a restart included."""
     read: int = 0
@@ -80,6 +81,9 @@ class StreamCounts(Model):
     pending: int = 0
     """Records of objects that were absent and not found once: they go by themselves if they are not found again, an hour
     later at the earliest."""
+    unnamed: int = 0
+    """Products that no table of names knows: they are called by their part numbers. productNames of the connector's options can
+    name them."""
     drift: int = 0
     """Records whose object the list did not bring although it is there."""
     not_seen: int = 0

@@ -46,15 +46,20 @@ class ReportNotRead(Denied):
     """A report can't be read now. What was read of it before stays, with its own dates."""
 
 
+class ReportUnchanged(Exception):
+    """The report is the one that was read before: it is not read again."""
+
+
 @dataclass(frozen=True)
 class ReportListing(Listing):
     """`person`: the property with the sign-in name; `columns`: the properties that are known; `days`: of the period, 0: it
-    has none.
+    has none; `part`: what tells the rows of one person apart, where there are several.
     """
 
     person: str = ""
     columns: frozenset[str] = frozenset()
     days: int = 0
+    part: Callable[[dict[str, Any]], str] | None = None
 
     @property
     def first(self) -> str:
@@ -91,7 +96,8 @@ class Summary:
 
 class ReportReader:
     """`person_of` gives the object id of a sign-in name, None for somebody who is not in the copy; `newest`: the refresh date
-    that is stored; `concealed`: whether the tenant says that names are, None: it can't be asked.
+    that is stored; `known`: whether a report of that day can bring nothing new; `concealed`: whether the tenant says that names are,
+    None: it can't be asked.
     """
 
     page_size = 0
@@ -103,17 +109,20 @@ class ReportReader:
         person_of: Callable[[str], str | None],
         *,
         newest: str = "",
+        known: bool = False,
         concealed: bool | None = None,
     ) -> None:
         self._client, self._listing, self._person_of = client, listing, person_of
-        self._newest, self._told = newest, concealed
+        self._newest, self._known, self._told = newest, known, concealed
         self._rows: AsyncIterator[dict[str, Any]] | None = None
         self._at = 0
         self._met: set[str] = set()
         self.summary = Summary()
 
     async def page(self, link: str | None) -> Page:
-        """The next rows. A link says how many went before, and of which refresh: of another one it is of no use."""
+        """The next rows. A link says how many went before, and of which refresh: of another one it is of no use. Raises
+        ReportUnchanged.
+        """
         refreshed, _, done = (link or "").rpartition("|")
         if self._rows is None or (link and int(done) != self._at):
             await self.stop()
@@ -158,12 +167,14 @@ class ReportReader:
         elif str(row.get(_DELETED)).lower() == "true":
             summary.deleted += 1
         elif person := self._person_of(name):
-            if person in self._met:
+            part = self._listing.part
+            key = f"{person}.{part(row)}" if part else person
+            if key in self._met:
                 summary.twice += 1
                 return None
-            self._met.add(person)
+            self._met.add(key)
             summary.joined += 1
-            return {**row, "id": person}
+            return {**row, "id": key, "personId": person}
         else:
             summary.not_in_copy += 1
         return None
@@ -292,6 +303,8 @@ class ReportReader:
             raise self._not_it(f"names no day that it was refreshed on, but {refreshed[:40]!r}")
         if not self.summary.refreshed_on:
             self.summary.refreshed_on = refreshed
+            if refreshed == self._newest and self._known:
+                raise ReportUnchanged
             if refreshed < self._newest:
                 raise ReportNotRead(
                     f"{self._what} is of {refreshed}; what is stored is of {self._newest}, which is newer.",
@@ -327,8 +340,8 @@ class ReportReader:
         return None
 
     async def ask(self, object_ids: Sequence[str]) -> dict[str, str]:
-        """Nobody is asked for: rows add to people's records, and go with them."""
-        return dict.fromkeys(object_ids, "unknown")
+        """What adds to people's records goes with them: nobody is asked for. A part that a whole report lacks is gone."""
+        return dict.fromkeys(object_ids, "deleted" if self._listing.part else "unknown")
 
     async def fetch(self, object_ids: Sequence[str]) -> dict[str, dict[str, Any] | None]:
         return dict.fromkeys(object_ids[:0])

@@ -104,6 +104,17 @@ class Lists:
         wanted = _Wanted(shown, asked, missing, frozenset(shown) | (asked.names if asked else frozenset()))
         return self._pages(known, record_type, sources, decode(after) if after else None, limit, wanted)
 
+    def collected(self, record_type: RecordType, source: str) -> list[Attribute]:
+        """The attributes that the connectors of a source collect, as their mappings name them."""
+        known = _Known(self._registry, self._config, self._runs, self._wrote, record_type)
+        return list({attribute.name: attribute for attribute in self._collected(known, [source])}.values())
+
+    def _collected(self, known: _Known, sources: Sequence[str]) -> Iterator[Attribute]:
+        for document in self._config.all("connector"):
+            if document.source_id in sources:
+                for written in known.written(document.id):
+                    yield from written.attributes.values()
+
     def _types(self, known: _Known, record_type: RecordType, sources: Sequence[str]) -> dict[str, Type]:
         """What can be named: what the mappings have that wrote the records, and those that will."""
         found = {
@@ -113,11 +124,7 @@ class Lists:
             if stream.record_type == record_type
             for attribute in stream.attributes
         }
-        for document in self._config.all("connector"):
-            if document.source_id in sources:
-                for written in known.written(document.id):
-                    found |= {name: attribute.type for name, attribute in written.attributes.items()}
-        return found
+        return found | {attribute.name: attribute.type for attribute in self._collected(known, sources)}
 
     def _pages(
         self,

@@ -16,6 +16,7 @@ from shared.domain.document import Document
 from shared.domain.run import track_of
 from shared.names import RECORDS
 from shared.records.merging import time_of
+from shared.reports.base import Column
 from shared.storage import keys
 from shared.storage.layout import Row
 
@@ -28,7 +29,7 @@ _PAGE = 1000
 ACTIVE_USERS = REPORTS[0]
 LAST_ACTIVITY = tuple(a.column for a in ACTIVE_USERS.attributes if a.name in ACTIVE_USERS.seen)
 _REPORTED = next(a.column for a in ACTIVE_USERS.attributes if a.name.endswith("ReportedOn"))
-_PERSON = (
+PERSON = (
     "DisplayName",
     "SignInName",
     "Mail",
@@ -106,9 +107,9 @@ class Copy:
 
     def holders(self, after: str = "") -> Iterator[Holder]:
         """Everybody who holds a licence, in the order of ids. Three lists in one order: none is held in memory."""
-        people = _Side(self.rows(PEOPLE, _PERSON, after))
-        usage = _Side(self.rows(ACTIVE_USERS, (*LAST_ACTIVITY, _REPORTED), after))
-        logons = _Side(self.rows(SIGN_INS, (_LOGON,), after))
+        people = Side(self.rows(PEOPLE, PERSON, after))
+        usage = Side(self.rows(ACTIVE_USERS, (*LAST_ACTIVITY, _REPORTED), after))
+        logons = Side(self.rows(SIGN_INS, (_LOGON,), after))
         for person_id, assignments in _by_person(self.rows(ASSIGNMENTS, _ASSIGNMENT, after)):
             found = Holder(person_id, people.at(person_id), assignments, usage.at(person_id), logons.at(person_id))
             if found.person is None:
@@ -160,7 +161,7 @@ class Copy:
         return found
 
 
-class _Side:
+class Side:
     """A list in the order of ids, of which one row at a time is asked for in the same order."""
 
     def __init__(self, rows: Iterator[tuple[str, Row]]) -> None:
@@ -173,6 +174,28 @@ class _Side:
         return self._next[1] if self._next and self._next[0] == object_id else None
 
 
+WHO = (
+    Column("personId", "Person id"), Column("displayName", "Display name"), Column("signInName", "Sign-in name"),
+    Column("department", "Department"), Column("country", "Country"), Column("company", "Company"), Column("enabled", "Enabled", "flag"),
+)  # fmt: skip
+"""The columns of a report that say whose row it is."""
+
+
+def who(object_id: str, person: Row | None) -> Row:
+    """Whose row it is."""
+    found = person or {}
+    return {
+        "personId": object_id, "displayName": found.get("DisplayName"), "signInName": found.get("SignInName"),
+        "department": found.get("Department"), "country": found.get("Country"), "company": found.get("CompanyName"),
+        "enabled": found.get("Enabled"),
+    }  # fmt: skip
+
+
+def owner_of(part: str) -> str:
+    """The object that a part is of."""
+    return part.partition(".")[0]
+
+
 def _order(object_id: str) -> tuple[str, str]:
     """Partitions first, then ids: as a scan gives them."""
     return keys.shard(object_id), object_id
@@ -181,7 +204,7 @@ def _order(object_id: str) -> tuple[str, str]:
 def _by_person(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, list[Row]]]:
     person, found = "", list[Row]()
     for key, row in rows:
-        owner = key.partition(".")[0]
+        owner = owner_of(key)
         if owner != person and found:
             yield person, found
             found = []

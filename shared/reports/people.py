@@ -10,12 +10,8 @@ import orjson
 from shared.connectors.entra_id import SIGN_INS
 from shared.connectors.microsoft_365 import ASSIGNMENTS, LICENCES, PEOPLE
 from shared.reports.base import Asked, Column, Row, report
-from shared.reports.copy import ACTIVE_USERS, LAST_ACTIVITY, Copy, Holder, day
+from shared.reports.copy import ACTIVE_USERS, LAST_ACTIVITY, WHO, Copy, Holder, day, who
 
-_WHO = (
-    Column("personId", "Person id"), Column("displayName", "Display name"), Column("signInName", "Sign-in name"),
-    Column("department", "Department"), Column("country", "Country"), Column("company", "Company"), Column("enabled", "Enabled", "flag"),
-)  # fmt: skip
 _WHAT = (Column("product", "Product"), Column("partNumber", "Part number"), Column("skuId", "SKU id"))
 _HOW = (Column("path", "Direct or through a group"), Column("groupId", "Group"), Column("state", "State"))
 _ACTIVITY = (
@@ -28,12 +24,7 @@ _MOST_AGE = timedelta(days=14)
 
 
 def _who(holder: Holder) -> Row:
-    person = holder.person or {}
-    return {
-        "personId": holder.id, "displayName": person.get("DisplayName"), "signInName": person.get("SignInName"),
-        "department": person.get("Department"), "country": person.get("Country"), "company": person.get("CompanyName"),
-        "enabled": person.get("Enabled"),
-    }  # fmt: skip
+    return who(holder.id, holder.person)
 
 
 def _what(copy: Copy, assignment: Row) -> Row:
@@ -70,7 +61,7 @@ def _cost(copy: Copy, assignment: Row) -> Any:
     return copy.prices.get(str(assignment.get("SkuId", "")))
 
 
-@report("licences-of-people", "Who holds which licence, and how", (*_WHO, *_WHAT, *_HOW, Column("error", "Error"), Column("assignedOn", "Last changed", "day"), *_ACTIVITY, *_MONEY), (*_HELD, ACTIVE_USERS, SIGN_INS))  # fmt: skip
+@report("licences-of-people", "Who holds which licence, and how", (*WHO, *_WHAT, *_HOW, Column("error", "Error"), Column("assignedOn", "Last changed", "day"), *_ACTIVITY, *_MONEY), (*_HELD, ACTIVE_USERS, SIGN_INS))  # fmt: skip
 def licences_of_people(copy: Copy, asked: Asked) -> Iterator[Row]:
     """Every assignment of a licence: direct or through which group, its state and error, and when the person was last active."""
     for holder in _in_copy(copy, asked):
@@ -81,7 +72,7 @@ def licences_of_people(copy: Copy, asked: Asked) -> Iterator[Row]:
             }  # fmt: skip
 
 
-@report("disabled-but-licensed", "Disabled accounts that hold licences", (*_WHO, *_WHAT, *_HOW, *_ACTIVITY, *_MONEY), (*_HELD, ACTIVE_USERS))  # fmt: skip
+@report("disabled-but-licensed", "Disabled accounts that hold licences", (*WHO, *_WHAT, *_HOW, *_ACTIVITY, *_MONEY), (*_HELD, ACTIVE_USERS))  # fmt: skip
 def disabled_but_licensed(copy: Copy, asked: Asked) -> Iterator[Row]:
     """Licences of accounts that can't sign in. Mailboxes of shared use may need theirs: Microsoft Graph does not tell those apart."""
     for holder in _in_copy(copy, asked):
@@ -97,7 +88,7 @@ def disabled_but_licensed(copy: Copy, asked: Asked) -> Iterator[Row]:
                 }
 
 
-@report("licensed-but-silent", "Licensed people who were not active for some days", (*_WHO, *_WHAT, *_HOW, *_ACTIVITY, Column("silentDays", "Days without activity", "number"), *_MONEY), (*_HELD, ACTIVE_USERS, SIGN_INS))  # fmt: skip
+@report("licensed-but-silent", "Licensed people who were not active for some days", (*WHO, *_WHAT, *_HOW, *_ACTIVITY, Column("silentDays", "Days without activity", "number"), *_MONEY), (*_HELD, ACTIVE_USERS, SIGN_INS))  # fmt: skip
 def licensed_but_silent(copy: Copy, asked: Asked) -> Iterator[Row]:
     """Licences of enabled people whose last activity is known and older than `days` before the day that the usage report is of.
     Whoever has no known activity is in never-active.
@@ -120,7 +111,7 @@ def silence(copy: Copy, holder: Holder) -> int | None:
     return max(0, (reported - last).days)
 
 
-@report("never-active", "Licensed people of whom no activity is known", (*_WHO, *_WHAT, *_HOW, Column("verdict", "Never, or unknown"), Column("reportedOn", "Usage report of", "day"), *_MONEY), (*_HELD, ACTIVE_USERS, SIGN_INS))  # fmt: skip
+@report("never-active", "Licensed people of whom no activity is known", (*WHO, *_WHAT, *_HOW, Column("verdict", "Never, or unknown"), Column("reportedOn", "Usage report of", "day"), *_MONEY), (*_HELD, ACTIVE_USERS, SIGN_INS))  # fmt: skip
 def never_active(copy: Copy, asked: Asked) -> Iterator[Row]:
     """Licences of people without any activity. never: a usage report names them, and shows none. unknown: no usage report names
     them, for want of a report, of their name in it, or because names are concealed.
@@ -135,7 +126,7 @@ def never_active(copy: Copy, asked: Asked) -> Iterator[Row]:
                 }  # fmt: skip
 
 
-@report("direct-and-inherited", "The same licence directly and through a group", (*_WHO, *_WHAT, Column("groups", "Groups"), Column("paths", "Ways", "number")), _HELD)  # fmt: skip
+@report("direct-and-inherited", "The same licence directly and through a group", (*WHO, *_WHAT, Column("groups", "Groups"), Column("paths", "Ways", "number")), _HELD)  # fmt: skip
 def direct_and_inherited(copy: Copy, asked: Asked) -> Iterator[Row]:
     """People who got one product in several ways. It takes one seat; the direct assignment stays when they leave the group."""
     for holder in _in_copy(copy, asked):
@@ -148,7 +139,7 @@ def direct_and_inherited(copy: Copy, asked: Asked) -> Iterator[Row]:
                 yield {**_who(holder), **_what(copy, same[0]), "groups": ", ".join(groups), "paths": len(same)}
 
 
-@report("overlapping-plans", "Two products that bring the same service", (*_WHO, Column("product", "Product"), Column("otherProduct", "Other product"), Column("plans", "Services that both bring"), *_MONEY), _HELD)  # fmt: skip
+@report("overlapping-plans", "Two products that bring the same service", (*WHO, Column("product", "Product"), Column("otherProduct", "Other product"), Column("plans", "Services that both bring"), *_MONEY), _HELD)  # fmt: skip
 def overlapping_plans(copy: Copy, asked: Asked) -> Iterator[Row]:
     """People with two products that bring the same service plans, those that are switched off apart."""
     plans = {sku: _plans(row) for sku, row in copy.licences.items()}
@@ -183,7 +174,7 @@ def _on(plans: dict[str, dict[str, str]], holder: Holder, sku: str) -> dict[str,
     return {plan: name for plan, name in plans.get(sku, {}).items() if plan not in none}
 
 
-@report("assignments-in-error", "Licences that could not be assigned", (*_WHO, *_WHAT, *_HOW, Column("error", "Error"), Column("blockedBy", "Blocked by")), _HELD)  # fmt: skip
+@report("assignments-in-error", "Licences that could not be assigned", (*WHO, *_WHAT, *_HOW, Column("error", "Error"), Column("blockedBy", "Blocked by")), _HELD)  # fmt: skip
 def assignments_in_error(copy: Copy, asked: Asked) -> Iterator[Row]:
     """Assignments that Microsoft 365 could not carry out. One product without seats keeps back all that a group assigns: it is
     named.

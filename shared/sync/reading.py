@@ -82,6 +82,8 @@ class Reading:
         for object_id, names in page.mended.items():
             self.counts.malformed(object_id, names)
         self.counts.nameless(page.nameless)
+        if self.stream.unnamed:
+            self.progress.unnamed += sum(map(self.stream.unnamed, page.items))
 
     async def completed(
         self, items: list[dict[str, Any]], known: dict[str, Known]

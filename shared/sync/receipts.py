@@ -99,12 +99,12 @@ def threshold_problem(stream: Stream, days: int) -> Problem:
     )
 
 
-def note_report(receipt: Receipt, stream: Stream, summary: Summary) -> None:
+def note_report(receipt: Receipt, stream: Stream, summary: Summary, *, same: bool = False) -> None:
     """What a usage report was."""
     reader = stream.reader
     period = reader.chosen if isinstance(reader, Report) and reader.period else ""
     receipt.reports[stream.name] = ReportReceipt(
-        refreshed_on=summary.refreshed_on, period=period, rows=summary.rows, joined=summary.joined,
+        refreshed_on=summary.refreshed_on, same=same, period=period, rows=summary.rows, joined=summary.joined,
         not_in_copy=summary.not_in_copy, nameless=summary.nameless, concealed=summary.concealed, deleted=summary.deleted, twice=summary.twice, active=summary.active,
         by_product=dict(summary.by_product.most_common(_MOST_PRODUCTS)), columns_lost=summary.lost, columns_added=summary.added,
     )  # fmt: skip

@@ -29,8 +29,10 @@ def listing_of(stream: Stream) -> Listing:
             return Listing(reader.path, reader.select, permission, page_size=reader.page_size)
         case Report():
             days = int(reader.chosen[1:]) if reader.period else 0
-            columns = frozenset(select) - {OTHER} | {reader.person, REFRESHED}
-            return ReportListing(reader.path, select, permission, person=reader.person, columns=columns, days=days)
+            columns = frozenset(select) - {OTHER, "personId"} | {reader.person, REFRESHED}
+            return ReportListing(
+                reader.path, select, permission, person=reader.person, columns=columns, days=days, part=reader.part
+            )
 
 
 def source_of(stream: Stream, listing: Listing, graph: GraphClient, page_size: int) -> Source:

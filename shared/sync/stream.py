@@ -1,7 +1,7 @@
 """One stream of a run: whether all of it or only changes are read, what the read needs, and what is kept for the next one."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from shared.errors import SourceProblem
 from shared.graph.answers import Denied
 from shared.graph.client import GraphClient
 from shared.graph.listing import no_such_property, without_property
-from shared.graph.reports import ReportListing, ReportNotRead, ReportReader, conceals_names
+from shared.graph.reports import ReportListing, ReportNotRead, ReportReader, ReportUnchanged, conceals_names
 from shared.mapping.compiled import fingerprint, mark, selected
 from shared.sync.activity import MOST_AGE, Activity
 from shared.sync.contracts import Session, Source, Store
@@ -65,6 +65,8 @@ class Tenant:
     roles: frozenset[str]
     mapping: str = ""
     """`{mapping id}.{version}`."""
+    names: dict[str, SignInNames] = field(default_factory=dict)
+    """Who people are by their sign-in names, by stream: read once in a slice."""
 
 
 class OneStream:
@@ -105,6 +107,8 @@ class OneStream:
         except Denied as denied:
             # One listing is closed to us; the others may go on. Nothing of this one is touched.
             await self._denied(denied)
+        except ReportUnchanged:
+            self._unchanged()
         else:
             await self._finish(reader)
 
@@ -152,6 +156,21 @@ class OneStream:
                 state.version = self._tenant.mapping
         work.phase(stream.name, "denied")
         work.later(SaveStream(self._run.track, stream.name, state))
+
+    def _unchanged(self) -> None:
+        """What is stored of a report is what there is to know of it."""
+        work, run, stream, state = self._work, self._run, self._stream, self._state
+        assert isinstance(self._source, ReportReader)
+        begun = iso(work.clock.now())
+        checkpoint = self._plan("same-report", begun).fresh
+        checkpoint.held, checkpoint.pending = state.held, state.pending
+        checkpoint.progress.phase, checkpoint.progress.unchanged = "done", state.records
+        state.completed_at = state.full_at = begun
+        state.checkpoint = None
+        note_stream(self._receipt, stream.name, checkpoint, state)
+        note_report(self._receipt, stream, self._source.summary, same=True)
+        work.show(checkpoint.progress)
+        work.later(SaveStream(run.track, stream.name, state), SaveReceipt(run, self._receipt))
 
     async def _read_explained(self) -> StreamReader:
         """Where Graph refuses the list, an extension that the mapping names may be one that the tenant does not have."""
@@ -261,20 +280,32 @@ class OneStream:
         control = Control(
             self._save, work.beat, work.time_left, work.clock, self._tenant.graph.way, work.services.limits
         )
-        source = await self._source_of()
+        source = await self._source_of(known=reason == "no-delta" and not (resumed or left))
         self._source = source
         reading = Reading(stream, source, store, holds, scope, control, self._plan(reason, begun), resumed)
         return StreamReader(reading, self._leader())
 
-    async def _source_of(self) -> Source:
-        stream, graph, listing = self._stream, self._tenant.graph, self._listing
+    async def _source_of(self, *, known: bool) -> Source:
+        """`known`: nothing but the report itself asks for all of it."""
+        stream, graph, listing, state = self._stream, self._tenant.graph, self._listing, self._state
         if not isinstance(listing, ReportListing):
-            return source_of(stream, listing, graph, self._state.page_size)
-        leader = self._tenant.kind.stream(stream.leader)
-        assert leader
-        names = await SignInNames.load(self._tenant.session, self._home(leader), leader)
+            return source_of(stream, listing, graph, state.page_size)
+        names = await self._sign_in_names()
         told = await conceals_names(graph) if _REPORT_SETTINGS & self._tenant.roles else None
-        return ReportReader(graph, listing, names.find, newest=self._state.refreshed_on, concealed=told)
+        known = known and (state.joined_with, state.delta_mark, state.unproved) == (
+            names.mark,
+            self._facts.delta_mark,
+            0,
+        )
+        return ReportReader(graph, listing, names.find, newest=state.refreshed_on, known=known, concealed=told)
+
+    async def _sign_in_names(self) -> SignInNames:
+        people = self._tenant.kind.people_of(self._stream)
+        assert people
+        found = self._tenant.names
+        if people.name not in found:
+            found[people.name] = await SignInNames.load(self._tenant.session, self._home(people), people)
+        return found[people.name]
 
     def _note_summary(self) -> None:
         """What a usage report was, and how new."""
@@ -401,6 +432,7 @@ class OneStream:
         self._note_summary()
         if isinstance(self._source, ReportReader):
             state.refreshed_on = self._source.summary.refreshed_on or state.refreshed_on
+            state.joined_with = (await self._sign_in_names()).mark
         checkpoint.progress.incomplete_because = reader.unproved
         finished(state, stream, self._facts, checkpoint, records=reader.stored_records, complete=reader.complete)
         if reader.unproved:

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from local.cloud.graph import licences as tenant
+from shared.mapping.transforms.products import names
 from tests.rig import TESTER, Rig
 
 TENANT = (60, 0, 20)
@@ -204,3 +205,24 @@ def test_two_connectors_of_a_tenant_with_other_domains_are_warned_about(rig: Rig
     changed: Any = rig.app().configuration.patch(kind, made.id, change, None, TESTER)
     assert changed.warnings == []
     assert rig.run(first, full=True).problems == []
+
+
+def test_products_that_no_table_names_are_counted_and_the_owner_can_name_them(rig: Rig) -> None:
+    rig.roles = list(_ROLES)
+    connector = rig.configure(kind="microsoft-365", options={})
+    rig.run(connector)
+    run = rig.run(connector, job="licences")
+    unknown = [one for one in tenant.PRODUCTS if one.sku not in names()]
+    assert next(one for one in run.streams if one.name == "licences").unnamed == len(unknown) > 0
+    for own in unknown:
+        assert {row["Product"] for row in rows(rig, "licence").values() if row["SkuId"] == own.sku} == {own.part}
+    options = {
+        "productNames": [{"skuId": unknown[0].sku.upper(), "name": "Our own"}, {"skuId": tenant.E3, "name": "E3"}]
+    }
+    rig.change("connector", connector, options=options)
+    rig.clock.move(2 * 3600)
+    run = rig.run(connector, job="licences")
+    assert next(one for one in run.streams if one.name == "licences").unnamed == len(unknown) - 1
+    shown = {row["SkuId"]: row["Product"] for row in rows(rig, "licence").values()}
+    assert (shown[unknown[0].sku], shown[tenant.E3]) == ("Our own", "E3")
+    assert {row["Product"] for row in assignments(rig).values() if row["SkuId"] == tenant.E3} == {"E3"}

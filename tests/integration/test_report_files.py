@@ -39,7 +39,7 @@ def pages(stack: Stack, name: str, source: str, limit: int) -> list[dict[str, An
 
 def test_the_catalogue_names_every_report_with_its_columns(stack: Stack) -> None:
     status, found = stack.api("GET", "reports")
-    assert status == 200 and {one["name"] for one in found["reports"]} == REPORTS.keys()
+    assert status == 200 and [one["name"] for one in found["reports"]] == sorted((*REPORTS, "people", "devices"))
     assert all(one["meaning"] and one["columns"] and one["facts"] for one in found["reports"])
 
 
@@ -63,10 +63,48 @@ def test_pages_and_files_of_a_report_say_the_same(stack: Stack, source: str, nam
             assert cell == want, (name_of, cell, want)
 
 
+def table(stack: Stack, path: str) -> list[list[str]]:
+    status, content, _ = send(stack, "GET", path)
+    assert status == 200, content
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+def test_people_are_a_report_of_all_mapped_columns_or_of_those_that_were_chosen(stack: Stack, source: str) -> None:
+    truth = {one["id"]: one for one in support.truth(stack, "users")}
+    whole = table(stack, f"reports/people?source={source}&format=csv")
+    titles = whole[0]
+    assert {row[0] for row in whole[1:]} == truth.keys() and len(titles) == len(set(titles))
+    _, page = stack.api("GET", f"people?source={source}&limit=1&select=displayName,lastLogonAt")
+    assert page["items"] and {"Display name", "Sign-in name", "Department", "Manager"} <= set(titles)
+    place = {title: number for number, title in enumerate(titles)}
+    for row in whole[1:]:
+        one = truth[row[0]]
+        assert row[place["Display name"]].removeprefix("'") == one["displayName"]
+        assert row[place["Department"]].removeprefix("'") == (one.get("department") or "")
+        assert row[place["Account enabled"]] == ("true" if one["accountEnabled"] else "false")
+    chosen = table(stack, f"reports/people?source={source}&format=csv&select=mail,enabled&filter=enabled%20eq%20false")
+    off = {key for key, one in truth.items() if not one["accountEnabled"]}
+    assert len(chosen[0]) == 3 and {row[0] for row in chosen[1:]} == off and {row[2] for row in chosen[1:]} == {"false"}
+    _, page = stack.api("GET", f"reports/people?source={source}&limit=7&select=mail,enabled")
+    rest, items = page, list[dict[str, Any]]()
+    while True:
+        items += rest["items"]
+        if rest["next"] is None:
+            break
+        _, rest = stack.api("GET", f"reports/people?source={source}&limit=7&select=mail,enabled&after={rest['next']}")
+    assert {one["id"] for one in items} == truth.keys() and len(items) == len(truth) and page["asOf"]["users"]
+    assert all(one.keys() == {"id", "mail", "enabled"} for one in items)
+    status, content, _ = send(stack, "GET", f"reports/people?source={source}&format=xlsx")
+    sheet = openpyxl.load_workbook(io.BytesIO(content)).active
+    assert status == 200 and sheet is not None and (sheet.max_row, sheet.max_column) == (len(whole), len(titles))
+
+
 def test_what_does_not_fit_is_refused(stack: Stack, source: str) -> None:
     for path, status in (
         ("reports/nothing?source=x1", 404), ("reports/licences?source=nobody", 404), ("reports/licences", 422),
         (f"reports/licences?source={source}&days=0", 422), (f"reports/licences?source={source}&after=nothing", 422),
+        (f"reports/cost?source={source}&select=mail", 422), (f"reports/people?source={source}&select=shoe", 422),
+        (f"reports/people?source={source}&filter=shoe%20eq%201", 422), (f"reports/people?source={source}&after=nothing", 422),
         (f"reports/cost?source={source}&groupBy=shoe", 422), (f"reports/licences?source={source}&format=pdf", 422),
     ):  # fmt: skip
         found, problem = stack.api("GET", path)

@@ -118,6 +118,25 @@ def differences(rig: Rig) -> list[str]:
         if one["state"] == "Error"
     }
     same("errors", pairs(read(rig, "assignments-in-error")), want_errors)
+    by_name = {one["userPrincipalName"]: one["id"] for one in rig.objects()}
+    apps = list(rig.directory.reports.rows("getM365AppUserDetail", "D30"))
+    uses = {
+        (by_name[row["User Principal Name"]], column) for row in apps for column, value in row.items() if "(" in column and value == "Yes"
+    }  # fmt: skip
+    told = read(rig, "app-use")
+    same("app-use", {(row["personId"], f"{row['application']} ({row['platform']})") for row in told}, uses)
+    if len(told) != len(uses):
+        wrong.append("app-use: some twice")
+    activated = {
+        (by_name[row["User Principal Name"]], row["Product Type"], row["Last Activated Date"] or None, int(row["iOS"]))
+        for row in rig.directory.reports.rows("getOffice365ActivationsUserDetail", "")
+    }
+    told = read(rig, "app-activations")
+    same(
+        "activations",
+        {(row["personId"], row["product"], row["lastActivatedOn"], row["ios"]) for row in told},
+        activated,
+    )
     same(
         "overlaps",
         {

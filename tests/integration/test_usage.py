@@ -10,8 +10,8 @@ import pytest
 
 from local.cloud.graph.reports import MAKERS
 from local.stack import Stack
-from shared.connectors.base import Report
-from shared.connectors.microsoft_365 import REPORTS
+from shared.connectors.base import Report, Stream
+from shared.connectors.microsoft_365 import ACTIVATIONS, REPORTS, activation_part
 from shared.domain.run import Run
 from shared.graph.reports import property_of
 from shared.mapping.attribute import Type
@@ -65,20 +65,23 @@ def differences(rig: Rig) -> list[str]:
     """What is stored of each report against what the tenant's file says, person by person and column by column."""
     ids = {one["userPrincipalName"]: one["id"] for one in rig.objects()}
     found: list[str] = []
-    by_stream: dict[str, dict[str, dict[str, Any]]] = {stream.name: {} for stream in REPORTS}
+    streams = (*REPORTS, ACTIVATIONS)
+    by_stream: dict[str, dict[str, dict[str, Any]]] = {stream.name: {} for stream in streams}
     for row in rig.entities("Records"):
         object_id, _, name = row["RowKey"].split("|")
         by_stream.get(name, {})[object_id] = row
-    for stream in REPORTS:
+    for stream in streams:
         reader, stored = stream.reader, by_stream[stream.name]
         assert isinstance(reader, Report)
         name = reader.address.rpartition("/")[2]
-        told = {ids[row["User Principal Name"]]: row for row in rig.directory.reports.rows(name, "D30")}
+        told = {_key(stream, ids, row): row for row in rig.directory.reports.rows(name, "D30")}
         if stored.keys() != told.keys():
             found.append(f"{stream.name}: {len(stored)} rows, not {len(told)}")
             continue
         for person, row in told.items():
-            values = {property_of(column): value for column, value in row.items()}
+            values = {property_of(column): value for column, value in row.items()} | {
+                "personId": person.partition(".")[0]
+            }
             for attribute in stream.attributes:
                 if attribute.source == ("other",):
                     continue
@@ -93,13 +96,18 @@ def differences(rig: Rig) -> list[str]:
     return found
 
 
-def test_each_value_of_eight_reports_is_the_tenants_and_the_second_run_writes_nothing(
+def _key(stream: Stream, ids: dict[str, str], row: dict[str, str]) -> str:
+    person = ids[row["User Principal Name"]]
+    return f"{person}.{activation_part({'productType': row['Product Type']})}" if stream is ACTIVATIONS else person
+
+
+def test_each_value_of_nine_reports_is_the_tenants_and_the_second_run_writes_nothing(
     connected: tuple[Rig, str],
 ) -> None:
     rig, connector = connected
     run = usage(rig, connector)
     assert run.state == "succeeded" and run.problems == [], run.problems
-    assert len(REPORTS) == len(MAKERS) == 8 and differences(rig) == []
+    assert len(REPORTS) + 1 == len(MAKERS) == 9 and differences(rig) == []
     rig.cut.arm(0, applied=False)
     before = rig.snapshot()["Records"]
     again = usage(rig, connector)
@@ -128,7 +136,7 @@ def test_it_is_so_for_20000_people(say: Callable[[str], None]) -> None:
         assert sum(s.new + s.changed for s in again.streams) == 0
         reports = sum(s.read for s in run.streams)
         say(
-            f"{reports} rows of 8 reports and {len(wanted)} assignments of 20000 people: no difference, and nothing written twice"
+            f"{reports} rows of 9 reports and {len(wanted)} assignments of 20000 people: no difference, and nothing written twice"
         )
     finally:
         rig.close()
@@ -148,6 +156,72 @@ def test_a_worker_that_reads_20000_people_with_everything_stays_small(
     peak = int(status.partition("VmHWM:")[2].split()[0]) // 1024
     say(f"peak memory of the host after 20,000 people, their licences and eight reports: {peak} MB")
     assert peak <= 250
+
+
+def test_the_same_report_is_read_no_further_than_its_day(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    first = usage(rig, connector)
+    before = rig.snapshot()["Records"]
+    again = usage(rig, connector)
+    receipt = rig.app().runs.receipt(again)
+    assert receipt and len(receipt.reports) == 9
+    assert {(one.same, one.rows, one.refreshed_on) for one in receipt.reports.values()} == {(True, 0, f"{DAY}")}
+    assert {one.reason for one in again.streams} == {"same-report"} and again.state == "succeeded"
+    assert [one.records for one in receipt.streams] == [one.new for one in first.streams]
+    assert all(one.complete and one.begun_at > first.finished_at for one in receipt.streams)  # type: ignore[operator]
+    assert rig.snapshot()["Records"] == before
+    rig.clock.move(12 * 3600)
+    asked = rig.run(connector, job="usage", full=True)
+    assert sum(one.unchanged for one in asked.streams) == sum(one.new for one in first.streams), (
+        "everything, where a person asks"
+    )
+    rig.directory.reports.refreshed = {"": NEXT}
+    newer = usage(rig, connector)
+    assert sum(one.changed for one in newer.streams) > 0 and differences(rig) == []
+
+
+def test_the_same_report_is_read_again_for_people_who_came_since(connected: tuple[Rig, str]) -> None:
+    """Whom another domain brings into the copy is in the report already."""
+    rig, connector = connected
+    mine = next(one for one in rig.objects() if one["mail"] and one["assignedLicenses"])
+    domain = mine["mail"].partition("@")[2]
+    rig.change(
+        "connector",
+        connector,
+        options={"domains": [domain]},
+        removalLimit={"count": 5000, "percent": 100, "graceHours": 0},
+    )
+    for _ in range(3):
+        rig.clock.move(3600)
+        rig.run(connector, full=True)
+    few = usage(rig, connector)
+    rig.change("connector", connector, options={})
+    rig.clock.move(3600)
+    rig.run(connector, full=True)
+    many = usage(rig, connector)
+    assert {one.reason for one in many.streams} == {"no-delta"}
+    assert sum(one.read for one in many.streams) > sum(one.read for one in few.streams) and differences(rig) == []
+
+
+def test_an_activation_that_is_gone_from_the_report_goes_and_names_its_person(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    usage(rig, connector)
+    before = rows(rig, "activations")
+    victim = next(iter(before))
+    rig.directory.reports.refreshed = {"": NEXT}
+    name = next(one["userPrincipalName"] for one in rig.objects() if one["id"] == victim.partition(".")[0])
+    product = before[victim]["Product"]
+    rig.directory.reports.spoil = lambda which, text: (
+        "\r\n".join(line for line in text.splitlines() if not (name in line and product in line))
+        if "Activations" in which
+        else text
+    )
+    run = usage(rig, connector)
+    assert run.problems == [] and rows(rig, "activations").keys() == before.keys() - {victim}
+    app = rig.app()
+    kept = next(key for key in rows(rig, "activations"))
+    record = app.records.get(app.registry.record_types["app-activation"], f"a~{kept}")
+    assert record.person.id == f"a~{kept.partition('.')[0]}"  # type: ignore[attr-defined]
 
 
 def test_another_period_is_another_report_and_no_change_of_anybody(connected: tuple[Rig, str]) -> None:

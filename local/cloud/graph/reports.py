@@ -49,6 +49,19 @@ def _counts(*names: str, at: int, more: Callable[[bytes], Row] = lambda _b: {}) 
     return made
 
 
+def _activations(b: bytes, refreshed: date) -> list[Row]:
+    """Several rows of a person, or none."""
+    made = []
+    for n, product in enumerate(("Microsoft 365 Apps for enterprise", "Project", "Visio Plan 2")):
+        if b[30 + n] < 60 + 120 * (n == 0):
+            counts = {
+                name: str(b[33 + (n + at) % 20] % 4) for at, name in enumerate(("Windows", "Mac", "Windows 10 Mobile", "iOS", "Android"))
+            }  # fmt: skip
+            shared = str(b[31 + n] < 20)
+            made.append({"Product Type": product, "Last Activated Date": _day(b, 54 - n, refreshed), **counts, "Activated On Shared Computer": shared})  # fmt: skip
+    return made
+
+
 _FILES = (
     "Viewed Or Edited File Count",
     "Synced File Count",
@@ -66,7 +79,7 @@ _MAILS = (
     "IMAP4 App",
     "SMTP App",
 )
-MAKERS: dict[str, Callable[[bytes, date], Row]] = {
+MAKERS: dict[str, Callable[[bytes, date], Row | list[Row]]] = {
     "getOffice365ActiveUserDetail": _active,
     "getM365AppUserDetail": _apps,
     "getEmailActivityUserDetail": _counts("Send Count", "Receive Count", "Read Count", "Meeting Created Count", "Meeting Interacted Count", at=10),
@@ -80,8 +93,9 @@ MAKERS: dict[str, Callable[[bytes, date], Row]] = {
         "Item Count", "Storage Used (Byte)", "Deleted Item Count", "Prohibit Send/Receive Quota (Byte)", at=40,
         more=lambda b: {"Created Date": "2023-02-01", "Has Archive": str(b[5] < 99)},
     ),
+    "getOffice365ActivationsUserDetail": _activations,
 }  # fmt: skip
-"""Its own columns, by report."""
+"""Its own columns, by report; a list: several rows of a person."""
 DAYS = 2
 """How old reports are."""
 
@@ -132,11 +146,18 @@ class Reports:
             products = [_NAMES[one["skuId"]] for one in person["assignedLicenses"]]
             if not products:
                 continue
-            yield {
+            who = {
                 "Report Refresh Date": refreshed.isoformat(), "User Principal Name": self.shown(person["userPrincipalName"]),
-                "Display Name": self.shown(person["displayName"]), "Is Deleted": "False", "Deleted Date": "",
-                **MAKERS[name](b, refreshed), "Assigned Products": "+".join(products), **({"Report Period": period[1:]} if period else {}),
+                "Display Name": self.shown(person["displayName"]),
             }  # fmt: skip
+            made = MAKERS[name](b, refreshed)
+            if isinstance(made, list):
+                yield from ({**who, **row} for row in made)
+            else:
+                yield {
+                    **who, "Is Deleted": "False", "Deleted Date": "", **made, "Assigned Products": "+".join(products),
+                    **({"Report Period": period[1:]} if period else {}),
+                }  # fmt: skip
 
     def shown(self, name: str) -> str:
         return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest().upper() if self.conceal else name

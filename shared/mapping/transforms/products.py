@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shared.domain.base import Model
 from shared.mapping.transforms.registry import transform
 
 _FILE = Path(__file__).with_name("products.json")
@@ -16,13 +17,21 @@ def names() -> dict[str, str]:
     return dict(json.loads(_FILE.read_text())["names"])
 
 
-@transform(takes="several", gives="text")
-def product_name(sku: Any, *part_number: Any) -> str | None:
+class ProductParameters(Model):
+    """Names of products."""
+
+    names: dict[str, str] = {}
+    """Names of your own, by SKU id in small letters. They go before Microsoft's."""
+
+
+@transform(ProductParameters, takes="several", gives="text")
+def product_name(parameters: ProductParameters, sku: Any, *part_number: Any) -> str | None:
     """A product's name by its SKU id; where the table of names has none, the second value: its part number."""
     for value in (sku, *part_number):
         if value is not None and not isinstance(value, str):
             raise TypeError
-    return names().get((sku or "").lower()) or next((value for value in part_number if value), None)
+    key = (sku or "").lower()
+    return parameters.names.get(key) or names().get(key) or next((value for value in part_number if value), None)
 
 
 @transform(takes="several", gives="number", null=True)
