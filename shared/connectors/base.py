@@ -159,8 +159,8 @@ class Stream:
     """The Graph property that says when an object was created."""
     last_seen: str | None = None
     """The Graph property that says when it was last active."""
-    activity: str = ""
-    """The stream of this kind that knows when an object was last active, where this one does not."""
+    activity: tuple[str, ...] = ()
+    """The streams of this kind that know when an object was last active, where this one does not."""
     seen: tuple[str, ...] = ()
     """Of a stream that others name as `activity`: the attributes that are times of activity."""
     knows_all: bool = True

@@ -317,7 +317,7 @@ USERS = Stream(
     created="createdDateTime",
     special=USER_SPECIAL,
     alternatives=PEOPLE_ALTERNATIVES,
-    activity="sign-ins",  # until that has spoken, activity is unknown
+    activity=("sign-ins",),  # until that has spoken, activity is unknown
 )
 
 DEVICE_STREAM = Stream(
@@ -361,14 +361,16 @@ SIGN_INS = Stream(
     not_in_delta=("lastLogonAt", "lastLogonKind", "lastSuccessfulSignInAt", "lastNonInteractiveSignInAt"),
 )
 
+SIGN_IN_PACING = Pacing("sign-in-activity", 10, 60.0)
+"""10 requests a minute for each tenant and app: https://learn.microsoft.com/graph/throttling-limits"""
+
 ENTRA_ID = Kind(
     name="entra-id",
     title="Microsoft Entra ID",
     options=EntraIdOptions,
     jobs=(
         Job("directory", "People and devices", (USERS, DEVICE_STREAM), names_subscriptions=True),
-        # 10 requests a minute for each tenant and app: https://learn.microsoft.com/graph/throttling-limits
-        Job("sign-ins", "When people last signed in", (SIGN_INS,), pacing=Pacing("sign-in-activity", 10, 60.0)),
+        Job("sign-ins", "When people last signed in", (SIGN_INS,), pacing=SIGN_IN_PACING),
     ),
     group_permission=GROUP_READ,
 )

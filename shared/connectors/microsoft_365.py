@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from shared.connectors.base import Denial, Job, Kind, Pages, PartsOf, Permission, Proof, Report, Stream
-from shared.connectors.entra_id import GROUP_READ, USERS
+from shared.connectors.entra_id import GROUP_READ, SIGN_IN_PACING, SIGN_INS, USERS
 from shared.connectors.record_types import ACTIVATION, ASSIGNMENT, DOMAIN, LICENCE, PERSON, SUBSCRIPTION, TENANT
 from shared.domain.base import Guid, Model, Name
 from shared.domain.configuration import Domain, ThresholdDays
@@ -54,7 +54,7 @@ class Microsoft365Options(Model):
     """Read people."""
     date_filter_days: ThresholdDays = 0
     """Date filter: leave out people who were neither active in Microsoft 365 by its usage reports, nor changed or created within
-    this many days. 0: keep everybody. A person whose activity is unknown is kept."""
+    this many days; a sign-in counts as well where those are read. 0: keep everybody. A person whose activity is unknown is kept."""
     collect_licences: bool = True
     """Read the tenant, its domains, what it has bought, and who got which licence how."""
     collect_usage: bool = True
@@ -65,6 +65,9 @@ class Microsoft365Options(Model):
     prices: Annotated[list[Price], Field(max_length=500)] = []
     """What seats cost a month, for reports of cost and waste. Products without a price are counted apart."""
 
+    collect_sign_ins: bool = False
+    """Read when people last signed in too, for last logon and the date filter; needs AuditLog.Read.All and Entra ID P1 or P2. An
+    entra-id connector of the tenant reads the same."""
     product_names: Annotated[list[ProductName], Field(max_length=500)] = []
     """Names of products that the table of Microsoft's names does not have, or that you call otherwise."""
 
@@ -217,7 +220,7 @@ _ORGANIZATION_READ = Permission(
 )
 _HOURLY, _TWICE_A_DAY = timedelta(minutes=55), timedelta(hours=11)
 
-PEOPLE = replace(USERS, activity="active-users", threshold="date_filter_days", domains="domains")
+PEOPLE = replace(USERS, activity=("active-users", "sign-ins"), threshold="date_filter_days", domains="domains")
 
 TENANTS = Stream(
     name="tenants", record_type=TENANT, reader=Pages("/organization"), attributes=_TENANT, permissions=(_ORGANIZATION_READ,),
@@ -407,6 +410,7 @@ MICROSOFT_365 = Kind(
         ),
         # 14 requests in ten minutes for each tenant and app: https://learn.microsoft.com/graph/throttling-limits
         Job("usage", "Who uses what", (*REPORTS, ACTIVATIONS), pacing=Pacing("usage-reports", 14, 600.0), least_every=_TWICE_A_DAY),
+        Job("sign-ins", "When people last signed in", (SIGN_INS,), pacing=SIGN_IN_PACING),
     ),
     group_permission=GROUP_READ,
 )  # fmt: skip

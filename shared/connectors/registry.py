@@ -101,6 +101,6 @@ def _check(kind: Kind) -> None:
     if len(set(jobs)) != len(jobs) or len(set(streams)) != len(streams) or set(jobs) & set(_RESERVED):
         raise ValueError(f"jobs or streams of {kind.name} clash, or have a reserved name")
     for stream in kind.streams:
-        for other in (stream.activity, stream.leader):
+        for other in (*stream.activity, stream.leader):
             if other and other not in streams:
                 raise ValueError(f"{stream.name} of {kind.name} names the stream {other}, which is not there")

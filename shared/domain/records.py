@@ -34,6 +34,19 @@ class Value(Model):
     """The latest time at which the value is known to have been current."""
 
 
+class LastActivity(Model):
+    """The newest time of activity that anything knows of an object."""
+
+    at: datetime
+    """UTC. A usage report knows the day only."""
+    value: str
+    """The value of the record that says so, such as lastSuccessfulSignInAt, or m365TeamsLastActivityAt."""
+    stream: str
+    """The listing that brought it."""
+    connector_id: str
+    """Who collected it."""
+
+
 class Related(Model):
     """An object that a record points to, resolved on reading."""
 
@@ -81,6 +94,8 @@ class Record(Model):
     """When a run last saw a value change, or first saw the object."""
     first_seen_at: datetime
     """When it was first collected, UTC."""
+    last_activity: LastActivity | None = None
+    """When it was last active: the newest of all sign-ins and usage reports. null: nothing is known."""
     values: dict[str, Value]
     """By target attribute."""
 

@@ -10,7 +10,7 @@ from shared.clock import parse_iso
 from shared.connectors.base import Stream
 from shared.domain.checkpoint import StreamState
 from shared.domain.columns import malformed_in
-from shared.domain.records import Value
+from shared.domain.records import LastActivity, Value
 from shared.mapping.attribute import Attribute, Type
 from shared.storage.layout import Row
 
@@ -23,6 +23,17 @@ def merged(described: Iterable[dict[str, Value]]) -> dict[str, Value]:
     for found in described:
         values |= {name: value for name, value in found.items() if name not in values or values[name].missing}
     return values
+
+
+def last_activity(described: Iterable[tuple[Stream, dict[str, Value]]]) -> LastActivity | None:
+    """The newest time of activity among the values of several rows."""
+    found = [
+        LastActivity(at=parse_iso(value.value), value=name, stream=stream.name, connector_id=value.connector_id or "")
+        for stream, values in described
+        for name in (*stream.seen, *(a.name for a in stream.attributes if a.source == (stream.last_seen,)))
+        if (value := values.get(name)) and value.value
+    ]
+    return max(found, key=lambda one: one.at, default=None)
 
 
 def own_values(stream: Stream, state: StreamState, connector: str, row: Row) -> dict[str, Value]:

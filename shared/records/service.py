@@ -16,7 +16,7 @@ from shared.domain.run import track_of
 from shared.errors import Invalid, NotFound
 from shared.names import CHANGES, LOOKUP, OUT_OF_SCOPE, RECORDS
 from shared.records.cursors import decode, encode
-from shared.records.merging import added_values, merged, own_values, time_of
+from shared.records.merging import added_values, last_activity, merged, own_values, time_of
 from shared.storage import keys
 from shared.storage.config import ConfigStore
 from shared.storage.layout import Row
@@ -146,14 +146,11 @@ class Records:
         rows = self._rows(record_type, *parts) if parts else []
         if not parts or not rows:
             raise self._not_there(record_type, record_id, parts)
-        values = merged(
-            found
-            for stamped in rows
-            for found in self._described(record_type, parts, stamped.row)
-        )  # fmt: skip
+        described = [found for stamped in rows for found in self._described(record_type, parts, stamped.row)]
+        values = merged(found for _, found in described)
         related = {relation.name: self._related_by(relation, parts[0], values) for relation in record_type.relations}
         return record_model(record_type)(
-            id=record_id, source_id=parts[0], object_id=parts[1], values=values, **related,
+            id=record_id, source_id=parts[0], object_id=parts[1], values=values, last_activity=last_activity(described), **related,
             changed_at=max(time_of(stamped.row["ChangedAt"]) for stamped in rows),
             first_seen_at=min(time_of(stamped.row["FirstSeenAt"]) for stamped in rows),
         )  # fmt: skip
@@ -171,7 +168,9 @@ class Records:
         ids = dict.fromkeys(stamped.row["RowKey"].split("|", 1)[0] for stamped in rows)
         return [self.get(record_type, f"{source}~{part}") for part in ids]
 
-    def _described(self, record_type: RecordType, parts: tuple[str, str], row: Row) -> Iterator[dict[str, Value]]:
+    def _described(
+        self, record_type: RecordType, parts: tuple[str, str], row: Row
+    ) -> Iterator[tuple[Stream, dict[str, Value]]]:
         """What a row says, and what other streams of the same connector add to it."""
         source, object_id = parts
         _, connector, name = row["RowKey"].split("|")
@@ -179,11 +178,11 @@ class Records:
             state = self._runs.stream(track, declared.name)
             stream = (self._wrote(kind, state.version).stream(declared.name) if kind else None) or declared
             if not stream.leader:
-                yield own_values(stream, state, connector, row)
+                yield stream, own_values(stream, state, connector, row)
                 continue
             key = keys.record_row(object_id, connector, stream.name)
             found = self._tables.get(RECORDS, keys.record_partition(source, stream.partition, object_id), key)
-            yield added_values(stream, state, connector, found.row if found else {}, row)
+            yield stream, added_values(stream, state, connector, found.row if found else {}, row)
 
     def _described_by(
         self, record_type: RecordType, connector: str, name: str

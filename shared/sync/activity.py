@@ -3,6 +3,7 @@
 import asyncio
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,50 +18,74 @@ from shared.sync.scope import NEVER
 MOST_AGE = timedelta(days=8)  # a full pass is made each week
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What one stream knows. `absent`: what that is of somebody without a row; None: nothing."""
+
+    index: Index
+    full_at: datetime
+    absent: datetime | None
+
+
 class Activity:
-    """16 bytes and the day of the last activity for each object. `known`: there was a complete pass (somebody without a
-    row was never active before it) and what is stored is still true enough. Otherwise everything is unknown.
-    `since`: the day of that pass.
+    """For each object and each stream that knows: 16 bytes and the day of the last activity. Only streams count that were read
+    whole and whose rows are still true enough; without any, everything is unknown.
     """
 
-    def __init__(self, index: Index, *, known: bool, since: str = "", absent: datetime | None = NEVER) -> None:
-        """`absent`: what is known of somebody without a row."""
-        self._index, self.known, self.since, self._absent = index, known, since, absent
+    def __init__(self, told: Sequence[_Told]) -> None:
+        self._told = told
+
+    @property
+    def known(self) -> bool:
+        return bool(self._told)
+
+    @property
+    def since(self) -> str:
+        """The day of the oldest of these reads: of whom we first saw later, not all is known."""
+        return f"{min(one.full_at for one in self._told):%Y-%m-%d}" if self._told else ""
 
     @classmethod
     async def load(
-        cls, runs: Runs, session: Session, source: str, connector: str, kind: Kind, name: str, now: datetime, days: int
+        cls,
+        runs: Runs,
+        session: Session,
+        source: str,
+        connector: str,
+        kind: Kind,
+        names: Sequence[str],
+        now: datetime,
+        days: int,
     ) -> "Activity":
-        """From the stream of that name, for a threshold of so many days. Passes that stopped long ago, for want of a
+        """From the streams of these names, for a threshold of so many days. Passes that stopped long ago, for want of a
         licence or because somebody switched them off, know of nobody that they were not active since.
         """
-        stream = kind.stream(name)
-        assert stream is not None
-        state = await asyncio.to_thread(runs.stream, track_of(connector, kind.job_of(name).name), name)
-        # Passes in between do not see who signs in without a person: the last full one says how old this is.
-        full_at = parse_iso(state.full_at) if state.full_at else None
-        age = now - full_at if full_at else None
-        known = age is not None and timedelta() <= age <= min(MOST_AGE, timedelta(days=days))
-        index = Index()
-        if known:
-            columns = _columns(stream)
+        told = []
+        for name in names:
+            stream = kind.stream(name)
+            assert stream is not None
+            state = await asyncio.to_thread(runs.stream, track_of(connector, kind.job_of(name).name), name)
+            # Passes in between do not see who signs in without a person: the last full one says how old this is.
+            full_at = parse_iso(state.full_at) if state.full_at else None
+            if full_at is None or not timedelta() <= now - full_at <= min(MOST_AGE, timedelta(days=days)):
+                continue
+            index, columns = Index(), _columns(stream)
             home = Home(source, connector, name, stream.record_type, stream.partition)
             async for page in session.columns(home, columns):
                 index.load((object_id, 0, _day(row, columns)) for object_id, row in page)
-        index.start()
-        return cls(
-            index,
-            known=known,
-            since=f"{full_at:%Y-%m-%d}" if full_at and known else "",
-            absent=NEVER if stream.knows_all else None,
-        )
+            index.start()
+            told.append(_Told(index, full_at, NEVER if stream.knows_all else None))
+        return cls(told)
 
     def last_seen(self, object_id: str) -> datetime | None:
         """The end of the day of the last activity; NEVER where a complete pass found none; None: unknown."""
-        if not self.known:
-            return None
-        place = self._index.find(object_id)
-        return datetime.fromtimestamp((self._index.changed_day(place) + 1) * 86400, UTC) if place >= 0 else self._absent
+        return max((at for one in self._told if (at := _of(one, object_id))), default=None)
+
+
+def _of(told: _Told, object_id: str) -> datetime | None:
+    place = told.index.find(object_id)
+    if place < 0:
+        return told.absent
+    return datetime.fromtimestamp((told.index.changed_day(place) + 1) * 86400, UTC)
 
 
 def _columns(stream: Stream) -> list[str]:

@@ -94,7 +94,7 @@ def threshold_problem(stream: Stream, days: int) -> Problem:
     return Problem(
         code="threshold-without-activity",
         message=f"The threshold of {days} days left nobody of {stream.name} out: when they were last active is not known.",
-        remedy=f"{stream.activity} must have been read whole once, in the last days. See the runs of its job for what it lacks.",
+        remedy=f"{' or '.join(stream.activity)} must have been read whole once, in the last days. See the runs of its job for what it lacks.",
         stream=stream.name,
     )
 

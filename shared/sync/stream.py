@@ -347,6 +347,9 @@ class OneStream:
         self._note_mapping()
         self._note_page_size()
         self._work.show(checkpoint.progress)
+        if isinstance(self._source, ReportReader):  # whoever goes on after the file's end does not read it again
+            self._note_summary()
+            self._work.later(SaveReceipt(self._run, self._receipt))
         await self._work.commit([SaveStream(self._run.track, self._stream.name, self._state)])
 
     def _note_mapping(self) -> bool:
@@ -431,7 +434,8 @@ class OneStream:
         self._note_page_size()
         self._note_summary()
         if isinstance(self._source, ReportReader):
-            state.refreshed_on = self._source.summary.refreshed_on or state.refreshed_on
+            noted = self._receipt.reports.get(stream.name)
+            state.refreshed_on = noted.refreshed_on if noted else state.refreshed_on
             state.joined_with = (await self._sign_in_names()).mark
         checkpoint.progress.incomplete_because = reader.unproved
         finished(state, stream, self._facts, checkpoint, records=reader.stored_records, complete=reader.complete)

@@ -8,7 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -133,9 +133,58 @@ def _remapped(rig: Rig) -> str:
     return connector
 
 
+def _licensed(rig: Rig, only: str, other: str) -> str:
+    """People of a connector for licences and usage, of whom nothing else is known yet; the tick starts `only` one job more."""
+    rig.roles = [
+        "User.Read.All",
+        "Reports.Read.All",
+        "Organization.Read.All",
+        "Domain.Read.All",
+        "LicenseAssignment.Read.All",
+    ]
+    rig.directory.reports.refreshed = {"": date(2026, 11, 18)}
+    connector = rig.configure(kind="microsoft-365", options={})
+    rig.run(connector)
+    rig.change("connector", connector, options={"collectUsers": False, only: True, other: False})
+    return connector
+
+
+def _licensed_before(rig: Rig) -> str:
+    """Licences were read; meanwhile somebody lost all of them, and somebody's came into error."""
+    connector = _licensed(rig, "collectLicences", "collectUsage")
+    rig.run(connector, job="licences")
+    holders = [
+        number
+        for number in range(rig.directory.size("users"))
+        if (rig.directory.get("users", number) or {}).get("licenseAssignmentStates")
+    ]
+    rig.directory.change("users", holders[0], {"licenseAssignmentStates": [], "assignedLicenses": []})
+    states = rig.directory.get("users", holders[1])["licenseAssignmentStates"]  # type: ignore[index]
+    rig.directory.change(
+        "users",
+        holders[1],
+        {"licenseAssignmentStates": [{**one, "state": "Error", "error": "CountViolation"} for one in states]},
+    )
+    return connector
+
+
+def _reported_before(rig: Rig) -> str:
+    """Usage was read; meanwhile the reports are newer, and activations of somebody are gone."""
+    connector = _licensed(rig, "collectUsage", "collectLicences")
+    rig.run(connector, job="usage")
+    rig.directory.reports.refreshed = {"": date(2026, 11, 19)}
+    name = rig.directory.get("users", 0)["userPrincipalName"]  # type: ignore[index]
+    rig.directory.reports.spoil = lambda which, text: (
+        "\r\n".join(line for line in text.splitlines() if name not in line) if "Activations" in which else text
+    )
+    return connector
+
+
 @dataclass(frozen=True)
 class Scenario:
-    """`prepare` gives the connector of the run that is cut; `slices`: each page is a slice of its own."""
+    """`prepare` gives the connector of the run that is cut; `slices`: each page is a slice of its own; `alike`: so many parts of
+    the run write the same, so that one cut in so many meets each kind of write.
+    """
 
     people: int
     prepare: Callable[[Rig], str]
@@ -144,6 +193,7 @@ class Scenario:
     slices: bool = False
     page_cap: int = 5
     confirmed_at_once: int = 4000
+    alike: int = 1
 
 
 SCENARIOS = {
@@ -158,6 +208,20 @@ SCENARIOS = {
     "absent-again": Scenario(8, _absent_once, lambda rig, it: rig.run(it)),
     "sign-ins": Scenario(7, _first, lambda rig, it: rig.run(it, job="sign-ins"), slices=True),
     "mapping": Scenario(7, _remapped, lambda rig, it: rig.run(it)),
+    "licences": Scenario(
+        6,
+        lambda rig: _licensed(rig, "collectLicences", "collectUsage"),
+        lambda rig, it: rig.run(it, job="licences"),
+        slices=True,
+    ),
+    "licences-changed": Scenario(6, _licensed_before, lambda rig, it: rig.run(it, job="licences")),
+    "usage": Scenario(
+        5,
+        lambda rig: _licensed(rig, "collectUsage", "collectLicences"),
+        lambda rig, it: rig.run(it, job="usage"),
+        slices=True,
+    ),
+    "usage-newer": Scenario(5, _reported_before, lambda rig, it: rig.run(it, job="usage"), alike=3),
     "delete": Scenario(3, _to_be_deleted, _deletion, slices=True),
 }
 
@@ -233,7 +297,7 @@ def _matrix(name: str, every: int, say: Say) -> None:
     rig = Rig(scenario.people, scenario.devices, page_cap=scenario.page_cap)
     try:
         rig.limits = Limits(confirmed=scenario.confirmed_at_once)
-        say(f"{name}: {_cut_everywhere(rig, scenario, every)}")
+        say(f"{name}: {_cut_everywhere(rig, scenario, every * scenario.alike)}")
     finally:
         rig.close()
 

@@ -1,5 +1,6 @@
 """Usage reports: every value against the simulated tenant's own files, concealed names, and files that are not what they should be."""
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -458,3 +459,66 @@ def test_who_is_silent_by_every_report_leaves_by_the_date_filter_and_whom_none_n
         silent = row is not None and all(day < limit for day in dates)
         assert (person["id"] not in stayed) == (silent and not young), (person["id"], dates)
     assert 0 < len(stayed) < 60
+
+
+def test_a_sign_in_counts_for_the_date_filter_too_where_those_are_read(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    rig.roles = [*ROLES, "AuditLog.Read.All"]
+    rig.clock.move(60 * 86400)
+    refreshed = DAY + timedelta(days=60)
+    rig.directory.reports.refreshed = {"": refreshed}
+    # Everybody is silent by the reports.
+    rig.directory.reports.spoil = lambda _name, text: re.sub(r",20\d\d-\d\d-\d\d(?=,)", ",", text)
+    signed_in = range(30)
+    for number in signed_in:
+        at = (rig.clock.now() - timedelta(days=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        activity = {
+            "lastSignInDateTime": at,
+            "lastNonInteractiveSignInDateTime": at,
+            "lastSuccessfulSignInDateTime": at,
+        }
+        rig.directory.change("users", number, {"signInActivity": activity})
+    options = {"dateFilterDays": 40, "collectSignIns": True}
+    rig.change("connector", connector, options=options, removalLimit={"count": 5000, "percent": 100})
+    rig.run(connector, job="usage")
+    rig.run(connector, job="sign-ins")
+    rig.run(connector, full=True)
+    stayed = {row["RowKey"].split("|")[0] for row in rig.entities("Records") if row["RowKey"].endswith("|users")}
+    limit = f"{rig.clock.now() - timedelta(days=40):%Y-%m-%d}"
+    last = {
+        one["id"]: max((at for name, at in (one["signInActivity"] or {}).items() if at and name.endswith("DateTime")), default="")
+        for one in rig.objects()
+    }  # fmt: skip
+    young = {one["id"] for one in rig.objects() if (one["createdDateTime"] or "") >= limit}
+    assert stayed == {key for key, at in last.items() if at >= limit} | young
+    assert set(rig.ids(list(signed_in))) <= stayed and len(stayed) < 60
+
+
+def test_without_sign_ins_the_last_activity_is_that_of_a_workload_and_says_which(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    usage(rig, connector)
+    app = rig.app()
+    people = app.registry.record_types["person"]
+    told = {
+        row["User Principal Name"]: row for row in rig.directory.reports.rows("getOffice365ActiveUserDetail", "D30")
+    }
+    seen = 0
+    for person in rig.objects():
+        found = app.records.get(people, f"a~{person['id']}").last_activity
+        row = told.get(person["userPrincipalName"], {})
+        days = {name: value for name, value in row.items() if name.endswith("Last Activity Date") and value}
+        if not days:
+            assert found is None
+            continue
+        seen += 1
+        assert found and f"{found.at:%Y-%m-%d}" == max(days.values()) and found.stream == "active-users"
+        workload = found.value.removeprefix("m365").removesuffix("LastActivityAt").lower()
+        assert days[next(name for name in days if name.replace(" ", "").lower().startswith(workload))] == max(
+            days.values()
+        )
+    assert seen > 10
+    rig.roles = [*ROLES, "AuditLog.Read.All"]
+    rig.change("connector", connector, options={"collectSignIns": True})
+    rig.run(connector, job="sign-ins")
+    newest = [rig.app().records.get(people, f"a~{one['id']}").last_activity for one in list(rig.objects())[:20]]
+    assert {one.stream for one in newest if one} == {"active-users", "sign-ins"}
