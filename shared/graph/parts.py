@@ -22,13 +22,13 @@ class PartsReader(PageReader):
 
     async def page(self, link: str | None) -> Page:
         page = await super().page(link)
-        mended = {
-            part["id"]: names
-            for item in page.items
-            if (names := page.mended.get(item["id"]))
-            for part in self._parts(item) or ()
-        }
-        parts = [part for item in page.items for part in self._parts(item) or ()]
+        parts: list[dict[str, Any]] = []
+        mended: dict[str, list[str]] = {}
+        for item in page.items:
+            made = self._parts(item) or ()
+            parts += made
+            if page.mended and (names := page.mended.get(item["id"])):
+                mended |= {part["id"]: names for part in made}
         return replace(page, items=parts, mended=mended)
 
     async def ask(self, object_ids: Sequence[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 from shared.domain.page import Page
@@ -21,13 +22,14 @@ from shared.graph.client import GraphClient
 from shared.graph.files import download_lines
 from shared.graph.listing import Listing
 
-ROWS, _LINES = 1000, 100
-"""Rows of a page; lines that are parsed at a time."""
+ROWS, _MOST_MET, _LINES = 1500, 20_000, 100
+"""Rows of people of a page, so that what eight pages bring to each of 64 partitions fills its batches; rows that are looked at for
+them; lines that are parsed at a time."""
 REFRESHED = "reportRefreshDate"
 PRODUCTS = "assignedProducts"
 OTHER = "other"
 """The property that holds the columns that nobody declared, by their names in the header."""
-_DELETED = "isDeleted"
+_DELETED, _YES = "isDeleted", ("True", "true", "TRUE")
 _COMMON = frozenset(
     (
         REFRESHED,
@@ -37,7 +39,8 @@ _COMMON = frozenset(
     )
 )
 """Columns that say what a row is about, or whose; they are no facts of their own."""
-_CONCEALED = re.compile(r"[0-9A-Fa-f]{32}")
+_CONCEALED = re.compile(r"[0-9A-Fa-f]{32}|<PII:.*")
+"""A hash, or the mark that Microsoft's own logs put in place of a name; some reports showed that in front of the domain."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LAST = re.compile(r"last\w*Date|\w*LastActivityDate")
 
@@ -117,6 +120,10 @@ class ReportReader:
         self._rows: AsyncIterator[dict[str, Any]] | None = None
         self._at = 0
         self._met: set[str] = set()
+        self._known_at: list[tuple[int, str]] = []
+        self._others_at: list[int] = []
+        self._dates: list[str] = []
+        self._since = ""
         self.summary = Summary()
 
     async def page(self, link: str | None) -> Page:
@@ -148,7 +155,7 @@ class ReportReader:
             met += 1
             if item := self._joined(row):
                 items.append(item)
-            if met == ROWS:
+            if len(items) == ROWS or met == _MOST_MET:
                 break
         self._at += met
         if not met:
@@ -160,11 +167,11 @@ class ReportReader:
         summary.rows += 1
         self._count(row)
         name = str(row.get(self._listing.person) or "").strip()
-        if _CONCEALED.fullmatch(name):
-            summary.concealed += 1
-        elif "@" not in name:
-            summary.nameless += 1
-        elif str(row.get(_DELETED)).lower() == "true":
+        if "@" not in name or name.startswith("<"):
+            concealed = bool(_CONCEALED.fullmatch(name))
+            summary.concealed += concealed
+            summary.nameless += not concealed
+        elif row.get(_DELETED) in _YES:
             summary.deleted += 1
         elif person := self._person_of(name):
             part = self._listing.part
@@ -174,21 +181,19 @@ class ReportReader:
                 return None
             self._met.add(key)
             summary.joined += 1
-            return {**row, "id": key, "personId": person}
+            row["id"], row["personId"] = key, person
+            return row
         else:
             summary.not_in_copy += 1
         return None
 
     def _count(self, row: dict[str, Any]) -> None:
         """For totals that name nobody."""
-        for product in str(row.get(PRODUCTS) or "").split("+"):
-            if product.strip():
-                self.summary.by_product[product.strip()] += 1
-        since = _days_before(self.summary.refreshed_on, self._listing.days)
-        self.summary.active += any(
-            value >= since
-            for column, value in row.items()
-            if isinstance(value, str) and _LAST.fullmatch(column) and _DAY.fullmatch(value)
+        summary = self.summary
+        if products := row.get(PRODUCTS):
+            summary.by_product.update(_products(products))
+        summary.active += any(
+            value >= self._since for column in self._dates if (value := row.get(column)) and _DAY.fullmatch(value)
         )
 
     @property
@@ -280,6 +285,10 @@ class ReportReader:
         listing = self._listing
         if listing.person not in names or REFRESHED not in names:
             raise self._not_it(f"has no column for the person or the refresh date, but {', '.join(header)[:200]!r}")
+        self._dates = [name for name in names if _LAST.fullmatch(name)]
+        known = listing.columns | _COMMON
+        self._known_at = [(place, name) for place, name in enumerate(names) if name in known]
+        self._others_at = [place for place, name in enumerate(names) if name not in known]
         self.summary.lost = sorted(listing.columns - set(names))
         self.summary.added = [
             column
@@ -290,19 +299,15 @@ class ReportReader:
     def _row(self, header: Sequence[str], names: Sequence[str], record: Sequence[str]) -> dict[str, Any]:
         if len(record) > len(names):
             raise self._not_it("has a row with more fields than columns")
-        row: dict[str, Any] = {}
-        other: dict[str, str] = {}
-        for column, name, value in zip(header, names, record, strict=False):
-            if name in self._listing.columns or name in _COMMON:
-                row[name] = value
-            elif value:
-                other[column] = value
+        there = len(record)
+        row: dict[str, Any] = {name: record[place] for place, name in self._known_at if place < there}
+        other = {header[place]: record[place] for place in self._others_at if place < there and record[place]}
         row[OTHER] = other or None
         refreshed = str(row.get(REFRESHED) or "")
-        if not _DAY.fullmatch(refreshed):
+        if refreshed != self.summary.refreshed_on and not _DAY.fullmatch(refreshed):
             raise self._not_it(f"names no day that it was refreshed on, but {refreshed[:40]!r}")
         if not self.summary.refreshed_on:
-            self.summary.refreshed_on = refreshed
+            self.summary.refreshed_on, self._since = refreshed, _days_before(refreshed, self._listing.days)
             if refreshed == self._newest and self._known:
                 raise ReportUnchanged
             if refreshed < self._newest:
@@ -356,6 +361,12 @@ def property_of(column: str) -> str:
     """A column's name as a property: `Report Refresh Date` as reportRefreshDate."""
     made = "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", column))
     return made[:1].lower() + made[1:]
+
+
+@lru_cache(maxsize=1000)
+def _products(assigned: str) -> tuple[str, ...]:
+    """The products of a row, by their names."""
+    return tuple(name for one in assigned.split("+") if (name := one.strip()))
 
 
 def _days_before(day: str, days: int) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 _NEVER = 1  # the year that some services write for "never"; Table Storage has no such year
 _WHOLE = 20  # characters of YYYY-MM-DDTHH:MM:SSZ
 _LONGEST = 28  # with seven fractional digits
+_DAY = 10  # characters of YYYY-MM-DD
 
 
 def moment(text: str) -> str:
@@ -18,5 +19,7 @@ def moment(text: str) -> str:
         length = len(text)
         if length == _WHOLE or (length <= _LONGEST and text[19] == "."):
             return text
+    if len(text) == _DAY and text[4] == text[7] == "-":
+        return f"{text}T00:00:00Z"
     whole = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
     return whole.isoformat(timespec="microseconds" if whole.microsecond else "seconds").replace("+00:00", "Z")

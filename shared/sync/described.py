@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from shared.connectors.base import DirectoryList, Job, Kind, Pages, Stream
+from shared.connectors.base import DirectoryList, Job, Kind, Pages, Report, Stream
 from shared.connectors.catalogue import properties
 from shared.connectors.mappings import roles
 from shared.domain.catalogue import (
@@ -55,7 +55,7 @@ def calls(stream: Stream) -> list[str]:
     if isinstance(reader, DirectoryList):
         found += [f"GET {listing.path}/$count", f"GET {listing.delta}"]
         found.append(f"GET {listing.path}/ID?$select=id, in $batch, for who is absent")
-    elif not stream.leader:
+    elif not (stream.leader or isinstance(reader, Report)):
         found.append(f"GET {listing.path}/ID?$select=..., in $batch, for what is absent")
     if isinstance(reader, Pages) and reader.since:
         found.append(f"GET {listing.newer(reader.since.format(moment='TIME'))}")

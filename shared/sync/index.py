@@ -1,10 +1,12 @@
 """What is stored already, in 24 bytes a record: sorted ids, digests, and a bitmap of what this run has seen."""
 
 import hashlib
+import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
+_TWO_NUMBERS = struct.Struct(">QQ")
 _EMPTY = 0
 _PARTS = 64
 
@@ -27,8 +29,8 @@ def packed(object_id: str) -> tuple[int, int]:
 
 
 def _hashed(object_id: str) -> tuple[int, int]:
-    digest = hashlib.sha256(object_id.encode()).digest()
-    return int.from_bytes(digest[:8]), int.from_bytes(digest[8:16])
+    found: tuple[int, int] = _TWO_NUMBERS.unpack_from(hashlib.sha256(object_id.encode()).digest())
+    return found
 
 
 def mark_of(key: tuple[int, int]) -> int:

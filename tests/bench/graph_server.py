@@ -48,6 +48,15 @@ def _template() -> str:
 TEMPLATE = _template()
 
 
+_STATES = json.dumps(
+    [
+        {"skuId": sku, "assignedByGroup": group, "disabledPlans": [], "state": "Active", "error": "None", "lastUpdatedDateTime": "2026-03-01T08:00:00Z"}
+        for sku, group in (("05e9a617-0261-4cee-bb44-138d3ef5d965", None), ("f30db892-07e9-47e9-837c-80727f46fd3d", "6d1c0000-0000-4000-8000-000000000001"))
+    ]
+)  # fmt: skip
+"""What everybody holds."""
+
+
 def object_id(index: int) -> str:
     spread = (index * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     digits = f"{spread:016x}{index:016x}"
@@ -61,6 +70,7 @@ class Server:
         self.generation, self.mutated = 0, 0
         self.gone: set[int] = set()
         self._free_at = 0.0
+        self._file: bytes | None = None
         self._zipped: dict[str, bytes] = {}
         self._made: dict[tuple[int, int], str] = {}
         if users <= _MADE_BEFORE:  # so that making pages takes nothing from the machine while it is measured
@@ -81,6 +91,29 @@ class Server:
             "ID": object_id(index), "NUMBER": f"{index:07d}", "FIRST": _FIRST[index % 8], "LAST": _LAST[index % 9],
             "GENERATION": f" {self.generation}" if changed else "",
         }  # fmt: skip
+
+    @staticmethod
+    def _licences(start: int, stop: int) -> str:
+        return ",".join([f'{{"id":"{object_id(n)}","licenseAssignmentStates":{_STATES}}}' for n in range(start, stop)])
+
+    def _report(self) -> bytes:
+        """A row for everybody, as getOffice365ActiveUserDetail has them."""
+        if self._file is None:
+            names = ("Exchange", "OneDrive", "SharePoint", "Skype For Business", "Yammer", "Teams")
+            head = ["Report Refresh Date", "User Principal Name", "Display Name", "Is Deleted", "Deleted Date"]
+            head += [f"Has {name} License" for name in names] + [f"{name} Last Activity Date" for name in names]
+            head += [f"{name} License Assign Date" for name in names] + ["Assigned Products", "Report Period"]
+            tail = (
+                ",False,,"
+                + ",".join(["True"] * 6 + ["2026-11-10"] * 4 + [""] * 2 + ["2024-03-01"] * 6)
+                + ",MICROSOFT 365 E3+VISIO,30"
+            )
+            rows = [
+                f"2026-11-18,user.{n:07d}@contoso.example,{_FIRST[n % 8]} {_LAST[n % 9]}{tail}"
+                for n in range(self.users)
+            ]
+            self._file = ("\ufeff" + "\r\n".join([",".join(head), *rows]) + "\r\n").encode()
+        return self._file
 
     def _changed(self) -> list[int]:
         step = self.users // self.mutated if self.mutated else 1
@@ -108,10 +141,15 @@ class Server:
             return self._delta(request, base)
         if path == "/$batch":
             return self._batch(await request.read())
+        if path.startswith("/reports/"):
+            return web.Response(status=302, headers={"Location": f"http://{request.host}/files/report"})
+        if path == "/files/report":
+            return web.Response(body=self._report(), content_type="application/octet-stream")
         top = int(request.query.get("$top", PAGE))
         start = int(request.query.get("$skiptoken", 0))
         stop = min(start + top, self.users)
-        body = self._page(start, stop)
+        licences = request.query.get("$select", "").endswith("licenseAssignmentStates")
+        body = self._licences(start, stop) if licences else self._page(start, stop)
         link = ""
         if stop < self.users:
             query = {**request.query, "$skiptoken": str(stop)}

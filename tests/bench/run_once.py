@@ -20,7 +20,9 @@ from typing import Any, Self
 from azure.core.credentials import AccessToken
 
 from shared.clock import Clock, iso
+from shared.connectors.base import Kind
 from shared.connectors.entra_id import ENTRA_ID, USERS
+from shared.connectors.microsoft_365 import ASSIGNMENTS, MICROSOFT_365, REPORTS
 from shared.connectors.registry import Registry
 from shared.domain.base import new_id
 from shared.domain.clouds import Cloud, CloudName
@@ -36,6 +38,10 @@ from shared.sync.runner import run_slice
 from shared.wiring import App
 
 EMULATOR = from_connection_string("UseDevelopmentStorage=true")
+
+
+_STREAMS = (USERS, ASSIGNMENTS, REPORTS[0])
+"""What is measured: people, licences, and a usage report."""
 
 
 class StaticToken:
@@ -64,7 +70,9 @@ class BenchGraph(GraphClient):
     async def token(self) -> str:
         claims = (
             base64.urlsafe_b64encode(
-                json.dumps({"roles": [permission.name for permission in USERS.permissions]}).encode()
+                json.dumps(
+                    {"roles": [permission.name for stream in _STREAMS for permission in stream.permissions]}
+                ).encode()
             )
             .decode()
             .rstrip("=")
@@ -150,15 +158,22 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _registry(*, records_only: bool) -> Registry:
-    """The people of entra-id; `records_only`: without look-up rows."""
+    """What is measured; `records_only`: people without look-up rows."""
     record_type = replace(USERS.record_type, lookups=()) if records_only else USERS.record_type
-    jobs = []
-    for job in ENTRA_ID.jobs:
-        streams = (
-            replace(s, record_type=record_type) if s.record_type is USERS.record_type else s for s in job.streams
-        )
-        jobs.append(replace(job, streams=tuple(streams)))
-    return Registry((replace(ENTRA_ID, jobs=tuple(jobs)),))
+    named = {stream.name for stream in _STREAMS} | {"sign-ins"}
+
+    def only(kind: Kind) -> Kind:
+        jobs = []
+        for job in kind.jobs:
+            streams = (
+                replace(s, record_type=record_type) if s.record_type is USERS.record_type else s
+                for s in job.streams
+                if kind is ENTRA_ID or s.name in named
+            )
+            jobs.append(replace(job, streams=tuple(streams)))
+        return replace(kind, jobs=tuple(jobs))
+
+    return Registry((only(ENTRA_ID), only(MICROSOFT_365)))
 
 
 def connection(text: str) -> StorageConnection:
@@ -168,7 +183,7 @@ def connection(text: str) -> StorageConnection:
     return from_connection_string(text)
 
 
-def _documents(config: ConfigStore, source: str) -> str:
+def _documents(config: ConfigStore, source: str, kind_name: str) -> str:
     """The configuration that the run reads; made on the first use of these tables. Gives the connector's id."""
     connector = f"c{source}"
     if config.get("connector", connector) is None:
@@ -180,8 +195,8 @@ def _documents(config: ConfigStore, source: str) -> str:
                 "credentialId": source, "crawl": True, "domains": ["*"], "excludedGroups": [],
             },
             "connector": {
-                "name": source, "sourceId": source, "kind": "entra-id", "active": False,
-                "options": {"collectUsers": True, "collectDevices": False, "collectSignIns": False},
+                "name": source, "sourceId": source, "kind": kind_name, "active": False,
+                "options": {"collectUsers": True, "collectSignIns": False} | ({"collectDevices": False} if kind_name == ENTRA_ID.name else {}),
             },
         }  # fmt: skip
         for kind, body in bodies.items():
@@ -193,6 +208,8 @@ def _documents(config: ConfigStore, source: str) -> str:
 
 async def warm() -> None:
     """Imports what a worker that has run before has imported: a second of CPU that is no user's."""
+    import httpx  # noqa: F401
+
     from shared.sync import job  # noqa: F401
 
     client = GraphClient("http://127.0.0.1:9/v1.0", lambda: StaticToken("x"), "x/.default", Clock(), Waits())
@@ -212,9 +229,9 @@ async def drive(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _drive(app: BenchApp, options: argparse.Namespace) -> dict[str, Any]:
-    connector = await asyncio.to_thread(_documents, app.config, options.source)
+    connector = await asyncio.to_thread(_documents, app.config, options.source, options.kind)
     now = app.clock.now()
-    job = ENTRA_ID.jobs[0].name
+    job = options.job
     run = RunRow(
         id=new_run_id(track_of(connector, job), now, new_id()[-8:]), connector_id=connector, job=job, trigger="manual",
         full=options.mode == "full", created_at=now, updated_at=now,
@@ -251,6 +268,8 @@ def main() -> int:
     parser.add_argument(
         "--source", default="bench", help="letters and digits; another source is another set of records"
     )
+    parser.add_argument("--kind", choices=(ENTRA_ID.name, MICROSOFT_365.name), default=ENTRA_ID.name)
+    parser.add_argument("--job", default=ENTRA_ID.jobs[0].name, help="of the kind: directory, licences or usage")
     parser.add_argument("--records-only", action="store_true", help="without look-up rows, for comparison with others")
     parser.add_argument("--slice-seconds", type=float, default=480)
     options = parser.parse_args()

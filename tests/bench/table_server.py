@@ -162,6 +162,7 @@ class Server:
         exact, span = _EXACT.match(text), _RANGE.match(text)
         limit = min(int(query.get("$top", PAGE)), PAGE)
         start = (query.get("NextPartitionKey", ""), query.get("NextRowKey", ""))
+        columns = query["$select"].split(",") if "$select" in query else []
         found: list[bytes] = []
         following: tuple[str, str] | None = None
         partitions = self.tables[table]
@@ -177,7 +178,7 @@ class Server:
                 if len(found) == limit:
                     following = (partition, key)
                     break
-                row = partitions[partition][key]
+                row = _chosen(partitions[partition][key], columns)
                 found.append(self._shown(row, self.etags.get((table, partition, key), 'W/"1"')))
             if following:
                 break
@@ -215,6 +216,13 @@ def _part_error(status: int, number: int, code: str) -> bytes:
     body = orjson.dumps({"odata.error": {"code": code, "message": {"lang": "en-US", "value": f"{number}:{code}"}}})
     head = f"HTTP/1.1 {status} Refused\r\nContent-Type: application/json\r\n\r\n"
     return head.encode() + body + b"\r\n"
+
+
+def _chosen(row: bytes, columns: list[str]) -> bytes:
+    if not columns:
+        return row
+    whole = orjson.loads(row)
+    return orjson.dumps({name: value for name, value in whole.items() if name.partition("@")[0] in columns})
 
 
 def _multipart(parts: list[bytes]) -> web.Response:

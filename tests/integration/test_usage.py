@@ -17,6 +17,7 @@ from shared.domain.run import Run
 from shared.graph.reports import property_of
 from shared.mapping.attribute import Type
 from tests import support
+from tests.bench import __main__ as bench
 from tests.rig import Rig
 
 TENANT = (60, 0, 20)
@@ -157,6 +158,83 @@ def test_a_worker_that_reads_20000_people_with_everything_stays_small(
     peak = int(status.partition("VmHWM:")[2].split()[0]) // 1024
     say(f"peak memory of the host after 20,000 people, their licences and eight reports: {peak} MB")
     assert peak <= 250
+
+
+def test_many_rows_of_people_who_are_not_in_the_copy_are_no_loop(
+    connected: tuple[Rig, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large tenant of which few are collected: pages are counted by whom they bring."""
+    monkeypatch.setattr("shared.graph.reports.ROWS", 2)
+    monkeypatch.setattr("shared.graph.guard._SLACK", 3)
+    rig, connector = connected
+
+    def foreign(_name: str, text: str) -> str:
+        header, first, *rest = text.splitlines()
+        name = first.split(",")[1]
+        return "\r\n".join([header, *(first.replace(name, f"x{n}@elsewhere.example") for n in range(40)), first, *rest])
+
+    rig.directory.reports.spoil = foreign
+    run = usage(rig, connector)
+    assert run.state == "succeeded" and run.problems == [] and differences(rig) == []
+
+
+@pytest.mark.parametrize(
+    "written", ["<PII:H105(se/njcX9qwMG=)>@contoso.example", "(Unknown)", "--", "0A1B2C3D4E5F60718293A4B5C6D7E8F9"]
+)
+def test_whatever_stands_in_place_of_names_touches_nobody(connected: tuple[Rig, str], written: str) -> None:
+    rig, connector = connected
+    usage(rig, connector)
+    before = list(rig.entities("Records"))
+    rig.directory.reports.refreshed = {"": NEXT}
+    names = {one["userPrincipalName"] for one in rig.objects()}
+
+    def without_names(_name: str, text: str) -> str:
+        return "\r\n".join(
+            ",".join(written if cell in names else cell for cell in line.split(",")) for line in text.splitlines()
+        )
+
+    rig.directory.reports.spoil = without_names
+    run = usage(rig, connector)
+    assert run.state == "succeeded" and codes(run) == {"report-names-concealed"}
+    assert list(rig.entities("Records")) == before
+    receipt = rig.app().runs.receipt(run)
+    assert receipt and all(one.rows == one.concealed + one.nameless > 0 for one in receipt.reports.values())
+    rig.directory.reports.spoil = lambda _name, text: text
+    assert usage(rig, connector).problems == [] and differences(rig) == []
+
+
+def test_a_report_without_rows_takes_nothing_away(connected: tuple[Rig, str]) -> None:
+    """A day of which Microsoft has no data is answered with the header alone."""
+    rig, connector = connected
+    usage(rig, connector)
+    before = rig.snapshot()["Records"]
+    rig.directory.reports.refreshed = {"": NEXT}
+    rig.directory.reports.spoil = lambda _name, text: text.splitlines()[0] + "\r\n"
+    run = usage(rig, connector)
+    assert run.state == "incomplete" and rig.snapshot()["Records"] == before
+    rig.directory.reports.spoil = lambda _name, text: text
+    assert usage(rig, connector).problems == [] and differences(rig) == []
+
+
+def test_activations_that_a_cloud_does_not_offer_cost_nothing_else(connected: tuple[Rig, str]) -> None:
+    rig, connector = connected
+    rig.fault("400", match="Activations")
+    run = usage(rig, connector)
+    assert run.state == "succeeded" and codes(run) == {"report-not-offered"}
+    assert {one.name for one in run.streams if one.phase == "done"} == {one.name for one in REPORTS}
+    assert rows(rig, "activations") == {}
+
+
+@pytest.mark.prove
+def test_a_report_of_200_megabytes_is_read_line_by_line(say: Callable[[str], None]) -> None:
+    """1,200,000 rows, in a process of their own: what they take is what a page takes."""
+    with bench.servers(1_200_000) as at:
+        at.tables_admin(clear=True)
+        done = bench.rollcall(at, "auto", "--kind", "microsoft-365", "--job", "usage")
+        (stream,) = done["run"]["streams"]
+        grown = done["peakMegabytes"] - done["idleMegabytes"]
+        say(f"a report of 1,200,000 rows and over 200 MB: {done['wallSeconds']} s, {grown} MB more than before")
+        assert done["run"]["state"] == "succeeded" and stream["phase"] == "done" and grown <= 60
 
 
 def test_the_same_report_is_read_no_further_than_its_day(connected: tuple[Rig, str]) -> None:

@@ -27,6 +27,8 @@ class ProductParameters(Model):
 @transform(ProductParameters, takes="several", gives="text")
 def product_name(parameters: ProductParameters, sku: Any, *part_number: Any) -> str | None:
     """A product's name by its SKU id; where the table of names has none, the second value: its part number."""
+    if not parameters.names and isinstance(sku, str) and (known := names().get(sku)):
+        return known
     for value in (sku, *part_number):
         if value is not None and not isinstance(value, str):
             raise TypeError

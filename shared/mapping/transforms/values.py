@@ -2,7 +2,7 @@
 
 import math
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -64,6 +64,12 @@ class FlagParameters(Model):
             raise ValueError(f"{', '.join(sorted(both))} can't be both yes and no")
         return self
 
+    @cached_property
+    def words(self) -> dict[str, bool]:
+        """Folded, and as most services write them."""
+        folded = {word.casefold(): True for word in self.true} | {word.casefold(): False for word in self.false}
+        return {word.capitalize(): value for word, value in folded.items()} | folded
+
 
 class ConstantParameters(Model):
     """A value that every record gets."""
@@ -109,14 +115,10 @@ def flag(parameters: FlagParameters, value: Any) -> bool | None:
         return value
     if not isinstance(value, str):
         raise TypeError
-    word = value.strip().casefold()
-    if not word:
-        return None
-    if any(word == one.casefold() for one in parameters.true):
-        return True
-    if any(word == one.casefold() for one in parameters.false):
-        return False
-    raise ValueError
+    found = parameters.words.get(value)
+    if found is None and (word := value.strip().casefold()):
+        found = parameters.words[word]
+    return found
 
 
 @transform(gives="number")
