@@ -95,26 +95,13 @@ class App:
 
     @cached_property
     def tables(self) -> "Tables":
-        from azure.core.credentials import AzureNamedKeyCredential
-        from azure.data.tables import TableServiceClient
-
         from shared.storage.tables import Tables
-        from shared.transport import InTime
 
         connection = self._connection
-        credential = (
-            AzureNamedKeyCredential(connection.account, connection.account_key)
-            if connection.account_key
-            else self._credential
+        credential = None if connection.account_key else self._credential
+        return Tables.connect(
+            connection, credential, retries=self._storage_retries, pause=self.clock.pause, layout=self.layout
         )
-        service = TableServiceClient(
-            endpoint=connection.table_endpoint,
-            credential=credential,
-            retry_total=self._storage_retries,
-            retry_backoff_factor=0.3,
-            transport=InTime(),
-        )
-        return Tables(service, self.clock.pause, self.layout)
 
     @cached_property
     def layout(self) -> "Layout":

@@ -9,9 +9,15 @@ from typing import Any
 
 from azure.core.credentials import AccessToken, AzureNamedKeyCredential
 from azure.core.exceptions import ResourceNotFoundError
+from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
 
 from local.stack import Stack, http
+from shared.storage.batches import Batches
+from shared.storage.connection import StorageConnection, from_connection_string
+from shared.storage.tables import Tables
+
+EMULATOR = from_connection_string("UseDevelopmentStorage=true")
 
 _names = itertools.count(1)
 
@@ -31,11 +37,21 @@ class IdentityToken:
 def table_service(stack: Stack) -> TableServiceClient:
     """The real client of the stack's tables."""
     if stack.options.plain:
-        key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-        return TableServiceClient(stack.addresses["table"], credential=AzureNamedKeyCredential("devstoreaccount1", key))
+        key = AzureNamedKeyCredential(EMULATOR.account, EMULATOR.account_key or "")
+        return TableServiceClient(stack.addresses["table"], credential=key)
     return TableServiceClient(
         stack.addresses["table"], credential=IdentityToken(stack), connection_verify=str(stack.folder / "bundle.pem")
     )
+
+
+def tables(stack: Stack, service: TableServiceClient) -> Tables:
+    """The product's own, over the real client."""
+    verify = {} if stack.options.plain else {"connection_verify": str(stack.folder / "bundle.pem")}
+    credential = None if stack.options.plain else IdentityToken(stack)
+    connection = StorageConnection(
+        stack.addresses["table"], "", EMULATOR.account, EMULATOR.account_key if stack.options.plain else None
+    )
+    return Tables(service, Batches(connection, credential, RequestsTransport(**verify)))
 
 
 def rows(stack: Stack, table: str, source: str | None = None) -> list[dict[str, Any]]:

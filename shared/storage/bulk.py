@@ -22,6 +22,7 @@ from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
 from shared.storage import deletion
+from shared.storage.batches import PLAIN, address, quoted
 from shared.storage.connection import SCOPE, StorageConnection, TableKeyPolicy
 from shared.storage.layout import CURRENT, Layout
 from shared.storage.timing import WRITE
@@ -36,7 +37,6 @@ _ROW_BYTES = 400  # what a batch holds around each entity, at most
 _PART = re.compile(rb"HTTP/1\.1 (\d{3})")
 _REFUSED_PART = re.compile(rb"HTTP/1\.1 ([45]\d\d)")
 _CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z]+)"')
-_PLAIN = re.compile(r"[0-9A-Za-z|!~_.-]*")
 _ATTEMPTS = 7
 _IN_TIME = f"timeout={WRITE:.0f}"
 _BATCH = f"$batch?{_IN_TIME}"
@@ -221,7 +221,7 @@ class BulkTables:
         boundary = uuid.uuid4().hex
         lead = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
         parts = "".join(
-            f"--changeset_{boundary}\r\n{lead}DELETE {self._endpoint}/{table}({_address(partition, key)}) HTTP/1.1\r\n"
+            f"--changeset_{boundary}\r\n{lead}DELETE {self._endpoint}/{table}({address(partition, key)}) HTTP/1.1\r\n"
             "If-Match: *\r\nAccept: application/json;odata=minimalmetadata\r\n\r\n\r\n"
             for key in keys
         )
@@ -236,7 +236,7 @@ class BulkTables:
         return worst < 400 and part > 0
 
     async def _delete(self, table: str, partition: str, key: str) -> None:
-        url = f"{self._endpoint}/{table}({_address(partition, key)})?{_IN_TIME}"
+        url = f"{self._endpoint}/{table}({address(partition, key)})?{_IN_TIME}"
         response = await self._send(Request("DELETE", url, {**_HEADERS, "If-Match": "*"}))
         if response.status_code != 404:
             _raise_refused(response)
@@ -321,28 +321,15 @@ def _smaller(rows: Sequence[Entity]) -> Iterable[list[Entity]]:
 def _batch_body(url: str, batch: Sequence[Entity], boundary: str) -> bytes:
     head = (f"--batch_{boundary}\r\nContent-Type: multipart/mixed; boundary=changeset_{boundary}\r\n\r\n").encode()
     lead = f"--changeset_{boundary}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nPUT {url}("
-    lead += f"PartitionKey='{_quoted(batch[0][0])}',RowKey='"
+    lead += f"PartitionKey='{quoted(batch[0][0])}',RowKey='"
     tail = "') HTTP/1.1\r\nContent-Type: application/json\r\nAccept: application/json;odata=minimalmetadata\r\n\r\n"
     parts = [head]
-    plain = _PLAIN.fullmatch("".join([key for _, key, _ in batch])) is not None
+    plain = PLAIN.fullmatch("".join([key for _, key, _ in batch])) is not None
     for _, key, row in batch:
-        spelt = key.replace("|", "%7C") if plain else _quoted(key)
+        spelt = key.replace("|", "%7C") if plain else quoted(key)
         parts += (f"{lead}{spelt}{tail}".encode(), row, b"\r\n")
     parts.append(f"--changeset_{boundary}--\r\n--batch_{boundary}--\r\n".encode())
     return b"".join(parts)
-
-
-def _address(partition: str, key: str) -> str:
-    """Keys as a URL spells them. Marks that the transport would write out again stay as they are, or the signature over
-    the URL would be another one's.
-    """
-    return f"PartitionKey='{_quoted(partition)}',RowKey='{_quoted(key)}'"
-
-
-def _quoted(text: str) -> str:
-    if _PLAIN.fullmatch(text):
-        return text.replace("|", "%7C")
-    return quote(text.replace("'", "''"), safe="!")
 
 
 def _text(value: str) -> str:

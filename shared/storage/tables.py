@@ -11,22 +11,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core import MatchConditions
+from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
     ResourceExistsError,
-    ResourceModifiedError,
     ResourceNotFoundError,
     ServiceRequestError,
     ServiceResponseError,
 )
-from azure.data.tables import TableClient, TableServiceClient, TableTransactionError, UpdateMode
+from azure.data.tables import TableClient, TableServiceClient
 
 from shared.errors import Unavailable
 from shared.storage import deletion
+from shared.storage.batches import Batches, BatchRefused, Step
+from shared.storage.connection import StorageConnection
 from shared.storage.layout import CURRENT, Layout, Row
 from shared.storage.wide import join, split
+from shared.transport import InTime
 
 _TRIES = 4
 
@@ -115,10 +117,35 @@ class Tables:
     """The tables of one storage account."""
 
     def __init__(
-        self, service: TableServiceClient, pause: Callable[[float], None] = time.sleep, layout: Layout = CURRENT
+        self,
+        service: TableServiceClient,
+        batches: Batches,
+        pause: Callable[[float], None] = time.sleep,
+        layout: Layout = CURRENT,
     ) -> None:
-        self._service, self._pause, self._layout = service, pause, layout
+        self._service, self._batches, self._pause, self._layout = service, batches, pause, layout
         self._clients: dict[str, TableClient] = {}
+
+    @classmethod
+    def connect(
+        cls,
+        connection: StorageConnection,
+        credential: Any = None,
+        *,
+        retries: int = 3,
+        pause: Callable[[float], None] = time.sleep,
+        layout: Layout = CURRENT,
+    ) -> "Tables":
+        """`credential`: a token credential, where the connection has no account key."""
+        transport, key = InTime(), connection.account_key
+        service = TableServiceClient(
+            endpoint=connection.table_endpoint,
+            credential=AzureNamedKeyCredential(connection.account, key) if key else credential,
+            retry_total=retries,
+            retry_backoff_factor=0.3,
+            transport=transport,
+        )
+        return cls(service, Batches(connection, credential, transport), pause, layout)
 
     def close(self) -> None:
         self._service.close()
@@ -165,8 +192,8 @@ class Tables:
                 return call()
             except (ServiceRequestError, ServiceResponseError):
                 self._pause(0.2 * 2**attempt)
-            except TableTransactionError as error:
-                if (error.status_code or 0) < 500:
+            except BatchRefused as error:
+                if (error.status_code or 0) < 500 and error.status_code not in (408, 429):
                     raise
                 self._pause(0.5 * 2**attempt)
         return call()
@@ -242,15 +269,7 @@ class Tables:
 
     def insert(self, table: str, row: Row) -> str:
         """Writes a new row and gives its ETag. Raises RowExists."""
-        self_row = self._stored(table, row)
-
-        def write() -> str:
-            try:
-                return str(self._client(table).create_entity(self_row)["etag"])
-            except ResourceExistsError as error:
-                raise RowExists from error
-
-        return self._creating(table, write)
+        return self.transaction(table, [Insert(row)])[0] or ""
 
     def put(self, table: str, row: Row, etag: str | None = None) -> str:
         """Replaces a row and gives its ETag. With `etag` only if unchanged: RowChanged."""
@@ -258,23 +277,7 @@ class Tables:
 
     def put_raw(self, table: str, self_row: Row, etag: str | None = None) -> str:
         """The same with a row that says itself of which layout it is."""
-
-        def write() -> str:
-            client = self._client(table)
-            if etag is None:
-                return str(client.upsert_entity(self_row, mode=UpdateMode.REPLACE)["etag"])
-            try:
-                return str(
-                    client.update_entity(
-                        self_row, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
-                    )["etag"]
-                )
-            except (ResourceModifiedError, ResourceNotFoundError) as error:
-                if _table_missing(error):
-                    raise
-                raise RowChanged from error
-
-        return self._creating(table, write)
+        return self._submit(table, [Step("PUT", self_row, etag or "")])[0] or ""
 
     def delete(self, table: str, partition: str, key: str) -> None:
         """Removes a row if it is there."""
@@ -298,44 +301,34 @@ class Tables:
         """All or nothing, in one partition; the ETags, in order. Raises RowExists or RowChanged."""
         if len(operations) > 100:
             raise ValueError("a transaction holds at most 100 operations")
-        batch = [self._sdk_operation(table, operation) for operation in operations]
+        return self._submit(table, [self._step(table, operation) for operation in operations])
 
+    def _submit(self, table: str, steps: Sequence[Step]) -> list[str | None]:
         def write() -> list[str | None]:
             try:
-                answers = self._client(table).submit_transaction(batch)
-            except TableTransactionError as error:
-                code = str(getattr(error, "error_code", "") or "")
-                if error.status_code == 409 or "EntityAlreadyExists" in code:
+                return self._batches.submit(table, steps)
+            except BatchRefused as error:
+                if error.status_code == 409 and not _table_missing(error):
                     raise RowExists from error
                 if error.status_code == 412 or (error.status_code == 404 and not _table_missing(error)):
                     raise RowChanged from error
                 raise
-            return [str(answer["etag"]) if answer.get("etag") else None for answer in answers]
 
         return self._creating(table, write)
 
     def _stored(self, table: str, row: Row) -> Row:
         return split(self._layout.store(table, row))
 
-    def _sdk_operation(self, table: str, operation: Operation) -> tuple[Any, ...]:
+    def _step(self, table: str, operation: Operation) -> Step:
         match operation:
             case Insert(row):
-                return ("create", self._stored(table, row))
-            case Put(row, None):
-                return ("upsert", self._stored(table, row), {"mode": UpdateMode.REPLACE})
+                return Step("POST", self._stored(table, row))
             case Put(row, etag):
-                options = {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
-                return ("update", self._stored(table, row), options)
-            case Touch(row, None):
-                return ("update", row, {"mode": UpdateMode.MERGE})
+                return Step("PUT", self._stored(table, row), etag or "")
             case Touch(row, etag):
-                options = {"mode": UpdateMode.MERGE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
-                return ("update", row, options)
-            case Delete(partition, key, None):
-                return ("delete", {"PartitionKey": partition, "RowKey": key})
+                return Step("PATCH", row, etag or "*")
             case Delete(partition, key, etag):
-                options = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
-                return ("delete", {"PartitionKey": partition, "RowKey": key}, options)
+                return Step("DELETE", {"PartitionKey": partition, "RowKey": key}, etag or "*", body=False)
 
 
 def _table_missing(error: HttpResponseError) -> bool:

@@ -49,7 +49,7 @@ def _taken(tables: Tables, track: str, clock: Clock) -> Lease:
 
 def test_a_lease_is_taken_as_it_was_seen_or_not_at_all(stack: Stack) -> None:
     with support.table_service(stack) as service:
-        tables, connector = Tables(service), uuid.uuid4().hex
+        tables, connector = support.tables(stack, service), uuid.uuid4().hex
         first = _taken(tables, connector, Watch())
         first.commit([_row(connector)])
         early, late = Lease(tables, connector, "run", Watch()), Lease(tables, connector, "run", Watch())
@@ -76,7 +76,7 @@ def test_a_lease_is_taken_as_it_was_seen_or_not_at_all(stack: Stack) -> None:
 def test_a_writer_stops_before_its_own_deadline(stack: Stack) -> None:
     with support.table_service(stack) as service:
         clock = Watch()
-        lease = _taken(Tables(service), uuid.uuid4().hex, clock)
+        lease = _taken(support.tables(stack, service), uuid.uuid4().hex, clock)
         clock.seconds += TERM - MARGIN - 1
         lease.guard()
         clock.seconds += 2
@@ -89,7 +89,7 @@ def test_a_message_that_keeps_failing_closes_its_run_the_third_time_only(stack: 
     ids = support.configure(stack)
     connector = ids["connector"]
     with support.table_service(stack) as service:
-        tables, clock = Tables(service), Clock()
+        tables, clock = support.tables(stack, service), Clock()
         runs = Runs(tables)
         now = clock.now()
         run = RunRow(
