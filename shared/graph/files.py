@@ -63,26 +63,26 @@ async def _stream(target: str) -> AsyncIterator[bytes]:
         raise _broken(f"broke ({type(error).__name__})") from error
 
 
-async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The lines of a text file, one at a time: UTF-8 with or without a byte-order mark, either kind of line end."""
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[str]]:
+    """The lines of a text file, as many at a time as came: UTF-8 with or without a byte-order mark, either kind of line end."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
     rest = ""
     async for chunk in chunks:
         rest += decoder.decode(chunk)
         *whole, rest = rest.split("\n")
-        for line in whole:
-            yield line.removesuffix("\r")
+        if whole:
+            yield [line.removesuffix("\r") for line in whole]
         if len(rest) > _MOST_LINE:
             raise _broken("brought a line without an end")
     if rest := rest + decoder.decode(b"", final=True):
-        yield rest.removesuffix("\r")
+        yield [rest.removesuffix("\r")]
 
 
-async def download_lines(client: GraphClient, url: str, permission: str) -> AsyncIterator[str]:
+async def download_lines(client: GraphClient, url: str, permission: str) -> AsyncIterator[list[str]]:
     """The lines of a file behind a redirection. The connection closes with the iteration."""
     async with aclosing(download(client, url, permission)) as chunks:  # type: ignore[type-var] # it is a generator
-        async for line in lines(chunks):
-            yield line
+        async for some in lines(chunks):
+            yield some
 
 
 def _broken(what: str) -> SourceProblem:

@@ -22,9 +22,9 @@ from shared.graph.client import GraphClient
 from shared.graph.files import download_lines
 from shared.graph.listing import Listing
 
-ROWS, _MOST_MET, _LINES = 1500, 20_000, 100
+ROWS, _MOST_MET, _MOST_OPEN = 1500, 20_000, 1000
 """Rows of people of a page, so that what eight pages bring to each of 64 partitions fills its batches; rows that are looked at for
-them; lines that are parsed at a time."""
+them; lines of one quoted cell."""
 REFRESHED = "reportRefreshDate"
 PRODUCTS = "assignedProducts"
 OTHER = "other"
@@ -41,7 +41,7 @@ _COMMON = frozenset(
 """Columns that say what a row is about, or whose; they are no facts of their own."""
 _CONCEALED = re.compile(r"[0-9A-Fa-f]{32}|<PII:.*")
 """A hash, or the mark that Microsoft's own logs put in place of a name; some reports showed that in front of the domain."""
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DAY, _DAY_LONG = re.compile(r"\d{4}-\d{2}-\d{2}"), 10
 _LAST = re.compile(r"last\w*Date|\w*LastActivityDate")
 
 
@@ -117,10 +117,12 @@ class ReportReader:
     ) -> None:
         self._client, self._listing, self._person_of = client, listing, person_of
         self._newest, self._known, self._told = newest, known, concealed
-        self._rows: AsyncIterator[dict[str, Any]] | None = None
+        self._rows: AsyncIterator[list[dict[str, Any]]] | None = None
+        self._left: list[dict[str, Any]] = []
         self._at = 0
         self._met: set[str] = set()
-        self._known_at: list[tuple[int, str]] = []
+        self._known_at: list[int] = []
+        self._names: list[str] = []
         self._others_at: list[int] = []
         self._dates: list[str] = []
         self._since = ""
@@ -133,10 +135,10 @@ class ReportReader:
         refreshed, _, done = (link or "").rpartition("|")
         if self._rows is None or (link and int(done) != self._at):
             await self.stop()
-            self.summary, self._at, self._met = Summary(), 0, set()
+            self.summary, self._at, self._met, self._left = Summary(), 0, set(), []
             self._rows = self._read()
             while link and self._at < int(done):
-                if await self._some() is None:
+                if await self._some(int(done) - self._at) is None:
                     raise PageTokenExpired
             if link and self.summary.refreshed_on != refreshed:
                 raise PageTokenExpired
@@ -146,17 +148,21 @@ class ReportReader:
             return Page([], None)
         return Page(items, f"{self.summary.refreshed_on}|{self._at}")
 
-    async def _some(self) -> list[dict[str, Any]] | None:
-        """The next rows, joined; None at the end of the file."""
+    async def _some(self, most: int = _MOST_MET) -> list[dict[str, Any]] | None:
+        """The next rows, at most so many, joined; None at the end of the file."""
         assert self._rows is not None
         items: list[dict[str, Any]] = []
         met = 0
-        async for row in self._rows:
-            met += 1
-            if item := self._joined(row):
-                items.append(item)
-            if len(items) == ROWS or met == _MOST_MET:
-                break
+        while len(items) < ROWS and met < most:
+            if not self._left:
+                self._left = await anext(self._rows, [])
+                if not self._left:
+                    break
+                self._left.reverse()
+            while self._left and len(items) < ROWS and met < most:
+                met += 1
+                if item := self._joined(self._left.pop()):
+                    items.append(item)
         self._at += met
         if not met:
             return None
@@ -191,9 +197,10 @@ class ReportReader:
         """For totals that name nobody."""
         summary = self.summary
         if products := row.get(PRODUCTS):
-            summary.by_product.update(_products(products))
+            for product in _products(products):
+                summary.by_product[product] += 1
         summary.active += any(
-            value >= self._since for column in self._dates if (value := row.get(column)) and _DAY.fullmatch(value)
+            len(value) == _DAY_LONG and value >= self._since for column in self._dates if (value := row.get(column))
         )
 
     @property
@@ -218,37 +225,40 @@ class ReportReader:
     def _what(self) -> str:
         return self._listing.path.rpartition("/")[2].partition("(")[0]
 
-    async def _read(self) -> AsyncIterator[dict[str, Any]]:
-        """Rows as properties. Raises ReportNotRead for what is no such report."""
+    async def _read(self) -> AsyncIterator[list[dict[str, Any]]]:
+        """Rows as properties, some at a time. Raises ReportNotRead for what is no such report."""
         header: list[str] | None = None
         names: list[str] = []
-        async for record in self._records():
-            if header is None:
-                header = [column.strip() for column in record]
+        async for records in self._records():
+            if header is None and records:
+                header = [column.strip() for column in records.pop(0)]
                 names = [property_of(column) for column in header]
                 self._check_header(header, names)
-                continue
-            if record and record != [""]:
-                yield self._row(header, names, record)
+            assert header is not None
+            if rows := [self._row(header, names, record) for record in records if record and record != [""]]:
+                yield rows
         if header is None:
             raise self._not_it("is empty")
 
-    async def _records(self) -> AsyncIterator[list[str]]:
-        """Records of the file; one may go over several lines, inside of quotes."""
+    async def _records(self) -> AsyncIterator[list[list[str]]]:
+        """Records of the file, some at a time; one may go over several lines, inside of quotes."""
         waiting: list[str] = []
-        opened = False
+        opened = 0
         with self._explained():
-            async for line in download_lines(self._client, self._listing.first, self._listing.permission):
-                waiting.append(line + "\n")
-                opened ^= line.count('"') % 2 == 1
-                if opened and len(waiting) > ROWS:
-                    raise self._not_it("has a quotation mark without its other one")
-                if not opened and len(waiting) >= _LINES:
-                    for record in csv.reader(waiting):
-                        yield record
+            async for lines in download_lines(self._client, self._listing.first, self._listing.permission):
+                for line in lines:
+                    waiting.append(line + "\n")
+                    if '"' in line and line.count('"') % 2:
+                        opened = 0 if opened else 1
+                    elif opened:
+                        opened += 1
+                    if opened > _MOST_OPEN:
+                        raise self._not_it("has a quotation mark without its other one")
+                if not opened:
+                    yield list(csv.reader(waiting))
                     waiting = []
-            for record in csv.reader(waiting):
-                yield record
+            if waiting:
+                yield list(csv.reader(waiting))
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -287,7 +297,8 @@ class ReportReader:
             raise self._not_it(f"has no column for the person or the refresh date, but {', '.join(header)[:200]!r}")
         self._dates = [name for name in names if _LAST.fullmatch(name)]
         known = listing.columns | _COMMON
-        self._known_at = [(place, name) for place, name in enumerate(names) if name in known]
+        self._known_at = [place for place, name in enumerate(names) if name in known]
+        self._names = [names[place] for place in self._known_at]
         self._others_at = [place for place, name in enumerate(names) if name not in known]
         self.summary.lost = sorted(listing.columns - set(names))
         self.summary.added = [
@@ -299,9 +310,13 @@ class ReportReader:
     def _row(self, header: Sequence[str], names: Sequence[str], record: Sequence[str]) -> dict[str, Any]:
         if len(record) > len(names):
             raise self._not_it("has a row with more fields than columns")
-        there = len(record)
-        row: dict[str, Any] = {name: record[place] for place, name in self._known_at if place < there}
-        other = {header[place]: record[place] for place in self._others_at if place < there and record[place]}
+        if len(record) == len(names):
+            row: dict[str, Any] = dict(zip(self._names, map(record.__getitem__, self._known_at), strict=True))
+            other = {header[place]: value for place in self._others_at if (value := record[place])}
+        else:
+            given = dict(zip(names, record, strict=False))
+            row = {name: given[name] for name in self._names if name in given}
+            other = {header[place]: record[place] for place in self._others_at if place < len(record) and record[place]}
         row[OTHER] = other or None
         refreshed = str(row.get(REFRESHED) or "")
         if refreshed != self.summary.refreshed_on and not _DAY.fullmatch(refreshed):

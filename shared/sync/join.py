@@ -48,13 +48,12 @@ class SignInNames:
     def find(self, name: str) -> str | None:
         """The object id; None for somebody who is not there."""
         wanted = _hashed(name)
-        place = bisect_left(self._hash, wanted)
-        if place == len(self._hash) or self._hash[place] != wanted:
+        hashes = self._hash
+        place = bisect_left(hashes, wanted)
+        if hashes[place : place + 2].count(wanted) != 1:
             return None
-        if place + 1 < len(self._hash) and self._hash[place + 1] == wanted:
-            return None
-        digits = f"{self._high[place]:016x}{self._low[place]:016x}"
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        high, low = f"{self._high[place]:016x}", f"{self._low[place]:016x}"
+        return f"{high[:8]}-{high[8:12]}-{high[12:]}-{low[:4]}-{low[4:]}"
 
 
 def _hashed(name: str) -> int:

@@ -29,7 +29,7 @@ async def _lines(file: Handler, *, first: list[int] | None = None) -> tuple[list
         return web.Response(status=302, headers={"Location": f"{request.scheme}://{request.host}/file?sig=secret"})
 
     async with served(answer) as client:
-        found = [line async for line in download_lines(client, "/reports/x", "Reports.Read.All")]
+        found = [line async for some in download_lines(client, "/reports/x", "Reports.Read.All") for line in some]
     return found, asked
 
 
@@ -66,7 +66,10 @@ def test_a_file_that_is_given_at_once_is_taken() -> None:
 
     async def go() -> None:
         async with served(answer) as client:
-            assert len([line async for line in download_lines(client, "/reports/x", "Reports.Read.All")]) == 3
+            assert (
+                len([line async for some in download_lines(client, "/reports/x", "Reports.Read.All") for line in some])
+                == 3
+            )
 
     run(go)
 
@@ -143,6 +146,6 @@ def test_lines_are_the_same_wherever_chunks_are_cut(texts: list[str], size: int,
             yield data[start : start + size]
 
     async def go() -> list[str]:
-        return [line async for line in lines(chunks())]
+        return [line async for some in lines(chunks()) for line in some]
 
     assert asyncio.run(go()) == texts
