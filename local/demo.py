@@ -13,7 +13,7 @@ DIRECTORY_RUNS, SIGN_IN_RUNS = "job=directory", "job=sign-ins"
 """Query options of a connector's runs: of people and devices, and of when people last signed in."""
 LICENCE_RUNS = {
     "directory": "people, with the connector for licences", "licences": "what the tenant has bought, and who got it",
-    "usage": "who uses what, from eight usage reports",
+    "usage": "who uses what, from nine usage reports",
 }  # fmt: skip
 """Jobs of the connector for licences, and what they read."""
 PRICES = {
