@@ -331,3 +331,33 @@ def test_no_secret_in_any_answer_or_row(form: Form) -> None:
     for text in (made.model_dump_json(), rotated.model_dump_json(), str(page), stored):
         assert SECRET not in text
         assert "rotated-s3cret" not in text
+
+
+@pytest.mark.parametrize("own_stack", [{"people": 20}], indirect=True)
+def test_over_http_the_form_is_posted_run_and_rotated(own_stack: Stack) -> None:
+    stack = own_stack
+    tenant = stack.addresses["tenants"]["global"]
+    form = {
+        "name": "By form", "tenantId": tenant, "clientId": stack.addresses["clientId"], "clientSecret": stack.secret,
+        "options": {"collectDevices": False, "collectSignIns": False},
+    }  # fmt: skip
+    status, problem = stack.api("POST", "connectors", {**form, "tenantId": "nonsense"})
+    assert (status, [one["field"] for one in problem["errors"]]) == (422, ["tenantId"])
+    status, made = stack.api("POST", "connectors", form)
+    assert status == 201, made
+    assert (made["tenantId"], made["clientId"], made["hasSecret"]) == (tenant, form["clientId"], True)
+    assert support.run_and_wait(stack, made["id"])["state"] == "succeeded"
+    address = f"connectors/{made['id']}"
+    status, wrong = stack.api("PATCH", address, {"clientSecret": "mistyped-s3cret"}, headers={"If-Match": "*"})
+    assert status == 200, wrong
+    failed = support.run_and_wait(stack, made["id"])
+    assert failed["state"] == "failed" and failed["problems"][0]["remedy"], failed
+    assert stack.api("PATCH", address, {"clientSecret": stack.secret}, headers={"If-Match": "*"})[0] == 200
+    assert support.run_and_wait(stack, made["id"])["state"] == "succeeded"
+    for answer in (
+        made,
+        wrong,
+        failed,
+        *(stack.api("GET", path)[1] for path in (address, "history?limit=100", "credentials")),
+    ):
+        assert stack.secret not in str(answer) and "mistyped-s3cret" not in str(answer)
