@@ -75,7 +75,7 @@ class ReportQuery(Model):
     after: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,500}$")] | None = None
     """The `next` of the page before."""
     select: (
-        Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]*(,[a-z][A-Za-z0-9]*)*$", max_length=8000)] | None
+        Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]*(,[a-z][A-Za-z0-9]*)*$", max_length=2000)] | None
     ) = None
     """Of people and devices: the attributes to show, with commas between them. Empty: all that the mapping has."""
     filter: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None

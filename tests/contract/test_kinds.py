@@ -97,6 +97,7 @@ SUBJECTS = [
             "licences": "subscribedSkus",
             "subscriptions": "directory~subscriptions",
             "assignments": "assignments",
+            "activations": "activations",
         },
         change={"displayName": "Somebody Else"},
         roles=[
@@ -105,7 +106,9 @@ SUBJECTS = [
             "Domain.Read.All",
             "LicenseAssignment.Read.All",
             "Reports.Read.All",
+            "AuditLog.Read.All",
         ],
+        options={"collectSignIns": True},
         bad_options={"domains": 5, "collectUsers": "perhaps"},
     ),
     Subject(

@@ -226,11 +226,20 @@ class Directory:
             for one in person["licenseAssignmentStates"]
         ]
 
+    def activations(self) -> list[dict[str, Any]]:
+        """Each product that a person activated, as the report has it."""
+        ids = {person["userPrincipalName"]: person["id"] for _, person in self._everybody()}
+        rows = self.reports.rows("getOffice365ActivationsUserDetail", "")
+        return [
+            {"id": f"{ids[row['User Principal Name']]}.{row['Product Type'].lower().replace(' ', '-')}", **row}
+            for row in rows
+        ]
+
     def short(self, name: str) -> list[dict[str, Any]] | None:
         """A collection that one page holds, by its address; None for others."""
         made = {
             "organization": lambda: [self.organization()], "subscribedSkus": self.skus, "domains": self.domains,
-            "directory/subscriptions": self.subscriptions, "assignments": self.assignments,
+            "directory/subscriptions": self.subscriptions, "assignments": self.assignments, "activations": self.activations,
         }.get(name)  # fmt: skip
         return made() if made else None
 
