@@ -314,7 +314,12 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
     )
     ids["mapping"] = "entraid"
     run = support.run_and_wait(own_stack, ids["connector"])
-    second = {"name": "Licences", "sourceId": ids["source"], "kind": MICROSOFT_365.name, "options": {}}
+    second = {
+        "name": "Licences",
+        "sourceId": ids["source"],
+        "kind": MICROSOFT_365.name,
+        "options": {"collectSignIns": True},
+    }
     licences = support.make(own_stack, "connectors", second)["id"]
     for job in MICROSOFT_365.jobs:
         support.run_and_wait(own_stack, licences, job=job.name)
