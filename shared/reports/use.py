@@ -6,7 +6,7 @@ from shared.connectors.microsoft_365 import ACTIVATIONS, APPS, PEOPLE, PLATFORMS
 from shared.reports.base import Asked, Column, Row, report
 from shared.reports.copy import PERSON, WHO, Copy, Side, day, owner_of, who
 
-_APP_USE = next(stream for stream in REPORTS if stream.name == "apps")
+_APP_USE = REPORTS[1]
 _NAMES = {
     "outlook": "Outlook",
     "word": "Word",
