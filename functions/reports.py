@@ -216,7 +216,7 @@ def _records_described(name: str) -> ReportOut:
     return ReportOut(
         name=name, title=f"All {name}", facts=sorted({stream.name for stream in streams}),
         meaning=f"{record_type.title} by {record_type.title.lower()}, with every attribute that the mapping has, or those of `select`. "
-        "These columns are the default mapping's.",
+        "These columns are the default mapping's. A value that is missing is empty here; the lists of records say why it is.",
         columns=[ColumnOut(name=one.name, title=one.title, type=one.type.value) for one in attributes.values()],
     )  # fmt: skip
 

@@ -28,10 +28,13 @@ def merged(described: Iterable[dict[str, Value]]) -> dict[str, Value]:
 def last_activity(described: Iterable[tuple[Stream, dict[str, Value]]]) -> LastActivity | None:
     """The newest time of activity among the values of several rows."""
     found = [
-        LastActivity(at=parse_iso(value.value), value=name, stream=stream.name, connector_id=value.connector_id or "")
+        LastActivity(
+            at=parse_iso(value.value), value=one.name, stream=stream.name, connector_id=value.connector_id or ""
+        )
         for stream, values in described
-        for name in (*stream.seen, *(a.name for a in stream.attributes if a.source == (stream.last_seen,)))
-        if (value := values.get(name)) and value.value
+        for one in stream.attributes
+        if one.type is Type.TIME and (one.name in stream.seen or one.source == (stream.last_seen,))
+        if (value := values.get(one.name)) and value.value
     ]
     return max(found, key=lambda one: one.at, default=None)
 

@@ -25,7 +25,7 @@ from shared.storage.layout import Row
 PLAIN = re.compile(r"[0-9A-Za-z|!~_.-]*")
 _PARTS = re.compile(rb"HTTP/1\.1 (\d{3})[^\r\n]*\r\n(.*?)(?=--changesetresponse|\Z)", re.DOTALL)
 _ETAG = re.compile(rb"^ETag: *([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
-_CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z]+)"')
+CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z]+)"')
 _HEADERS = {
     "Accept": "application/json;odata=minimalmetadata",
     "DataServiceVersion": "3.0",
@@ -80,7 +80,7 @@ class Batches:
         if answer.status_code == 401:
             raise ClientAuthenticationError("Table Storage answered 401.")
         if answer.status_code != 202 or worst >= 400 or len(found) != len(steps):
-            match = _CODE.search(answer.content)
+            match = CODE.search(answer.content)
             raise BatchRefused(worst if worst >= 400 else 500, match.group(1).decode() if match else "")
         etags = (_ETAG.search(part) for _, part in found)
         return [etag.group(1).decode() if etag else None for etag in etags]

@@ -22,7 +22,7 @@ from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
 from shared.storage import deletion
-from shared.storage.batches import PLAIN, address, quoted
+from shared.storage.batches import CODE, PLAIN, address, quoted
 from shared.storage.connection import SCOPE, StorageConnection, TableKeyPolicy
 from shared.storage.layout import CURRENT, Layout
 from shared.storage.timing import WRITE
@@ -36,7 +36,6 @@ MOST_ENTITY_BYTES = 1024 * 1024
 _ROW_BYTES = 400  # what a batch holds around each entity, at most
 _PART = re.compile(rb"HTTP/1\.1 (\d{3})")
 _REFUSED_PART = re.compile(rb"HTTP/1\.1 ([45]\d\d)")
-_CODE = re.compile(rb'"code"\s*:\s*"([A-Za-z]+)"')
 _ATTEMPTS = 7
 _IN_TIME = f"timeout={WRITE:.0f}"
 _BATCH = f"$batch?{_IN_TIME}"
@@ -345,7 +344,7 @@ def _part(response: Answer) -> int:
 
 
 def _code(response: Answer) -> str:
-    match = _CODE.search(response.content)
+    match = CODE.search(response.content)
     return match.group(1).decode() if match else ""
 
 

@@ -66,6 +66,8 @@ class Activity:
             state = await asyncio.to_thread(runs.stream, track_of(connector, kind.job_of(name).name), name)
             # Passes in between do not see who signs in without a person: the last full one says how old this is.
             full_at = parse_iso(state.full_at) if state.full_at else None
+            if full_at and state.refreshed_on:  # a report that is read today may be of last week
+                full_at = min(full_at, parse_iso(f"{state.refreshed_on}T00:00:00Z"))
             if full_at is None or not timedelta() <= now - full_at <= min(MOST_AGE, timedelta(days=days)):
                 continue
             index, columns = Index(), _columns(stream)

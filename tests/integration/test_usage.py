@@ -539,6 +539,18 @@ def test_who_is_silent_by_every_report_leaves_by_the_date_filter_and_whom_none_n
     assert 0 < len(stayed) < 60
 
 
+def test_an_old_report_leaves_nobody_out_however_lately_it_was_read(connected: tuple[Rig, str]) -> None:
+    """Microsoft may serve the same day for weeks: what it says of silence is of that day."""
+    rig, connector = connected
+    usage(rig, connector)
+    rig.change("connector", connector, options={"dateFilterDays": 40}, removalLimit={"count": 5000, "percent": 100})
+    rig.clock.move(60 * 86400)
+    assert {one.reason for one in rig.run(connector, job="usage").streams} == {"same-report"}
+    run = rig.run(connector, full=True)
+    assert codes(run) == {"threshold-without-activity"}
+    assert sum(row["RowKey"].endswith("|users") for row in rig.entities("Records")) == TENANT[0]
+
+
 def test_a_sign_in_counts_for_the_date_filter_too_where_those_are_read(connected: tuple[Rig, str]) -> None:
     rig, connector = connected
     rig.roles = [*ROLES, "AuditLog.Read.All"]
