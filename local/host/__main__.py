@@ -15,6 +15,7 @@ from local.host.http import HttpTriggers, limits
 from local.host.queues import Listener, Queues
 from local.host.timers import Timer
 
+_LONGEST_LINE = 64 << 10  # bytes
 _log = logging.getLogger("host")
 
 
@@ -45,7 +46,8 @@ async def serve(app: Path, port: int) -> None:
     server.router.add_post("/admin/functions/{name}", fire)
     server.router.add_get("/admin/host/ping", lambda _request: _ok())
     server.router.add_route("*", r"/{tail:[\s\S]*}", http.handle)
-    runner = web.AppRunner(server, access_log=None, handle_signals=False)
+    # A line longer than aiohttp's 8 KB is for the application to refuse, in its own words.
+    runner = web.AppRunner(server, access_log=None, handle_signals=False, max_line_size=_LONGEST_LINE)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
     running = [*(timer.run() for timer in timers.values()), *(listener.run() for listener in listeners)]
