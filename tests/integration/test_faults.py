@@ -117,7 +117,7 @@ def test_a_fault_of_entra_or_the_vault_loses_nobody(small: Stack, target: str, k
     assert _differences(small, ids["source"]) == []
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize("kind", LARGE_GRAPH)
 def test_a_graph_fault_loses_nobody_at_ten_thousand(large: Stack, large_ids: dict[str, str], kind: str) -> None:
     """The whole tenant is read again, with hires and changes to write, while the fault is on."""
@@ -132,7 +132,7 @@ def test_a_graph_fault_loses_nobody_at_ten_thousand(large: Stack, large_ids: dic
     _ended_well_or_explained(large, run, ids["source"], FATAL.get(kind))
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize("kind", ["answer-lost"])
 def test_a_storage_fault_loses_nobody_at_ten_thousand(large: Stack, kind: str) -> None:
     _storage_fault(large, kind)
