@@ -4,7 +4,8 @@ import logging
 
 import azure.functions as func
 
-from functions import audit, changes, configuration, forecast, mappings, meta, records, removals, reports, runs
+from functions import actions, audit, changes, configuration, forecast, mappings, meta, records, removals, reports, runs
+from functions.acting import blueprint as acting_blueprint
 from functions.sync import blueprint as sync_blueprint
 from shared import redact, settings, wiring
 from shared.api import RouteTable
@@ -20,7 +21,7 @@ def route_table(registry: Registry = REGISTRY) -> RouteTable:
     """Every route of the app, for these kinds of connectors."""
     table = RouteTable(
         configuration.routes(registry), configuration.other_routes, mappings.routes(registry), forecast.routes(registry), runs.routes,
-        records.routes(registry), changes.routes, removals.routes, reports.routes, audit.routes(registry),
+        records.routes(registry), changes.routes, removals.routes, reports.routes, audit.routes(registry), actions.routes,
     )  # fmt: skip
     table.include(meta.routes(table).entries)
     return table
@@ -30,7 +31,7 @@ def blueprints(registry: Registry = REGISTRY) -> tuple[func.Blueprint, ...]:
     """Every function of the app."""
     wiring.use(registry)
     _say_what_is_wrong()
-    return blueprint(route_table(registry), wiring.edge()), sync_blueprint
+    return blueprint(route_table(registry), wiring.edge()), sync_blueprint, acting_blueprint
 
 
 def _say_what_is_wrong() -> None:

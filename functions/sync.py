@@ -24,7 +24,7 @@ def tick(timer: func.TimerRequest) -> None:
         _log.info("run %s started on schedule", run)
 
 
-async def _shown[T](work: Awaitable[T]) -> T:
+async def shown[T](work: Awaitable[T]) -> T:
     """What it gives, or raises without anything that may not be shown: the worker writes it to the host and to telemetry."""
     try:
         return await work
@@ -41,7 +41,7 @@ async def run_slice(message: func.QueueMessage) -> None:
     from shared.wiring import app
 
     body = json.loads(message.get_body())
-    _log.info("run %s slice %s: %s", body.get("run"), body.get("slice"), await _shown(work(app().run_services, body)))
+    _log.info("run %s slice %s: %s", body.get("run"), body.get("slice"), await shown(work(app().run_services, body)))
 
 
 @blueprint.function_name("run_failed")
@@ -52,6 +52,6 @@ async def run_failed(message: func.QueueMessage) -> None:
     from shared.wiring import app
 
     body = json.loads(message.get_body())
-    outcome = await _shown(abandon(app().run_services, body))
+    outcome = await shown(abandon(app().run_services, body))
     _log.error("run %s slice %s: %s", body.get("run"), body.get("slice"), outcome)
     emit("queue.poison", run=str(body.get("run")), outcome=outcome)

@@ -18,6 +18,9 @@ from shared.names import CONFIG, RUN_QUEUE
 from shared.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
+    from shared.actions.availability import Availability
+    from shared.actions.credential import Credentials
+    from shared.actions.service import Actions
     from shared.api.edge import Edge
     from shared.configuration.mappings import Mappings
     from shared.configuration.preview import Previews
@@ -255,8 +258,11 @@ class App:
 
         return Tick(
             self.registry, self.config, self.schedules, self.timetable, self.runs, self.claims, self.dispatch, self.clock,
-            self.gate.check, {"secrets": self.configuration.keeper.sweep, "refusals": self.audit.fold, "mappings": self.configuration.mapping_keeper.pin_again, "signs": self.signs.give},
+            self.gate.check, {"secrets": self.configuration.keeper.sweep, "refusals": self.audit.fold, "mappings": self.configuration.mapping_keeper.pin_again, "signs": self.signs.give, "plans": self._look_after_plans},
         )  # fmt: skip
+
+    def _look_after_plans(self) -> None:
+        self.actions.look_after([document.id for document in self.config.all("source")])
 
     @cached_property
     def signs(self) -> "Signs":
@@ -287,6 +293,30 @@ class App:
         from shared.reports.copy import Copy
 
         return Copy(self.tables, self.config, self.runs, self.registry, source, self.clock)
+
+    @cached_property
+    def actions(self) -> "Actions":
+        from shared.actions.planner import Planner
+        from shared.actions.service import Actions
+        from shared.storage.plans import Plans
+
+        self.gate.check()
+        planner = Planner(self.records.left_out)
+        return Actions(
+            Plans(self.tables, self.clock), planner, self._acting, self.graph, self.queues, self.clock, self.audit.note
+        )  # fmt: skip
+
+    @cached_property
+    def availability(self) -> "Availability":
+        from shared.actions.availability import Availability
+
+        return Availability(self._acting, self.graph, self.records.values_of)
+
+    @cached_property
+    def _acting(self) -> "Credentials":
+        from shared.actions.credential import Credentials
+
+        return Credentials(self.registry, self.config)
 
     @cached_property
     def journal(self) -> "Journal":

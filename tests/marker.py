@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from functions.sync import _shown
+from functions.sync import shown
 from local.cloud.faults import GRAPH_FAULTS, TARGETS
 from local.stack import Stack
 from shared import redact
@@ -119,7 +119,7 @@ class User:
         for _ in range(4):
             message = {"run": run.id, "connector": connector, "slice": run.slice}
             try:
-                asyncio.run(_shown(run_slice(self.app.run_services, message)))
+                asyncio.run(shown(run_slice(self.app.run_services, message)))
             except Exception:  # noqa: BLE001 - what the worker passes on to the host
                 self.collector.raised.write(traceback.format_exc())
             run = self.attempt(lambda run=run: self.app.runs.get(run.id)) or run

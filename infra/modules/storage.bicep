@@ -22,8 +22,8 @@ param privateNetwork bool
 param zoneRedundant bool
 
 // As shared/names.py has them; tests/infra compares.
-var tableNames = ['Config', 'Schedule', 'State', 'Records', 'Lookup', 'OutOfScope', 'Changes', 'Tombstones', 'Holds', 'Audit', 'Mappings']
-var queueNames = ['rollcall-cloud', 'rollcall-cloud-poison']
+var tableNames = ['Config', 'Schedule', 'State', 'Records', 'Lookup', 'OutOfScope', 'Changes', 'Tombstones', 'Holds', 'Audit', 'Mappings', 'Plans']
+var queueNames = ['rollcall-cloud', 'rollcall-cloud-poison', 'rollcall-actions', 'rollcall-actions-poison']
 
 var locked = {
   allowBlobPublicAccess: false

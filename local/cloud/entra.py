@@ -32,6 +32,8 @@ class Registration:
     certificates: list[str] = field(default_factory=list)
     federated: list[str] = field(default_factory=list)
     disabled: bool = False
+    directory_roles: list[str] = field(default_factory=list)
+    """Templates of the Entra roles that its service principal has."""
 
 
 class Refusal(Exception):
@@ -96,7 +98,7 @@ class Entra:
             raise Refusal(
                 500011, "invalid_resource", f"The resource principal named {audience} was not found in the tenant.", 400
             )
-        token = tokens.issue(audience, tenant, app.client_id, app.roles)
+        token = tokens.issue(audience, tenant, app.client_id, app.roles, wids=tuple(app.directory_roles))
         return {
             "token_type": "Bearer",
             "expires_in": tokens.LIFETIME,

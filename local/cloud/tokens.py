@@ -21,11 +21,12 @@ def decode_part(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
-def issue(audience: str, tenant: str, app: str, roles: list[str], subject: str = "") -> str:
+def issue(audience: str, tenant: str, app: str, roles: list[str], subject: str = "", wids: tuple[str, ...] = ()) -> str:
     now = int(time.time())
     claims = {
         "aud": audience, "iss": f"https://sts.windows.net/{tenant}/", "iat": now, "nbf": now - 5, "exp": now + LIFETIME,
         "appid": app, "tid": tenant, "oid": subject or app, "sub": subject or app, "idtyp": "app", "roles": roles,
+        "wids": ["0997a1d0-0d1d-4acb-b408-d5ca73121e90", *wids],
         "uti": uuid.uuid4().hex, "ver": "1.0",
     }  # fmt: skip
     head = _encode(json.dumps({"typ": "JWT", "alg": "HS256"}).encode())

@@ -24,12 +24,15 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True)
 class Reply:
-    """`body` is a model, JSON data, or text or bytes with a content type of their own."""
+    """`body` is a model, JSON data, or text or bytes with a content type of their own. `once`: fields of the body that no repetition
+    of the request is told, and that nothing remembers.
+    """
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    once: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def file(cls, content: bytes, name: str, content_type: str) -> "Reply":
@@ -88,6 +91,8 @@ def _response(reply: Reply, extra: dict[str, str], request_id: str) -> func.Http
     if reply.status == 204:
         return func.HttpResponse(status_code=204, headers=headers)
     body = reply.body if isinstance(reply.body, str | bytes) else json_of(reply.body)
+    if reply.once and isinstance(body, bytes):
+        body = orjson.dumps({**orjson.loads(body), **reply.once})
     return func.HttpResponse(
         body=body,
         status_code=reply.status,

@@ -13,8 +13,8 @@ from shared import deadline
 from shared.deadline import Deadline
 from shared.errors import Unavailable
 
-STORAGE, VAULT = "storage", "vault"
-SIZES = {STORAGE: 16, VAULT: 4}
+STORAGE, VAULT, GRAPH = "storage", "vault", "graph"
+SIZES = {STORAGE: 16, VAULT: 4, GRAPH: 8}
 _GRACE = 0.25
 """Requests to services end within the deadline by themselves; this is for what they still have to do with the answer."""
 

@@ -29,10 +29,11 @@ from shared.connectors.registry import Registry
 from shared.domain.actor import Actor
 from shared.domain.audit import ConfigurationChange, FieldChanged
 from shared.domain.base import Model, new_id
-from shared.domain.configuration import CLOUD_SERVER_ID, ConnectorIn, PermissionNeeded, Reason, SourceIn
+from shared.domain.configuration import CLOUD_SERVER_ID, ConnectorIn, PermissionNeeded, SourceIn
 from shared.domain.document import Document
 from shared.domain.mapping import MappingIn
 from shared.domain.pending import Pending
+from shared.domain.reason import Reason
 from shared.errors import Changed, Conflict, FieldError, Forbidden, Invalid, NotFound, SourceProblem, Unavailable
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import Along, ConfigStore, Epoch, InUse, NameTaken

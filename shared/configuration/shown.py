@@ -11,9 +11,10 @@ from shared.connectors.domains import differing, warning
 from shared.connectors.mappings import default_id
 from shared.connectors.registry import Registry
 from shared.domain.base import Model
-from shared.domain.configuration import CLOUD_SERVER_ID, Effective, Reason, SourceIn, Unreadable, reading_credential
+from shared.domain.configuration import CLOUD_SERVER_ID, Effective, SourceIn, Unreadable, reading_credential
 from shared.domain.document import Document
 from shared.domain.pending import Pending
+from shared.domain.reason import Reason
 from shared.errors import Conflict
 from shared.scheduling.timetable import Timetable
 from shared.storage.config import ConfigStore

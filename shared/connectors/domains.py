@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from shared.connectors.registry import Registry
-from shared.domain.configuration import Reason, SourceIn
+from shared.domain.configuration import SourceIn
 from shared.domain.document import Document
+from shared.domain.reason import Reason
 from shared.errors import Conflict
 
 _SHOWN = 10

@@ -12,6 +12,8 @@ from shared.domain.base import Guid, Id, Model, Name
 from shared.domain.clouds import CloudName
 from shared.domain.domains import domain_name
 from shared.domain.pending import Pending
+from shared.domain.policy import ActionPolicy
+from shared.domain.reason import Reason
 from shared.domain.schedule import Schedule
 
 CLOUD_SERVER_ID = "cloud"
@@ -54,6 +56,10 @@ class SourceIn(Model):
     """The Microsoft cloud that the tenant lives in."""
     credential_id: Id
     """The credential that reads from the tenant."""
+    action_credential_id: Id | None = None
+    """Credential for people actions in the tenant, where none of its connectors names one. Empty: only connectors' own."""
+    action_policy: ActionPolicy = ActionPolicy()
+    """When people actions need somebody else's consent."""
     crawl: bool = True
     """Crawl source: off stops every collection from this source and keeps what was collected."""
     domains: Annotated[list[Domain], Field(min_length=1, max_length=500)] = ["*"]
@@ -198,17 +204,6 @@ class ConnectorServerIn(Model):
     """Unique in the installation."""
     description: Annotated[str, StringConstraints(max_length=1000)] = ""
     """Free text."""
-
-
-class Reason(Model):
-    """Why something is as it is, and what to do about it."""
-
-    code: str
-    """Stable."""
-    message: str
-    """The same in words."""
-    remedy: str
-    """What to do about it."""
 
 
 class Effective(Model):

@@ -85,6 +85,8 @@ class Claims:
     tenant_id: str = ""
     application_id: str = ""
     roles: frozenset[str] = frozenset()
+    directory_roles: frozenset[str] = frozenset()
+    """Templates of the Entra roles that the token shows (wids). One that it does not show may be there all the same."""
 
 
 def claims_of(token: str) -> Claims:
@@ -92,8 +94,9 @@ def claims_of(token: str) -> Claims:
         payload = token.split(".")[1]
         claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return Claims(
-            str(claims.get("tid") or "").lower(), str(claims.get("appid") or ""), frozenset(claims.get("roles") or ())
-        )
+            str(claims.get("tid") or "").lower(), str(claims.get("appid") or ""), frozenset(claims.get("roles") or ()),
+            frozenset(str(role).lower() for role in claims.get("wids") or ()),
+        )  # fmt: skip
     except (IndexError, ValueError, AttributeError, TypeError):
         return Claims()
 

@@ -155,6 +155,20 @@ class Records:
             first_seen_at=min(time_of(stamped.row["FirstSeenAt"]) for stamped in rows),
         )  # fmt: skip
 
+    def values_of(self, source: str, record_type: str, object_id: str) -> dict[str, Any]:
+        """What is known of an object; nothing where the copy does not have it."""
+        try:
+            record = self.get(self._registry.record_types[record_type], f"{source}~{object_id}")
+        except NotFound:
+            return {}
+        return {name: one.value for name, one in record.values.items() if not one.missing}
+
+    def left_out(self, source: str, object_id: str) -> str:
+        """Why the owner's scope leaves a person out; empty where it does not."""
+        partition = keys.record_partition(source, "person", object_id)
+        rows = self._tables.query(OUT_OF_SCOPE, partition, keys.prefix_range(f"{object_id}|"))
+        return next((str(one.row.get("Reason") or "") for one in rows), "")
+
     def parts(self, record_type: RecordType, whole: RecordType, record_id: str) -> list[Record]:
         """The parts of an object, in the order of their ids: one range of one partition. Raises NotFound for an object that the
         copy does not have.

@@ -181,3 +181,39 @@ def lookup_range(folded_prefix: str) -> tuple[str, str]:
     """Row keys of values that begin with the prefix (or with its first 60 bytes: compare the card too)."""
     digits = folded_prefix.encode().hex()[:LOOKUP_HEX_LIMIT]
     return digits, digits + _END
+
+
+# The table Plans: a partition for each source
+
+
+def plan(key: str) -> str:
+    return f"p|{key}"
+
+
+def plan_item(key: str, number: int) -> str:
+    return f"i|{key}|{number:05d}"
+
+
+def plan_of_target(target: str, key: str, number: int) -> str:
+    """Finds the plans of an object, newest first."""
+    return f"t|{target}|{key}|{number:05d}"
+
+
+def target_lock(target: str) -> str:
+    """Says which plan is acting on an object."""
+    return f"l|{target}"
+
+
+def acted_on(at: datetime) -> str:
+    """Counts the targets of a day, by hour."""
+    return f"c|{at.astimezone(UTC):%Y%m%d}"
+
+
+def open_plan(key: str) -> str:
+    """A plan that workers have to look at."""
+    return f"w|{key}"
+
+
+def to_be_told(event: str) -> str:
+    """Something that the audit trail does not say yet."""
+    return f"o|{event}"

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pytest
 
-from local.cloud.graph.server import GraphReply, GraphRequest
+from local.cloud.graph.replies import GraphReply, GraphRequest
 from shared.domain.run import Run
 from tests import expected
 from tests.rig import Rig

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from local.cloud.graph.people import EPOCH, stamp
-from local.cloud.graph.server import GraphReply, GraphRequest
+from local.cloud.graph.replies import GraphReply, GraphRequest
 from shared.clock import parse_iso
 from shared.domain.folding import fold, words
 from shared.domain.run import Run

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from local.cloud.graph.server import GraphReply, GraphRequest
+from local.cloud.graph.replies import GraphReply, GraphRequest
 from shared.domain.run import Run
 from tests.rig import TESTER, Rig
 

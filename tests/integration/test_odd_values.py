@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from local.cloud.graph.server import GraphReply, GraphRequest
+from local.cloud.graph.replies import GraphReply, GraphRequest
 from shared.connectors.record_types import PERSON
 from shared.domain.run import Run
 from tests.expected import DEVICES as DEVICE_COLUMNS

@@ -13,7 +13,8 @@ from local.cloud.faults import Faults
 from local.cloud.graph.directory import Directory
 from local.cloud.graph.facts import Facts, facts
 from local.cloud.graph.people import KINDS
-from local.cloud.graph.server import Graph, GraphRequest
+from local.cloud.graph.replies import GraphRequest
+from local.cloud.graph.server import Graph
 from local.cloud.graph.web import GraphWeb
 from shared.connectors import REGISTRY
 from shared.connectors.base import PartsOf, Report

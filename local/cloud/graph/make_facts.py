@@ -21,7 +21,13 @@ RESOURCES = {
 _WANTED = re.compile(
     r"/(users|devices|groups|domains|subscribedSkus|organization|directory/subscriptions|applications)"
     r"(/\{[^}]+\}|/\$count|/delta(\(\))?)?"
-    r"|/users/\{[^}]+\}/(manager|memberOf|transitiveMemberOf|registeredDevices|ownedDevices|licenseDetails)"
+    r"|/users/\{[^}]+\}/(manager(/\$ref)?|memberOf(/microsoft\.graph\.(group|directoryRole))?|transitiveMemberOf|registeredDevices"
+    r"|ownedDevices|licenseDetails|revokeSignInSessions|assignLicense|reprocessLicenseAssignment)"
+    r"|/users/\{[^}]+\}/authentication/(methods|\w+Methods(/\{[^}]+\})?)"
+    r"|/groups/\{[^}]+\}/members/(\$ref|\{[^}]+\}/\$ref)|/directory/deletedItems/\{[^}]+\}/restore"
+    r"|/directoryRoles|/directoryRoles/\{[^}]+\}/members|/roleManagement/directory/roleAssignments|/invitations"
+    r"|/deviceManagement/managedDevices(/\{[^}]+\}(/(syncDevice|retire))?)?"
+    r"|/identityProtection/riskyUsers/(\{[^}]+\}|confirmCompromised|dismiss)"
     r"|/devices/\{[^}]+\}/registered(Owners|Users)"
     r"|/groups/\{[^}]+\}/(members|transitiveMembers)(/(microsoft\.)?graph\.user)?"
     r"|/directory/deletedItems/(\{[^}]+\}|(microsoft\.)?graph\.user)"
@@ -43,7 +49,7 @@ def make(folder: Path) -> str:
             continue
         template = re.sub(r"\{[^}]*\}", "{}", path)
         arguments = [rule for p in item.get("parameters", []) if (rule := _argument(p["schema"]))]
-        for method in ("get", "post", "patch"):
+        for method in ("get", "post", "patch", "put", "delete"):
             if method in item:
                 made = _operation(template, item[method], sets)
                 if arguments:

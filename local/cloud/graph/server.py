@@ -6,16 +6,18 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import orjson
 
 from local.cloud.graph import description as d
+from local.cloud.graph.acting import Acting
 from local.cloud.graph.directory import Directory
 from local.cloud.graph.facts import facts
 from local.cloud.graph.people import KINDS
+from local.cloud.graph.replies import GraphRefusal, GraphReply, GraphRequest, not_found
 from local.cloud.graph.reports import MAKERS
 
 DELTA_PAGE = 200
@@ -32,35 +34,6 @@ _FILTER_NAME = re.compile(r"^displayName eq '((?:[^']|'')*)'$")
 _EXPAND = re.compile(r"^(\w+)(?:\(\$select=([\w,]+)\))?$")
 
 
-class GraphRefusal(Exception):
-    """An answer in Graph's error shape."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-
-
-@dataclass(frozen=True)
-class GraphRequest:
-    """One request after sign-in. `roles` are the token's; `base` is scheme, host and version for links."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-    roles: frozenset[str]
-    base: str
-
-
-@dataclass(frozen=True)
-class GraphReply:
-    status: int
-    body: Any
-    content_type: str = "application/json"
-    location: str = ""
-
-
 class Graph:
     """`page_cap`: pages may hold fewer than $top asks for. `expire_page_tokens` makes every page token that was given out so far useless."""
 
@@ -68,6 +41,7 @@ class Graph:
         self.directory, self._cap = directory, page_cap
         self._expired_before = 0.0
         self._delta_floor = 0
+        self.acting = Acting(directory)
         self._sign_ins: list[float] = []
         self._report_calls: list[float] = []
         self.limit_sign_ins = True
@@ -86,7 +60,11 @@ class Graph:
 
     def answer(self, request: GraphRequest) -> GraphReply:
         try:
-            return self._route(request)
+            return (
+                self.acting.from_replica(lambda: self._route(request))
+                if request.method == "GET"
+                else self._route(request)
+            )
         except GraphRefusal as refusal:
             return self.refuse(refusal.status, refusal.code, refusal.message)
 
@@ -103,6 +81,8 @@ class Graph:
         parts = [unquote(part) for part in request.path.strip("/").split("/")]
         if request.method == "POST" and parts == ["$batch"]:
             return self._batch(request)
+        if (acted := self.acting.answer(request)) is not None:
+            return acted
         if request.method != "GET":
             raise _bad_method(request)
         match parts:
@@ -351,16 +331,21 @@ class Graph:
         self._allow(request, d.COLLECTIONS[kind].permissions)
         self._options(request, frozenset({"$select", "$expand"}))
         select = self._select(request, kind, single=True)
-        index = self.directory.index_of(kind, object_id)
+        index = self._named(object_id) if "@" in object_id else self.directory.index_of(kind, object_id)
         if index is None or self.directory.get(kind, index) is None or (kind, index) in self.behind:
-            raise _not_found(object_id)
+            raise not_found(object_id)
         return GraphReply(200, self._shown(kind, index, select, self._expand(request, kind)))
+
+    def _named(self, name: str) -> int | None:
+        """The person with a sign-in name."""
+        people = ((index, self.directory.get("users", index)) for index in range(self.directory.size("users")))
+        return next((i for i, one in people if one and one["userPrincipalName"].lower() == name.lower()), None)
 
     def _owners(self, request: GraphRequest, object_id: str) -> GraphReply:
         self._allow(request, d.COLLECTIONS["devices"].permissions)
         index = self.directory.index_of("devices", object_id)
         if index is None:
-            raise _not_found(object_id)
+            raise not_found(object_id)
         owners = self.directory.maker.owners_of(index)
         return GraphReply(200, {"value": [{"@odata.type": "#microsoft.graph.user", "id": owner} for owner in owners]})
 
@@ -369,7 +354,7 @@ class Graph:
         index = self.directory.index_of("users", object_id)
         manager = self.directory.manager_of(index) if index is not None else None
         if manager is None:
-            raise _not_found("manager")
+            raise not_found("manager")
         return GraphReply(200, {"@odata.type": "#microsoft.graph.user", "id": manager})
 
     def _members(self, request: GraphRequest, object_id: str, *, nested: bool) -> GraphReply:
@@ -378,7 +363,7 @@ class Graph:
         select = self._select(request, "users")
         group = self.directory.index_of("groups", object_id)
         if group is None or self.directory.get("groups", group) is None:
-            raise _not_found(object_id)
+            raise not_found(object_id)
         members = sorted(self.directory.members(group, nested=nested))
         start, top = self._page_start(request, "members"), self._top(request, 999)
         body: dict[str, Any] = {
@@ -414,7 +399,7 @@ class Graph:
     def _short_one(self, request: GraphRequest, path: str, object_id: str) -> GraphReply:
         found = next((item for item in self._all_of(request, path, single=True) if item["id"] == object_id), None)
         if found is None:
-            raise _not_found(object_id)
+            raise not_found(object_id)
         return GraphReply(200, found)
 
     def _all_of(self, request: GraphRequest, path: str, *, single: bool = False) -> list[dict[str, Any]]:
@@ -440,7 +425,7 @@ class Graph:
         self._allow(request, d.COLLECTIONS["users"].permissions)
         user = self.directory.deleted_user(object_id)
         if user is None:
-            raise _not_found(object_id)
+            raise not_found(object_id)
         shown = {name: user.get(name) for name in ("id", "deletedDateTime", "displayName", "userPrincipalName")}
         return GraphReply(200, {"@odata.type": "#microsoft.graph.user", **shown})
 
@@ -552,14 +537,6 @@ class Graph:
                 }
             )
         return GraphReply(200, {"responses": responses})
-
-
-def _not_found(what: str) -> GraphRefusal:
-    return GraphRefusal(
-        404,
-        "Request_ResourceNotFound",
-        f"Resource '{what}' does not exist or one of its queried reference-property objects are not present.",
-    )
 
 
 def _bad_method(request: GraphRequest) -> GraphRefusal:

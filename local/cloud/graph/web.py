@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
@@ -12,7 +13,8 @@ from aiohttp import web
 from local.cloud import tokens
 from local.cloud.faults import Fault, Faults
 from local.cloud.graph.facts import Facts, facts
-from local.cloud.graph.server import REPORT_FILES, Graph, GraphReply, GraphRequest
+from local.cloud.graph.replies import GraphReply, GraphRequest
+from local.cloud.graph.server import REPORT_FILES, Graph
 from local.cloud.trouble import reset
 
 _SMALL_PAGE = 120
@@ -90,6 +92,7 @@ class GraphWeb:
             headers={name.lower(): value for name, value in request.headers.items()},
             body=body,
             roles=frozenset(claims["roles"]),
+            wids=frozenset(claims.get("wids", ())),
             base=f"{request.scheme}://{request.host}/v1.0",
         )
         reply = graph.answer(asked)
@@ -99,6 +102,12 @@ class GraphWeb:
             reply = self._bend(fault, reply, asked, request, graph)
         reply = self.rewrite(asked, reply)
         response = _send(reply)
+        response.headers["request-id"] = str(uuid.uuid4())
+        if fault and fault.kind == "504-done":  # it was done, and something before Graph gave up waiting
+            return _send(Graph.refuse(504, "ServiceNotAvailable", "Injected fault."))
+        if fault and fault.kind == "reset-done":
+            reset(request)
+            return web.Response()
         if reply.status == 429:
             response.headers["Retry-After"] = "30"
         if fault and fault.kind == "bom" and isinstance(response.body, bytes):
@@ -124,6 +133,10 @@ class GraphWeb:
         if kind in ("500", "502", "503", "504"):
             return _send(
                 Graph.refuse(int(kind), "UnknownError" if kind == "500" else "ServiceNotAvailable", "Injected fault.")
+            )
+        if kind == "403":
+            return _send(
+                Graph.refuse(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
             )
         if kind == "400":
             return _send(Graph.refuse(400, "Request_UnsupportedQuery", "Injected fault."))
@@ -200,6 +213,8 @@ def _spoiled_parts(kind: str, parts: list[dict[str, Any]]) -> list[dict[str, Any
 def _send(reply: GraphReply) -> web.Response:
     if reply.location:
         return web.Response(status=reply.status, headers={"Location": reply.location})
+    if reply.status == 204:
+        return web.Response(status=204)
     body = reply.body.encode() if isinstance(reply.body, str) else reply.body
     body = body if isinstance(body, bytes) else orjson.dumps(body)
     return web.Response(status=reply.status, body=body, content_type=reply.content_type, charset="utf-8")

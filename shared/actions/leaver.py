@@ -1,0 +1,85 @@
+"""Plans of many actions on one person: somebody leaves, in the owner's order. Its reverse is the undoing of the plan."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from shared.actions.catalogue import Cannot, composed
+from shared.actions.groups import memberships, obstacle
+from shared.actions.subject import Subject
+from shared.domain.base import Model
+from shared.domain.plan import Call, Risk
+from shared.domain.policy import LEAVER
+
+WAIT = "wait: "
+_OWN = ("disable-sign-in", "revoke-sessions", "reset-password", "require-mfa-registration", "delete-person")
+_USERS = "User.Read.All"
+STEPS = (*_OWN, "disable-devices", "remove-from-groups", "remove-licences")
+
+
+class DatedStep(Model):
+    """A step, and when."""
+
+    step: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """One of the steps, or `wait: ` and what a person does."""
+    not_before: datetime | None = None
+    """Begun then, UTC. The plan for it is made again and compared; a difference needs a person."""
+
+
+class LeaverGiven(Model):
+    """Empty: the steps of the source's policy, at once."""
+
+    steps: Annotated[list[DatedStep], Field(max_length=50)] = []
+    """Other steps, in their order."""
+
+
+@composed("leaver", "Leaver", "person", risk=Risk.SEVERE, parameters=LeaverGiven, takes_access=True)
+async def leaver(on: Subject, given: LeaverGiven) -> list[Call]:
+    """Takes everything from somebody who leaves, one step after the other: sign-in, sessions, password, devices, authentication
+    methods, groups, licences. It waits where something is not Microsoft Graph's to do.
+    """
+    steps = given.steps or [DatedStep(step=name) for name in on.peek("leaverSteps") or LEAVER]
+    calls: list[Call] = []
+    for one in steps:
+        calls += [call.model_copy(update={"not_before": one.not_before}) for call in await _calls(on, one.step)]
+    names = [call.action for call in calls]
+    if "delete-person" in names and "disable-sign-in" not in names[: names.index("delete-person")]:
+        raise Cannot(
+            "delete-first",
+            "Deleting somebody does not replace disabling and revoking.",
+            "Put disable-sign-in and revoke-sessions first.",
+        )
+    return calls
+
+
+async def _calls(on: Subject, name: str) -> list[Call]:
+    if name.startswith(WAIT):
+        return [Call(action="wait", target=on.id, waits_for=name.removeprefix(WAIT).strip())]
+    if name in _OWN:
+        return [Call(action=name, target=on.id)]
+    if name == "disable-devices":
+        found = await on.look.all(f"/users/{on.id}/ownedDevices", _USERS)
+        return [
+            Call(action="disable-device", target=str(one["id"])) for one in found if one.get("@odata.type") in _DEVICES
+        ]
+    if name == "remove-licences":
+        states = on.peek("licenseAssignmentStates") or []
+        held = dict.fromkeys(str(one["skuId"]).lower() for one in states if not one.get("assignedByGroup"))
+        return [Call(action="remove-licence", target=on.id, parameters={"skuId": sku}) for sku in held]
+    if name == "remove-from-groups":
+        return [_group(on, one) for one in sorted(await memberships(on), key=lambda one: str(one.get("displayName")))]
+    raise Cannot(
+        "step-unknown", f"There is no step {name}.", f"There are {', '.join(STEPS)}, and `wait: ` with a text."
+    )
+
+
+_DEVICES = (None, "#microsoft.graph.device")
+
+
+def _group(on: Subject, group: dict[str, Any]) -> Call:
+    """A membership that Microsoft Graph can't take away is named, as something that a person does."""
+    stands = obstacle(group)
+    if stands:
+        return Call(action="wait", target=on.id, waits_for=f"{stands.reason.message} {stands.reason.remedy}")
+    return Call(action="remove-from-group", target=on.id, parameters={"groupId": str(group["id"])})
