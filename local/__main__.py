@@ -18,7 +18,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("setup", help="install what is missing: packages, Node, the storage emulator")
-    demo = commands.add_parser("demo", help="run the main job end to end (ONCE=1: then stop)")
+    demo = commands.add_parser(
+        "demo", help="run the main job end to end (ONCE=1: then stop; ACT=1: with a people action)"
+    )
     up = commands.add_parser("up", help="start the stack and keep it up")
     for command, port in ((demo, 0), (up, 7071)):
         command.add_argument("--people", type=int, default=1000, help="10 to 1,000,000 (default 1000)")

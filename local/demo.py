@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from local import person_text
+from local import demo_actions, person_text
 from local.stack import Options, Stack
 
 DIRECTORY_RUNS, SIGN_IN_RUNS = "job=directory", "job=sign-ins"
@@ -39,6 +39,8 @@ def main(people: int, devices: int, *, once: bool, port: int) -> int:
         show(stack, connector, runs)
         if any(run["state"] != "succeeded" for run in runs):
             return 1
+        if os.environ.get("ACT", "") not in ("", "0"):
+            demo_actions.show(stack, connector)
         if once:
             return 0
         print("\nIt stays up. Try the addresses above; Ctrl-C ends it.", flush=True)

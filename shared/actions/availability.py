@@ -113,7 +113,7 @@ class Availability:
         ]
         return CredentialCheck(
             through=acting.through, application_id=claims.application_id, permissions=sorted(claims.roles),
-            directory_roles=sorted(claims.directory_roles), judged=judged, warnings=self._warnings(acting),
+            directory_roles=sorted(claims.directory_roles), judged=judged, warnings=self._warnings(acting, claims),
             actions=[one for kind in kinds for one in _offers(kind, claims, {})],
             queries=[one for kind in kinds for one in _queries(kind, claims)],
         )  # fmt: skip
@@ -130,15 +130,34 @@ class Availability:
                 "Entra is busy.", code="sign-in-unreachable", remedy="Try again in a minute.", transient=True
             ) from problem
 
-    def _warnings(self, acting: Acting) -> list[Reason]:
+    def _warnings(self, acting: Acting, claims: Claims) -> list[Reason]:
         """Whether what reads the tenant could change it, too."""
-        reading = str(acting.settings.credential_id)
-        if reading == acting.credential.id:
-            return [
-                Reason(code="acts-as-reader", message="The credential that reads the tenant acts in it, too.",
-                       remedy="Register a second application for people actions.")
-            ]  # fmt: skip
-        return []
+        reading = self._credentials.reading(acting)
+        if reading is None:
+            return []
+        try:
+            reads = self._claims(reading)
+        except SourceProblem:
+            return []
+        if reads.application_id == claims.application_id:
+            return [_ACTS_AS_READER]
+        wide = sorted(one for one in reads.roles if "ReadWrite" in one or one in _NARROW_WRITES)
+        if not wide:
+            return []
+        return [
+            Reason(code="reader-can-write", message=f"The token that reads the tenant could change it, too: {', '.join(wide)}.",
+                   remedy="Remove these permissions from the app registration of the reading credential.")
+        ]  # fmt: skip
+
+
+_ACTS_AS_READER = Reason(
+    code="acts-as-reader", message="The application that reads the tenant acts in it, too.",
+    remedy="Register a second application for people actions.",
+)  # fmt: skip
+_NARROW_WRITES = (
+    "User.EnableDisableAccount.All", "User.RevokeSessions.All", "User.DeleteRestore.All", "User.ManageIdentities.All", "User.Invite.All",
+    "DeviceManagementManagedDevices.PrivilegedOperations.All",
+)  # fmt: skip
 
 
 def _offers(kind: str, claims: Claims | None, known: dict[str, Any], off: Reason | None = None) -> list[Offer]:

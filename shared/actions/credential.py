@@ -2,7 +2,7 @@
 the registry, then the older one: always the same, and said in each plan.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.connectors.registry import Registry
 from shared.domain.configuration import SourceIn, reading_credential
@@ -48,6 +48,11 @@ class Credentials:
             remedy="Give a connector of the source, or the source itself, an actionCredentialId: a second app registration with the "
             "permissions that GET /api/v1/actions lists.",
         )
+
+    def reading(self, acting: Acting) -> Acting | None:
+        """The same source with the credential that reads it; None where that is gone."""
+        credential = self._store.get("credential", acting.settings.credential_id)
+        return replace(acting, credential=credential) if credential else None
 
     def _candidates(self, source: Document, settings: SourceIn) -> list[tuple[str, str]]:
         """Ids of credentials, and why each is the one, best first."""

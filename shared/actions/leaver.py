@@ -60,9 +60,7 @@ async def _calls(on: Subject, name: str) -> list[Call]:
         return [Call(action=name, target=on.id)]
     if name == "disable-devices":
         found = await on.look.all(f"/users/{on.id}/ownedDevices", _USERS)
-        return [
-            Call(action="disable-device", target=str(one["id"])) for one in found if one.get("@odata.type") in _DEVICES
-        ]
+        return [_device(on, one) for one in found if one.get("@odata.type") in _DEVICES]
     if name == "remove-licences":
         states = on.peek("licenseAssignmentStates") or []
         held = dict.fromkeys(str(one["skuId"]).lower() for one in states if not one.get("assignedByGroup"))
@@ -75,6 +73,17 @@ async def _calls(on: Subject, name: str) -> list[Call]:
 
 
 _DEVICES = (None, "#microsoft.graph.device")
+
+
+def _device(on: Subject, device: dict[str, Any]) -> Call:
+    """What Active Directory masters is disabled there."""
+    if device.get("onPremisesSyncEnabled"):
+        return Call(
+            action="wait",
+            target=on.id,
+            waits_for=f"Disable the device {device.get('displayName')} in Active Directory.",
+        )
+    return Call(action="disable-device", target=str(device["id"]))
 
 
 def _group(on: Subject, group: dict[str, Any]) -> Call:

@@ -44,7 +44,7 @@ def config_kinds(registry: Registry) -> dict[str, ConfigKind]:
         ),
         ConfigKind(
             "source", "sources", "source", SourceIn, SourceOut,
-            scope="source_group_id", refers={"source_group_id": "sourceGroup", "credential_id": "credential"},
+            scope="source_group_id", refers={"source_group_id": "sourceGroup", "credential_id": "credential", "action_credential_id": "credential"},
         ),
         ConfigKind(
             "credential", "credentials", "credential", CredentialIn, CredentialOut,

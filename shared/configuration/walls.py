@@ -20,7 +20,7 @@ _SHOWN = 20
 _FOREIGN, _SAME = "foreign", "reads"
 _WHY = {
     _FOREIGN: "belongs to another organization",
-    _SAME: "reads the source, and may not act on it too (readingCredentialActs)",
+    _SAME: "reads the source, and may not act on it too (but for a connector's readingCredentialActs)",
 }
 
 
@@ -101,6 +101,7 @@ class _Graph:
             case "credential":
                 for source in self._users(document, "source"):
                     yield from self._of_credential(source, source, "credentialId")
+                    yield from self._acting_on(source)
                 for connector in self._users(document, "connector"):
                     yield from self._of_connector(connector)
             case "connector":
@@ -108,8 +109,16 @@ class _Graph:
 
     def _of_source(self, source: Document) -> Iterator[_Breach]:
         yield from self._of_credential(source, source, "credentialId")
+        yield from self._acting_on(source)
         for connector in self._connectors(source):
             yield from self._of_connector(connector, source)
+
+    def _acting_on(self, source: Document) -> Iterator[_Breach]:
+        """The credential that acts where no connector names one."""
+        yield from self._of_credential(source, source, "actionCredentialId")
+        acting = source.body.get("actionCredentialId")
+        if acting and acting == source.body.get("credentialId") and (credential := self._get("credential", acting)):
+            yield _Breach(source, "actionCredentialId", credential, _SAME)
 
     def _connectors(self, source: Document) -> list[Document]:
         if "connector" in self._all:
