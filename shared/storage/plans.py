@@ -3,14 +3,14 @@ All of a source lies in one partition, so that what belongs together changes in 
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from shared.clock import Clock, counted_down, iso
+from shared.clock import Clock, counted_down, iso, parse_iso
 from shared.domain.actor import Actor
 from shared.domain.plan import Item, StoredPlan
 from shared.names import PLANS
@@ -18,6 +18,8 @@ from shared.storage import keys
 from shared.storage.tables import Delete, Insert, Operation, Put, RowChanged, RowExists, Stamped, Tables
 
 _PORTION = 90
+_TELLING_SECONDS = 60.0
+"""After so long whoever began to tell the trail something is taken for dead."""
 _END = "~"
 
 
@@ -199,14 +201,20 @@ class Plans:
         """Something that changes no plan."""
         self._tables.transaction(PLANS, self._outbox(source, [entry]))
 
-    def untold(self, source: str) -> list[tuple[str, Entry]]:
-        """Keys and entries, oldest first."""
-        found = []
+    def untold(self, source: str) -> Iterator[tuple[str, Entry]]:
+        """Keys and entries, oldest first, each for this caller alone: it ends where somebody else tells them just now."""
+        now = self._clock.now()
         for one in self._tables.query(PLANS, source, (keys.to_be_told(""), keys.to_be_told(_END))):
+            taken = one.row.get("Taken")
+            if taken and 0 <= (now - parse_iso(str(taken))).total_seconds() < _TELLING_SECONDS:
+                return
+            try:
+                self._tables.transaction(PLANS, [Put({**one.row, "Taken": iso(now)}, one.etag)])
+            except RowChanged:
+                return
             body = orjson.loads(one.row["Body"])
             entry = Entry(Actor(*body["who"]), body["what"], body["subject"], {**body["details"], "at": body["at"]})
-            found.append((str(one.row["RowKey"]), entry))
-        return found
+            yield str(one.row["RowKey"]), entry
 
     def told(self, source: str, key: str) -> None:
         self._tables.delete(PLANS, source, key)

@@ -506,6 +506,23 @@ def test_the_trail_says_who_did_what_and_with_which_requests(scene: Scene) -> No
     assert check_chain("a", scene.rig.app().audit.chain("a")).whole
 
 
+def test_two_who_tell_the_trail_at_once_tell_it_once(scene: Scene) -> None:
+    plan, token = scene.plan("disable-sign-in", scene.person())
+    other: Any = scene.actions
+    flush, other.flush = other.flush, lambda _source: None
+    scene.submitted(token)
+    one, other.flush = scene.rig.beside().actions, flush
+    first = one._plans.untold("a")
+    next(first)
+    other.flush("a")
+    assert list(scene.rig.app().audit.chain("a")) == []
+    scene.restart()
+    scene.rig.clock.move(61)  # whoever began it is dead
+    scene.actions.look_after(["a"])
+    assert [entry.what for entry in scene.rig.app().audit.chain("a")].count("action-confirmed") == 1
+    assert plan.state is State.PLANNED
+
+
 def test_queries_are_answered_live_audited_and_stored_nowhere(scene: Scene) -> None:
     from shared.actions.book import QUERIES
 
