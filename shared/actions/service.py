@@ -36,6 +36,8 @@ INLINE_SECONDS = 10.5
 WORKER_SECONDS = 240.0
 MOST_TARGETS = 2000
 _TRIES = 8
+_FORGOTTEN_AFTER = timedelta(days=1)
+"""A plan that nobody submitted."""
 _LATE = (State.WAITING, State.APPROVED)
 
 
@@ -252,7 +254,7 @@ class Actions:
         def denied(held: Held) -> tuple[StoredPlan, Commit]:
             plan = self._waiting(held, who)
             new = changed(held, state=State.DENIED, finished_at=self._clock.now())
-            return new, Commit(said=[self._entry("action-denied", plan, who.actor, comment=comment)])
+            return new, Commit(said=[self._entry("action-denied", plan, who.actor, comment=comment)], open=False)
 
         return self._change(plan_id, denied).plan
 
@@ -335,6 +337,11 @@ class Actions:
                 )
             unlock = [item.call.target] if item.steps and item.state is State.UNKNOWN else []
             if verdict == "go-on":
+                if plan.approvals_needed and who.id == plan.by_id:
+                    raise Forbidden(
+                        "Others agreed to the plan as it was: its author does not decide about the difference.", code="own-plan",
+                        remedy="Ask a colleague.",
+                    )  # fmt: skip
                 if not item.steps:
                     raise Conflict("There is nothing to send.", code="item-state", remedy="Say done, or not-done.")
                 item.state, item.reasons, item.acknowledged = State.PLANNED, [], False
@@ -441,20 +448,19 @@ class Actions:
         """Wakes plans that nobody works on, ends those whose time is over, and tells the audit trail."""
         for source in sources:
             for plan_id in self._plans.open(source):
-                self._wake(plan_id)
-            for plan in self._plans.newest(source, "", 500):
-                self._tidy(plan.id)
+                self._look_after(plan_id)
             self.flush(source)
 
-    def _tidy(self, plan_id: str) -> None:
+    def _look_after(self, plan_id: str) -> None:
         held = self._plans.get(plan_id)
         if held is None:
+            self._plans.close(plan_id)
             return
-        self._late(held, write=True)
-        day = timedelta(days=1)
-        unsent = held.plan.state in (State.PLANNED, State.REFUSED, State.PLANNING) and held.plan.submitted_at is None
-        if unsent and self._clock.now() > held.plan.created_at + day:
+        plan = self._late(held, write=True).plan
+        if plan.submitted_at is None and self._clock.now() > plan.created_at + _FORGOTTEN_AFTER:
             self._plans.forget(held)
+        elif plan.finished_at or plan.state in (State.PLANNING, State.SENT, State.PAUSED, State.UNKNOWN):
+            self._wake(plan_id)
 
     def flush(self, source: str) -> None:
         """Tells the audit trail what it is to be told. Cut off in between, one may be there twice, with the same event."""
@@ -479,7 +485,8 @@ class Actions:
         if not write:
             return Held(new, held.etag)
         try:
-            written = self._plans.commit(held, new, Commit(said=[self._entry("action-expired", new, SYSTEM)]))
+            expired = Commit(said=[self._entry("action-expired", new, SYSTEM)], open=False)
+            written = self._plans.commit(held, new, expired)
         except RowChanged:
             return self._held(plan.id)
         self.flush(plan.source_id)

@@ -43,7 +43,8 @@ class Worker:
         """Works on a plan for so long. Gives after how many seconds it needs somebody again; None: not any more."""
         held = await asyncio.to_thread(self._plans.get, plan_id)
         if held is None or not self._wanted(held.plan):
-            await asyncio.to_thread(self._plans.close, plan_id)
+            if held is None or held.plan.finished_at:
+                await asyncio.to_thread(self._plans.close, plan_id)
             return None
         until = self._clock.monotonic() + seconds
         try:
@@ -143,12 +144,8 @@ class _Turn:
         due += [one.call.not_before for one in self._items if one.call.not_before and one.state is State.PLANNED]
         ended = all(one.state in OVER for one in self._items)
         state = self._ended() if ended else self._held.plan.state
-        if (
-            not ended
-            and self._held.plan.state is State.SENT
-            and not due
-            and any(i.state is State.UNKNOWN for i in self._items)
-        ):
+        unsettled = {one.state for one in self._items} - OVER
+        if self._held.plan.state is State.SENT and unsettled == {State.UNKNOWN}:
             state = State.UNKNOWN
         if state is not self._held.plan.state or (ended and self._held.plan.finished_at is None):
             await self._commit([], state=state, finished=ended)
@@ -171,7 +168,7 @@ class _Turn:
         item = next((one for one in self._items if one.state is State.PLANNING), None)
         if item is None:
             plan = self._worker._planned(self._held, self._items)  # noqa: SLF001
-            self._held = await asyncio.to_thread(self._plans.commit, self._held, plan, Commit(open=False))
+            self._held = await asyncio.to_thread(self._plans.commit, self._held, plan, Commit())
             return None
         made = await self._worker._planner.item(self._tenant, item.number, item.call, self._held.plan.by_id)  # noqa: SLF001
         self._items[item.number - 1] = made
@@ -210,8 +207,8 @@ class _Turn:
             self._items[item.number - 1] = fresh
             await self._commit([fresh], said=[self._entry("action-held", fresh)])
             return False
-        item.state, item.reasons = State.REFUSED, [_changed_reason(why), *fresh.reasons]
-        await self._settled(item)
+        item.reasons = [_changed_reason(why), *fresh.reasons]
+        await self._settled(item, refused=True)
         return False
 
     async def _send(self, item: Item, step: Step, *, first: bool) -> None:
@@ -220,7 +217,8 @@ class _Turn:
         step.state, step.sent_at, step.attempts = State.SENT, now, step.attempts + 1
         step.next_look_at = now + timedelta(seconds=proof.next_look(0, 0))
         item.state = State.SENT
-        lock = [item.call.target] if first and item.call.target else []
+        target = item.call.target
+        lock = [target] if first and target and not await self._has(target) else []
         try:
             await self._commit([item], lock=lock, said=[self._entry("action-sent", item, step)])
         except Busy as busy:
@@ -243,6 +241,11 @@ class _Turn:
         await self._answered(item)
         if again:
             await self._send(self._items[item.number - 1], self._step_like(item, step), first=False)
+
+    async def _has(self, target: str) -> bool:
+        """Whether the plan has the target already: what it did to it before is not known to be done."""
+        plan = self._held.plan
+        return await asyncio.to_thread(self._plans.holder, plan.source_id, target) == plan.id
 
     async def _answered(self, item: Item) -> None:
         """What came back has to be written down, whatever others did meanwhile."""
@@ -297,22 +300,16 @@ class _Turn:
             step.settled_at, step.next_look_at = self._clock.now(), None
         await self._settled(item)
 
-    async def _settled(self, item: Item) -> None:
-        """Writes an item whose steps changed; lets go of its target once all of them are settled."""
-        before = self._state_before(item)
-        if item.steps and item.state is not State.REFUSED:
-            item.state = item.of_steps()
-        over = item.state in OVER
-        said = (
-            [self._entry(f"action-{item.state}", item)]
-            if item.state is not before and item.state is not State.SENT
-            else []
-        )
-        unlock = [item.call.target] if over and item.call.target and any(step.sent_at for step in item.steps) else []
-        await self._commit([item], unlock=unlock, said=said)
-
-    def _state_before(self, item: Item) -> State:
-        return State.SENT if any(step.sent_at for step in item.steps) else State.PLANNED if item.steps else item.state
+    async def _settled(self, item: Item, *, refused: bool = False) -> None:
+        """Writes an item whose steps changed; lets go of its target once nothing that the plan did to it is open."""
+        before = item.state
+        item.state = State.REFUSED if refused else item.of_steps()
+        changed_state = item.state is not before and item.state is not State.SENT
+        said = [self._entry(f"action-{item.state}", item)] if changed_state else []
+        target = item.call.target
+        done = item.state in OVER and any(step.sent_at for step in item.steps)
+        others = any(one.open and one.call.target == target for one in self._items if one is not item)
+        await self._commit([item], unlock=[target] if done and target and not others else [], said=said)
 
     # Writing
 
@@ -320,14 +317,13 @@ class _Turn:
         self, items: list[Item], *, state: State | None = None, finished: bool = False, lock: list[str] | None = None,
         unlock: list[str] | None = None, said: list[Entry] | None = None,
     ) -> None:  # fmt: skip
-        plan = self._held.plan
         fields: dict[str, Any] = {"counts": dict(Counter(str(one.state) for one in self._items))}
         if state:
             fields["state"] = state
         if finished:
             fields["finished_at"] = self._clock.now()
         fields |= self._halted(items)
-        freed = [target for target in unlock or [] if self._plans.holder(plan.source_id, target) == plan.id]
+        freed = [target for target in unlock or [] if await self._has(target)]
         change = Commit(items=items, lock=lock or [], unlock=freed, said=said or [])
         self._held = await asyncio.to_thread(self._plans.commit, self._held, changed(self._held, **fields), change)
 

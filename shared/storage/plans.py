@@ -57,7 +57,7 @@ class Commit:
     counted: int = 0
     """So many targets more are acted on in this hour."""
     open: bool | None = None
-    """Whether workers have to look at it."""
+    """Whether anybody has to look after the plan from now on; None: as before."""
 
 
 class Busy(Exception):
@@ -88,9 +88,7 @@ class Plans:
                     rows.append(Insert({"PartitionKey": source, "RowKey": place}))
             self._tables.transaction(PLANS, rows)
         head = _head_row(plan)
-        operations: list[Operation] = [Insert(head)]
-        if plan.state == "planning":
-            operations.append(Insert({"PartitionKey": source, "RowKey": keys.open_plan(key)}))
+        operations: list[Operation] = [Insert(head), Insert({"PartitionKey": source, "RowKey": keys.open_plan(key)})]
         return Held(plan, self._tables.transaction(PLANS, operations)[0] or "")
 
     def get(self, plan_id: str) -> Held | None:
@@ -136,7 +134,7 @@ class Plans:
         return hours.get(f"{at:%H}", 0), sum(hours.values())
 
     def open(self, source: str) -> list[str]:
-        """Plans that workers have to look at."""
+        """Plans that somebody has to look after: they are planned, wait, or are carried out."""
         span = (keys.open_plan(""), keys.open_plan(_END))
         return [f"{source}~{one.row['RowKey'].split('|')[1]}" for one in self._tables.query(PLANS, source, span)]
 
@@ -227,6 +225,7 @@ class Plans:
                 self._tables.delete(PLANS, source, keys.plan_of_target(item.call.target, held.key, item.number))
             self._tables.delete(PLANS, source, keys.plan_item(held.key, item.number))
         self._tables.delete(PLANS, source, keys.plan(held.key))
+        self.close(held.plan.id)
 
 
 def _head_row(plan: StoredPlan) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The life of a plan: approved by somebody else, sent once, read back through late replicas, cut off anywhere, taken back."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -340,6 +341,39 @@ def test_a_person_settles_what_nothing_can_show(scene: Scene) -> None:
     ended = scene.work(plan.id)
     (step,) = scene.items(ended)[0].steps
     assert (ended.state, step.settled_by, step.attempts) == (State.CONFIRMED, BEN.id, 1)
+
+
+def test_what_is_not_known_for_hours_is_said_once(scene: Scene) -> None:
+    """The trail holds one entry for it, however often it is looked at; the plan says unknown meanwhile."""
+    scene.cloud.lag = 3000
+    plan, token = scene.plan("disable-sign-in", scene.person())
+    scene.submitted(token)
+    for _ in range(12):
+        scene.rig.clock.move(20)
+        wait = asyncio.run(scene.actions.worker.work(plan.id, 1.0))
+        assert wait is not None
+    assert scene.actions.get(plan.id).state is State.UNKNOWN
+    assert scene.work(plan.id).state is State.CONFIRMED
+    scene.actions.look_after(["a"])
+    said = [entry.what for entry in scene.rig.app().audit.chain("a")]
+    assert said.count("action-unknown") == said.count("action-confirmed") == 1
+
+
+def test_a_plan_goes_on_behind_what_is_not_known(scene: Scene) -> None:
+    """Somebody says so: the target stays the plan's."""
+    steps = [{"step": "revoke-sessions"}, {"step": "disable-sign-in"}]
+    person = scene.person()
+    plan, token = scene.plan("leaver", person, steps=steps)
+    plan = scene.work(plan.id)
+    scene.cloud.lag = 100_000
+    scene.submitted(token)
+    for _ in range(30):
+        scene.rig.clock.move(20)
+        asyncio.run(scene.actions.worker.work(plan.id, 1.0))
+    assert scene.actions.get(plan.id).state is State.PAUSED
+    scene.actions.resume(plan.id, ANN)
+    asyncio.run(scene.actions.worker.work(plan.id, 1.0))
+    assert scene.cloud.asked == [f"POST /users/{person}/revokeSignInSessions", f"PATCH /users/{person}"]
 
 
 # Guards
