@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from local import demo_actions
 from local.stack import Stack
 from shared.connectors import REGISTRY
 from shared.connectors.entra_id import ENTRA_ID
@@ -336,12 +337,18 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
         known |= {f"{plural}/{{id}}": record, f"{plural}/{{id}}/changes": record}
         known |= {f"{plural}/{{id}}/{part.plural}": record for part in REGISTRY.record_types.values() if part.part_of}
         query[f"{plural}/search"] = "?text=an"
+    demo_actions.register(own_stack, ids["source"])
+    person = demo_actions.somebody(own_stack, ids["source"])["id"]
+    planned = own_stack.api("POST", f"people/{person}/actions/disable-sign-in/plan", {})[1]["plan"]["id"]
+    known |= {"plans/{id}": planned, "plans/{id}/items": planned, "people/{id}/queries/{name}": person}
+    known |= {f"{plural}/{{id}}/actions": known[f"{plural}/{{id}}"] for plural in ("people", "devices")}
+    query["plans"] = f"?source={ids['source']}"
     for path, operations in own_stack.api("GET", "openapi.json")[1]["paths"].items():
         if "get" in operations:
             short = path.removeprefix("/api/v1/")
             kind = short.split("/")[0].rstrip("s").replace("source-group", "sourceGroup")
             address = short.replace("{id}", known.get(short) or ids.get(kind, "0")).replace("{kind}", ENTRA_ID.name)
-            address = address.replace("{name}", "licences-of-people")
+            address = address.replace("{name}", "groups" if "/queries/" in address else "licences-of-people")
             status, answer = own_stack.api("GET", address + query.get(short, ""))
             assert status == 200 or short.endswith("certificate") or short.startswith("holds/"), (address, answer)
     for order in ("name", "id"):
