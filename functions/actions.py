@@ -6,14 +6,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, StringConstraints
 
 from functions.models import PageQuery
-from shared.actions.availability import Available, CredentialCheck
 from shared.actions.book import ACTIONS, NOT_OFFERED, QUERIES, action_named, query_named
-from shared.actions.service import MOST_TARGETS
 from shared.api import Call, Reply, Routes
 from shared.api.pools import GRAPH
 from shared.api.surfaces import PREFIX
 from shared.domain.base import Id, Model
-from shared.domain.plan import Item, Plan, Risk, State
+from shared.domain.offers import Available, CredentialCheck
+from shared.domain.plan import MOST_TARGETS, Item, Plan, Risk, State
 from shared.errors import FieldError, Invalid, NotFound
 from shared.names import Role
 from shared.wiring import app

@@ -20,7 +20,7 @@ from shared.actions.subject import Look
 from shared.actions.worker import Worker
 from shared.clock import Clock
 from shared.domain.actor import SYSTEM, Actor
-from shared.domain.plan import Approval, Call, Item, Plan, State, StoredPlan
+from shared.domain.plan import MOST_TARGETS, Approval, Call, Item, Plan, State, StoredPlan
 from shared.domain.policy import Asked, risk_of
 from shared.domain.reason import Reason
 from shared.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, SourceProblem, Unavailable
@@ -34,7 +34,6 @@ from shared.storage.tables import RowChanged
 SUBMIT_WITHIN = timedelta(minutes=15)
 INLINE_SECONDS = 10.5
 WORKER_SECONDS = 240.0
-MOST_TARGETS = 2000
 _TRIES = 8
 _FORGOTTEN_AFTER = timedelta(days=1)
 """A plan that nobody submitted."""

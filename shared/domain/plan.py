@@ -10,6 +10,9 @@ import orjson
 from shared.domain.base import Model
 from shared.domain.reason import Reason
 
+MOST_TARGETS = 2000
+"""Targets of one plan."""
+
 
 class Risk(StrEnum):
     """How bad it is if it was a mistake."""

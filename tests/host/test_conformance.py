@@ -80,7 +80,7 @@ def conforms(folder: Path) -> None:
         if name in TABLE.routes:
             assert route == f"api/v1/{TABLE[name].path}"
     others = {name: entry for name, entry in found.items() if name not in http}
-    assert set(others) == {"tick", "run_slice", "run_failed"}
+    assert set(others) == {"tick", "run_slice", "run_failed", "act", "act_failed"}
     for name, (_, _, result) in others.items():
         assert "No storage connection is configured" in result, name
 

@@ -379,6 +379,7 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
         "Tombstones",
         "Audit",
         "Mappings",
+        "Plans",
     }
 
 
