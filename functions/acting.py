@@ -27,4 +27,8 @@ async def act(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger(arg_name="message", queue_name=ACTION_POISON_QUEUE, connection="RollcallStorage")
 async def act_failed(message: func.QueueMessage) -> None:
     """A message that failed five times. The timer wakes its plan again; nothing of it is lost."""
-    _log.error("plan %s could not be worked on", json.loads(message.get_body()).get("plan"))
+    from shared.wiring import app
+
+    plan = str(json.loads(message.get_body()).get("plan"))
+    state = await shown(app().actions.state_of(plan))
+    _log.error("plan %s could not be worked on; it is %s", plan, state)

@@ -443,6 +443,11 @@ class Actions:
             await asyncio.to_thread(self._wake, plan_id, wait)
         await asyncio.to_thread(self.flush, plan_id.partition("~")[0])
 
+    async def state_of(self, plan_id: str) -> str:
+        """For logs: gone, or how far the plan got."""
+        held = await asyncio.to_thread(self._plans.get, plan_id)
+        return str(held.plan.state) if held else "gone"
+
     def look_after(self, sources: Sequence[str]) -> None:
         """Wakes plans that nobody works on, ends those whose time is over, and tells the audit trail."""
         for source in sources:
