@@ -360,7 +360,8 @@ def check_action_credential(call: Call) -> Reply:
 def submit_plan(call: Call) -> Reply:
     """Carried out at once where nobody else has to agree; otherwise it waits for approval."""
     asked: SubmitIn = call.body
-    plan = app().actions.submit(asked.token, call.principal, asked.justification)
+    password = asked.password.get_secret_value() if asked.password else ""
+    plan = app().actions.submit(asked.token, call.principal, asked.justification, password)
     if plan.state is not State.APPROVED:
         return _performed(plan, {})
     return _perform(plan.id, asked.password, call)

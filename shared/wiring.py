@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from shared.storage.layout import Layout
     from shared.storage.lease import Lease
     from shared.storage.once import Once
+    from shared.storage.plans import Plans
     from shared.storage.queues import Queues
     from shared.storage.runs import Runs
     from shared.storage.schedules import Schedules
@@ -261,8 +262,16 @@ class App:
             self.gate.check, {"secrets": self.configuration.keeper.sweep, "refusals": self.audit.fold, "mappings": self.configuration.mapping_keeper.pin_again, "signs": self.signs.give, "plans": self._look_after_plans},
         )  # fmt: skip
 
+    @cached_property
+    def plans(self) -> "Plans":
+        from shared.storage.plans import Plans
+
+        return Plans(self.tables, self.clock)
+
     def _look_after_plans(self) -> None:
-        self.actions.look_after([document.id for document in self.config.all("source")])
+        """Where no source has any, one query is all that it costs."""
+        if self.plans.marked():
+            self.actions.look_after()
 
     @cached_property
     def signs(self) -> "Signs":
@@ -298,12 +307,11 @@ class App:
     def actions(self) -> "Actions":
         from shared.actions.planner import Planner
         from shared.actions.service import Actions
-        from shared.storage.plans import Plans
 
         self.gate.check()
-        planner = Planner(self.records.left_out)
+        planner = Planner(self.records.left_out, self.clock)
         return Actions(
-            Plans(self.tables, self.clock), planner, self._acting, self.graph, self.queues, self.clock, self.audit.note
+            self.plans, planner, self._acting, self.graph, self.queues, self.clock, self.audit.note
         )  # fmt: skip
 
     @cached_property

@@ -9,8 +9,9 @@ from local.cloud import tokens
 from local.cloud.graph.acting import CLOUD_DEVICES, USERS, Acting
 from shared.actions.book import action_named
 from shared.actions.service import Actions
+from shared.domain.audit import AuditEntry
 from shared.domain.plan import Item, Plan, State
-from shared.names import Role
+from shared.names import PLANS, Role
 from shared.principal import Principal
 from tests.rig import AUDIENCE, TENANT, Rig
 
@@ -110,7 +111,7 @@ class Scene:
 
     def submitted(self, token: str, who: Principal = ANN, password: str = "") -> tuple[Plan, dict[str, str]]:
         """Submitted, and carried out where nobody has to agree."""
-        plan = self.actions.submit(token, who, "because")
+        plan = self.actions.submit(token, who, "because", password)
         if plan.state is State.APPROVED:
             return self.actions.perform(plan.id, who, password)
         return plan, {}
@@ -132,6 +133,17 @@ class Scene:
                 break
             self.rig.clock.move(wait)
         return self.actions.get(plan_id)
+
+    def open_plans(self) -> list[str]:
+        """Those that somebody has to look after."""
+        keys = [row["RowKey"] for row in self.rig.entities(PLANS)]
+        return [f"a~{key.split('|')[1]}" for key in keys if key.startswith("w|")]
+
+    def trail(self) -> list[AuditEntry]:
+        """The audit trail, told everything."""
+        self.rig.clock.move(61)
+        self.actions.look_after()
+        return list(self.rig.beside().audit.chain("a"))
 
     def items(self, plan: Plan) -> list[Item]:
         return self.actions.items(plan.id, 0, 5000)

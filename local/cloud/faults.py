@@ -16,8 +16,8 @@ GRAPH_LIES = ("short-list", "empty-list", "old-report", "first-again", "same-aga
 """Whole answers that are not true: a list that ends too early, a removal that was taken back long ago, a page that links to
 the first one, or to itself with another token; and refusals of what is allowed.
 """
-CHANGE_FAULTS = ("504-done", "reset-done", "403")
-"""The answer to a change is lost after it was made; it is denied."""
+CHANGE_FAULTS = ("504-done", "reset-done", "403", "echo-body")
+"""The answer to a change is lost after it was made; it is denied; a refusal repeats the request."""
 STORAGE_FAULTS = ("503", "500", "reset", "delay", "answer-lost", "empty-page", "inner-503")
 TARGETS = {
     "graph": (*GRAPH_FAULTS, *GRAPH_LIES, *CHANGE_FAULTS, "hang"),

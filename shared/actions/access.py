@@ -31,7 +31,7 @@ class NewPassword(Model):
 
 @action(
     "reset-password", "Reset the password", "person", risk=Risk.DISRUPTIVE, permissions=(PASSWORDS,), parameters=NewPassword,
-    same_again=False, sensitive=True, takes_access=True, takes_secret=True, roles=(USER_ADMINISTRATOR,),
+    same_again=False, sensitive=True, takes_access=True, roles=(USER_ADMINISTRATOR,),
     note="The password can't be taken back. Sessions that are open go on until they are revoked.",
 )  # fmt: skip
 async def reset_password(on: Subject, given: NewPassword) -> list[Step]:
@@ -103,7 +103,7 @@ class Pass(Model):
 
 @action(
     "temporary-access-pass", "Give a temporary access pass", "person", risk=Risk.DISRUPTIVE, permissions=(PASSES,), parameters=Pass,
-    same_again=False, sensitive=True, cloud_only=False,
+    same_again=False, sensitive=True, cloud_only=False, shown_once=True,
     note="A pass that is there already is replaced. The tenant's authentication methods policy has to allow passes.",
 )  # fmt: skip
 async def temporary_access_pass(on: Subject, given: Pass) -> list[Step]:

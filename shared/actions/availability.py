@@ -37,7 +37,7 @@ class Availability:
             acting = self._credentials.acting(source)
             claims = self._claims(acting)
         except (Conflict, SourceProblem) as problem:
-            off = Reason(code=problem.code, message=problem.detail, remedy=problem.remedy)
+            off = Reason.of(problem)
             return Available(through=None, actions=_offers(kind, None, known, off), queries=_queries(kind, None, off))
         return Available(through=acting.through, actions=_offers(kind, claims, known), queries=_queries(kind, claims))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shared.connectors.base import Permission
 from shared.domain.base import Model
 from shared.domain.plan import Call, Item, Risk, Step
+from shared.domain.policy import ActionPolicy
 from shared.domain.reason import Reason
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ CLOUD_DEVICE_ADMINISTRATOR = Role("7698a772-787b-4ac8-901f-60d6b08affd2", "Cloud
 INTUNE_ADMINISTRATOR = Role("3a2c62db-5318-420d-8d74-23affee5d9d5", "Intune Administrator")
 
 Steps = Callable[["Subject", Any], Awaitable[list[Step]]]
-Calls = Callable[["Subject", Any], Awaitable[list[Call]]]
+Calls = Callable[["Subject", Any, ActionPolicy], Awaitable[list[Call]]]
 Answer = Callable[["Subject"], Awaitable[list[dict[str, Any]]]]
 
 
@@ -86,8 +87,8 @@ class Action:
     licence: str = ""
     deleted: bool = False
     """Its target is somebody who was deleted."""
-    takes_secret: bool = False
-    """The caller may give the password when the plan is submitted."""
+    shown_once: bool = False
+    """Its outcome is of use to whoever is shown what it made, and to nobody else."""
     note: str = ""
 
     def given(self, parameters: dict[str, Any]) -> Any:

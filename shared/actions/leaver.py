@@ -10,7 +10,7 @@ from shared.actions.groups import memberships, obstacle
 from shared.actions.subject import Subject
 from shared.domain.base import Model
 from shared.domain.plan import Call, Risk
-from shared.domain.policy import LEAVER
+from shared.domain.policy import ActionPolicy
 
 WAIT = "wait: "
 _OWN = ("disable-sign-in", "revoke-sessions", "reset-password", "require-mfa-registration", "delete-person")
@@ -35,11 +35,11 @@ class LeaverGiven(Model):
 
 
 @composed("leaver", "Leaver", "person", risk=Risk.SEVERE, parameters=LeaverGiven, takes_access=True)
-async def leaver(on: Subject, given: LeaverGiven) -> list[Call]:
+async def leaver(on: Subject, given: LeaverGiven, policy: ActionPolicy) -> list[Call]:
     """Takes everything from somebody who leaves, one step after the other: sign-in, sessions, password, devices, authentication
     methods, groups, licences. It waits where something is not Microsoft Graph's to do.
     """
-    steps = given.steps or [DatedStep(step=name) for name in on.peek("leaverSteps") or LEAVER]
+    steps = given.steps or [DatedStep(step=name) for name in policy.leaver]
     calls: list[Call] = []
     for one in steps:
         calls += [call.model_copy(update={"not_before": one.not_before}) for call in await _calls(on, one.step)]

@@ -30,6 +30,14 @@ class LicenceGiven(Licence):
     """Service plans of it that stay off."""
 
 
+def _as_before(item: Item) -> Call:
+    """Without the product, or with the plans that it had."""
+    sku_id, before = item.call.parameters["skuId"], item.before.get("direct")
+    if before is None:
+        return Call(action="remove-licence", target=item.call.target, parameters={"skuId": sku_id})
+    return Call(action="assign-licence", target=item.call.target, parameters={"skuId": sku_id, "disabledPlans": before})
+
+
 async def sku(on: Subject, sku_id: str) -> dict[str, Any]:
     """The tenant's product. Raises Cannot where it has none such."""
     found = await on.look.all(
@@ -50,13 +58,18 @@ def _assignments(on: Subject, sku_id: str) -> list[dict[str, Any]]:
     return [one for one in states if str(one.get("skuId")).lower() == sku_id]
 
 
+def _plans(assignment: dict[str, Any] | None) -> list[str] | None:
+    """The service plans that are off; None: there is no such assignment."""
+    return sorted(str(one).lower() for one in assignment.get("disabledPlans") or []) if assignment else None
+
+
 def _proof(on: Subject) -> str:
     return f"/users/{on.id}?$select=licenseAssignmentStates"
 
 
 @action(
     "assign-licence", "Assign a licence", "person", risk=Risk.LOW, permissions=(LICENCES,), parameters=LicenceGiven, cloud_only=False,
-    undo=lambda item: Call(action="remove-licence", target=item.call.target, parameters={"skuId": item.call.parameters["skuId"]}),
+    undo=_as_before,
     reverse="remove-licence",
 )  # fmt: skip
 async def assign_licence(on: Subject, given: LicenceGiven) -> list[Step]:
@@ -67,8 +80,9 @@ async def assign_licence(on: Subject, given: LicenceGiven) -> list[Step]:
     product = await sku(on, given.sku_id)
     held = _assignments(on, given.sku_id)
     direct = next((one for one in held if not one.get("assignedByGroup")), None)
-    on.noted("direct", bool(direct))
-    if direct and sorted(direct.get("disabledPlans") or []) == sorted(given.disabled_plans):
+    before = _plans(direct)
+    on.noted("direct", before)
+    if before == _plans({"disabledPlans": given.disabled_plans}):
         raise AlreadySo(f"The person holds {product.get('skuPartNumber')} directly already.")
     units = product.get("prepaidUnits") or {}
     free = units.get("enabled", 0) + units.get("warning", 0) - (product.get("consumedUnits") or 0)
@@ -79,7 +93,12 @@ async def assign_licence(on: Subject, given: LicenceGiven) -> list[Step]:
             "Buy seats, or take one from somebody.",
         )
     request = _assign(on, add=given)
-    entry = {"skuId": given.sku_id, "assignedByGroup": None, "state": "Active"}
+    entry = {
+        "skuId": given.sku_id,
+        "assignedByGroup": None,
+        "state": "Active",
+        "disabledPlans": sorted(given.disabled_plans),
+    }
     proof = reads(_proof(on), has("licenseAssignmentStates", **entry), seconds=_BUDGET)
     return [step(f"Assign {product.get('skuPartNumber')}", request, proof)]
 

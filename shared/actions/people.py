@@ -1,13 +1,15 @@
 """What is done to a person's account and profile."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import Field, StringConstraints
 
 from shared.actions.catalogue import AlreadySo, Cannot, action
 from shared.actions.requests import built, graph
 from shared.actions.subject import Subject, differs, is_, reads, step
+from shared.clock import parse_iso
 from shared.connectors.base import Permission
 from shared.domain.base import Guid, Model
 from shared.domain.plan import Call, Check, Item, Risk, Step
@@ -143,8 +145,8 @@ async def update_profile(on: Subject, given: Profile) -> list[Step]:
 class SignInName(Model):
     """The new name."""
 
-    sign_in_name: Annotated[str, StringConstraints(pattern=r"^[^\s@]{1,64}@[A-Za-z0-9.-]{1,190}$")]
-    """User principal name, in a domain that the tenant has verified."""
+    sign_in_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9'._!#^~-]{1,64}@[A-Za-z0-9.-]{1,190}$")]
+    """User principal name, in a domain that the tenant has verified; of the characters that Entra allows."""
 
 
 @action(
@@ -169,7 +171,7 @@ async def change_sign_in_name(on: Subject, given: SignInName) -> list[Step]:
 
 async def _free(on: Subject, name: str) -> None:
     """Raises Cannot where somebody else has the sign-in name."""
-    holder = await on.look.get(f"/users/{name}?$select=id,displayName", READ)
+    holder = await on.look.get(f"/users/{quote(name, safe='@')}?$select=id,displayName", READ)
     if holder and holder.get("id") != on.id:
         raise Cannot(
             "name-taken", f"{holder.get('displayName')} ({holder.get('id')}) has the sign-in name {name}.", "Choose another name."
@@ -295,7 +297,7 @@ async def remove_manager(on: Subject, _given: Any) -> list[Step]:
 )  # fmt: skip
 async def delete_person(on: Subject, _given: Any) -> list[Step]:
     """The person goes to the deleted items, and for good after 30 days."""
-    on["userPrincipalName"]
+    on.noted("userPrincipalName", on.peek("userPrincipalName"))  # somebody renamed is perhaps somebody else
     request = built(graph().users.by_user_id(on.id).to_delete_request_information())
     return [
         step("Delete the person", request, reads(f"/directory/deletedItems/{on.id}", is_("id", on.id), seconds=120))
@@ -309,9 +311,9 @@ async def delete_person(on: Subject, _given: Any) -> list[Step]:
 )  # fmt: skip
 async def restore_person(on: Subject, _given: Any) -> list[Step]:
     """Somebody who was deleted within the last 30 days is there again."""
-    gone = datetime.fromisoformat(str(on["deletedDateTime"]))
+    gone = parse_iso(str(on["deletedDateTime"]))
     name = str(on["userPrincipalName"])
-    if datetime.now(gone.tzinfo) - gone > _RESTORABLE:
+    if on.now - gone > _RESTORABLE:
         raise Cannot(
             "too-late",
             "The person was deleted more than 30 days ago, which nobody can take back.",

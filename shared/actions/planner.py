@@ -11,9 +11,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.actions.book import ACTIONS
-from shared.actions.catalogue import GLOBAL_ADMINISTRATOR, PRIVILEGED_AUTHENTICATION, Action, Cannot, Role
+from shared.actions.catalogue import (
+    GLOBAL_ADMINISTRATOR,
+    PRIVILEGED_AUTHENTICATION,
+    Action,
+    Cannot,
+    Role,
+    TargetKind,
+)
 from shared.actions.credential import Acting
 from shared.actions.subject import DEVICE, PERSON, Look, Subject
+from shared.clock import Clock
 from shared.domain.clouds import CloudName
 from shared.domain.document import Document
 from shared.domain.plan import Call, Item, Risk, State
@@ -52,8 +60,8 @@ async def signed_in(graph: Clients, acting: Acting, budget: Callable[[], float])
 class Planner:
     """`outside`: why the copy leaves an object out, by source and object id; empty where it does not."""
 
-    def __init__(self, outside: Callable[[str, str], str]) -> None:
-        self._outside = outside
+    def __init__(self, outside: Callable[[str, str], str], clock: Clock) -> None:
+        self._outside, self._clock = outside, clock
 
     async def item(self, tenant: Tenant, number: int, call: Call, author: str) -> Item:
         """One action on one target, planned or with the reasons why not. Raises SourceProblem where Graph can't be asked."""
@@ -68,7 +76,7 @@ class Planner:
         try:
             given = checked(action, call.parameters)
             permitted(action, given, tenant.claims)
-            subject = await self.subject(Look(tenant.client), action, call.target)
+            subject = await self.subject(Look(tenant.client), action.target, call.target, deleted=action.deleted)
             item.target_name = subject.name
             await self._guard(tenant, action, subject, author, item)
             assert action.plan
@@ -86,20 +94,21 @@ class Planner:
         item.digest = item.made()
         return item
 
-    async def subject(self, look: Look, action: Action, target: str) -> Subject:
+    async def subject(self, look: Look, kind: TargetKind, target: str, *, deleted: bool = False) -> Subject:
         """The target as it is now. Raises Cannot where it is not there."""
-        if action.target == "source":
-            return Subject(look, "", {"displayName": "the tenant"})
-        if action.deleted:
+        now = self._clock.now()
+        if kind == "source":
+            return Subject(look, "", {"displayName": "the tenant"}, now)
+        if deleted:
             facts = await look.get(f"/directory/deletedItems/{target}", READS["person"])
-        elif action.target == "device":
+        elif kind == "device":
             facts = await look.get(f"/devices/{target}?$select={DEVICE}", READS["device"])
         else:
             facts = await look.get(f"/users/{target}?$select={PERSON}", READS["person"])
         if facts is None:
-            where = "among the deleted people" if action.deleted else "in the tenant"
-            raise Cannot("target-gone", f"There is no such {action.target} {where}.", "Check the object id.")
-        return Subject(look, target, facts)
+            where = "among the deleted people" if deleted else "in the tenant"
+            raise Cannot("target-gone", f"There is no such {kind} {where}.", "Check the object id.")
+        return Subject(look, target, facts, now)
 
     async def _guard(self, tenant: Tenant, action: Action, on: Subject, author: str, item: Item) -> None:
         """Raises Cannot for what must not be done; adds what to know."""

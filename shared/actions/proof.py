@@ -68,6 +68,8 @@ def _within(wanted: Any, entry: Any) -> bool:
 
 def _named(one: Any, other: Any) -> bool:
     """Ids are the same in capitals."""
+    if isinstance(one, list) and isinstance(other, list):
+        return _same([str(each).lower() for each in one], [str(each).lower() for each in other])
     return _same(one, other) or (isinstance(one, str) and isinstance(other, str) and one.lower() == other.lower())
 
 

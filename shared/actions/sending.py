@@ -12,8 +12,10 @@ from shared.actions.requests import has_secret, with_secret
 from shared.clock import Clock
 from shared.domain.plan import State, Step
 from shared.domain.reason import Reason
-from shared.graph.answers import NotSent, OutcomeUnknown, parse_error
+from shared.errors import SourceProblem
+from shared.graph.answers import OutcomeUnknown, parse_error
 from shared.graph.client import Answer, GraphClient
+from shared.redact import HIDDEN, redact
 
 _CLASSES = (
     string.ascii_lowercase.replace("l", ""),
@@ -60,12 +62,10 @@ class Secrets:
 
 
 async def send(client: GraphClient, step: Step, secret: str) -> Answer | None:
-    """The answer; None where it was lost. Raises NotSent where nothing left."""
+    """The answer; None where it was lost. Raises SourceProblem where nothing left."""
     body = with_secret(step.request.body, secret) if secret else step.request.body
     try:
         return await client.send_once(step.request.method, step.request.path, body)
-    except NotSent:
-        raise
     except OutcomeUnknown:
         return None
 
@@ -91,16 +91,17 @@ def note_answer(step: Step, answer: Answer | None, clock: Clock, held: Secrets) 
             step.state, step.settled_at, step.next_look_at = State.CONFIRMED, now, None
         return False
     step.state, step.settled_at, step.next_look_at = State.REFUSED, now, None
-    step.reason = refused(answer)
+    step.reason = refused(answer, held.password)
     again = answer.status == 400 and has_secret(step.request.body) and not held.given and step.attempts < _MOST_ATTEMPTS
     if again:
         step.state, step.settled_at = State.PLANNED, None
     return again
 
 
-def not_sent(step: Step, problem: NotSent, clock: Clock) -> None:
+def refused_before(step: Step, problem: SourceProblem, clock: Clock) -> None:
+    """Nothing left: Graph could not be reached, or the sign-in was refused."""
     step.state, step.settled_at, step.next_look_at = State.REFUSED, clock.now(), None
-    step.reason = Reason(code=problem.code, message=problem.detail, remedy=problem.remedy)
+    step.reason = Reason.of(problem)
 
 
 def _json(content: bytes) -> Any:
@@ -118,11 +119,12 @@ def _made(body: Any) -> str:
     return str((invited.get("id") if isinstance(invited, dict) else None) or body.get("id") or "")[:100]
 
 
-def refused(answer: Answer) -> Reason:
-    """Why Graph refused, and what to do. A refusal is definite: nothing was changed."""
+def refused(answer: Answer, secret: str) -> Reason:
+    """Why Graph refused, and what to do. A refusal is definite: nothing was changed. What it says may repeat what it was sent."""
     error = parse_error(answer.status, answer.content)
     code = error.code or str(answer.status)
-    said = f" It says: {error.message.rstrip('.')}." if error.message else ""
+    text = redact(_without(error.message, secret))
+    said = f" It says: {text.rstrip('.')}." if text else ""
     if answer.status == 429:
         return Reason(
             code="throttled",
@@ -158,6 +160,15 @@ def refused(answer: Answer) -> Reason:
         message=f"Microsoft Graph refused it: {answer.status} {code}.{said}",
         remedy="Correct what it names, then plan it again.",
     )
+
+
+def _without(text: str, secret: str) -> str:
+    """The text without the secret, also where the text was cut off inside of it."""
+    if not secret:
+        return text
+    text = text.replace(secret, HIDDEN)
+    cut = next((length for length in range(len(secret) - 1, 2, -1) if text.endswith(secret[:length])), 0)
+    return text[:-cut] + HIDDEN if cut else text
 
 
 _MASTERED = "mastered"

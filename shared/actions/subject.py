@@ -1,5 +1,6 @@
 """The target of an action, looked at with the action credential. What an action asks of it is what its plan rests on."""
 
+from datetime import datetime
 from typing import Any
 
 from shared.actions.catalogue import Cannot
@@ -57,8 +58,8 @@ def _unreadable(denied: Denied) -> Cannot:
 class Subject:
     """`facts`: what Graph says of it now. Reading one by its name makes it part of the plan; `peek` does not."""
 
-    def __init__(self, look: Look, object_id: str, facts: dict[str, Any]) -> None:
-        self.look, self.id, self.facts = look, object_id, facts
+    def __init__(self, look: Look, object_id: str, facts: dict[str, Any], now: datetime) -> None:
+        self.look, self.id, self.facts, self.now = look, object_id, facts, now
         self.before: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:

@@ -316,3 +316,10 @@ class StoredPlan(Plan):
     """SHA-256 of the token that submits it."""
     cancelled: bool = False
     """Nothing further is begun."""
+    paused_at: int = 0
+    """The item behind which it stopped by itself; 0: somebody paused it."""
+
+    @property
+    def worked_on(self) -> bool:
+        """Whether workers have anything to do with it."""
+        return self.state in (State.PLANNING, State.SENT, State.PAUSED, State.UNKNOWN)

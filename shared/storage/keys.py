@@ -185,6 +185,9 @@ def lookup_range(folded_prefix: str) -> tuple[str, str]:
 
 # The table Plans: a partition for each source
 
+SOURCES_WITH_PLANS = "sources"
+"""The partition that names the sources which have plans to look after."""
+
 
 def plan(key: str) -> str:
     return f"p|{key}"
@@ -217,3 +220,10 @@ def open_plan(key: str) -> str:
 def to_be_told(event: str) -> str:
     """Something that the audit trail does not say yet."""
     return f"o|{event}"
+
+
+def plan_moment(row_key: str) -> str:
+    """When the plan was made that a row is about, counted down; empty: the row is about none."""
+    kind, *rest = row_key.split("|")
+    place = {"p": 0, "i": 0, "w": 0, "t": 1}.get(kind)
+    return rest[place][:13] if place is not None and len(rest) > place else ""

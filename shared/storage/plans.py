@@ -2,6 +2,7 @@
 All of a source lies in one partition, so that what belongs together changes in one transaction.
 """
 
+import contextlib
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ class Plans:
     def create(self, plan: StoredPlan, items: Sequence[Item]) -> Held:
         """The items, then the plan itself: one that was cut off is not there."""
         source, key = plan.id.split("~")
+        self._mark(source)
         for start in range(0, len(items), _PORTION // 2):
             rows: list[Operation] = []
             for item in items[start : start + _PORTION // 2]:
@@ -143,6 +145,8 @@ class Plans:
         target.
         """
         source, key = held.plan.id.split("~")
+        if change.open:
+            self._mark(source)
         operations: list[Operation] = [Put(_head_row(plan), held.etag)]
         operations += [Put(_item_row(source, key, item)) for item in change.items]
         operations += [
@@ -165,6 +169,23 @@ class Plans:
         if change.open is False:  # cut off before it, a worker finds nothing to do
             self.close(plan.id)
         return Held(plan, etag)
+
+    def _mark(self, source: str) -> None:
+        """The source has something to look after, from before that is there."""
+        self._tables.put(PLANS, {"PartitionKey": keys.SOURCES_WITH_PLANS, "RowKey": source})
+
+    def marked(self) -> list[tuple[str, str]]:
+        """Sources that may have something to look after, with the ETags of their marks."""
+        rows = self._tables.query(PLANS, keys.SOURCES_WITH_PLANS, ("", _END))
+        return [(str(one.row["RowKey"]), one.etag) for one in rows]
+
+    def unmark(self, source: str, etag: str) -> None:
+        """Takes the mark away where nothing is left, and nothing came since it was read."""
+        for begin in (keys.open_plan(""), keys.to_be_told("")):
+            if self._tables.query(PLANS, source, (begin, begin + _END), limit=1):
+                return
+        with contextlib.suppress(RowChanged):
+            self._tables.transaction(PLANS, [Delete(keys.SOURCES_WITH_PLANS, source, etag)])
 
     def close(self, plan_id: str) -> None:
         """Workers need not look at it any more."""

@@ -10,7 +10,7 @@ import orjson
 from shared.clock import counted_down, parse_iso
 from shared.domain.retention import Retention
 from shared.domain.write import Authorship, Home, Intent
-from shared.names import AUDIT, CHANGES, CONFIG, HOLDS, LOOKUP, OUT_OF_SCOPE, RECORDS, STATE, TOMBSTONES
+from shared.names import AUDIT, CHANGES, CONFIG, HOLDS, LOOKUP, OUT_OF_SCOPE, PLANS, RECORDS, STATE, TOMBSTONES
 from shared.storage import journal, keys, once
 from shared.storage.bulk import BulkTables
 from shared.storage.holds import ALL, HoldStore
@@ -112,6 +112,7 @@ class Session:
             *(Dropped(self._tables, table) for table in months if table < month_table(journal_since)),
             Sweep(self._bulk, CHANGES, ANYTHING, lambda row: row["RowKey"].split("|")[1] > oldest_change),
             Sweep(self._bulk, AUDIT, ANYTHING, lambda row: _old_day(row["PartitionKey"], audit_since)),
+            Sweep(self._bulk, PLANS, ANYTHING, lambda row: keys.plan_moment(row["RowKey"]) > counted_down(audit_since)),
             Sweep(
                 self._bulk, CONFIG, (keys.CONFIG_PARTITION, keys.CONFIG_PARTITION + "~"),
                 lambda row: row["RowKey"].startswith(keys.HISTORY) and parse_iso(row["At"]) < audit_since,

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.audit import check_chain
 from shared.domain.plan import State
-from shared.errors import Conflict, Forbidden, Invalid, NotFound, RollcallError, Unavailable
+from shared.errors import Conflict, Forbidden, NotFound, RollcallError, Unavailable
 from shared.names import Role
 from shared.principal import Principal
 from tests.acting import ANN, BEN, Scene
@@ -59,29 +59,29 @@ def _cut_everywhere(name: str, every: int) -> str:
             plan, token = scene.plan(name, target, **parameters)
             rig.cut.arm(at, applied=applied)
             scene.cloud.asked.clear()
-            for _ in range(4):
+            ended = None
+            while ended is None:
                 try:
                     if scene.actions.get(plan.id).state is State.PLANNED:
                         scene.submitted(token)
                     elif scene.actions.get(plan.id).state is State.APPROVED:
                         scene.actions.perform(plan.id, ANN)
-                    ended = scene.work(plan.id)
+                    found = scene.work(plan.id)
+                    rig.clock.move(61)  # whoever began to tell the trail is dead
+                    scene.actions.look_after()
+                    ended = found if found.finished_at or found.state is State.UNKNOWN else None
                 except Unavailable:
                     rig.cut.heal()
                     scene.restart()
                     rig.clock.move(30)
-                    continue
-                if ended.state not in (State.PLANNED, State.APPROVED):
-                    break
-            ended = scene.work(plan.id)
+            rig.cut.heal()
             where = f"{name}: cut {at} of {writes}, {'applied' if applied else 'not sent'}: {ended.state}"
             assert len(scene.cloud.asked) == len(set(scene.cloud.asked)), where
             item = scene.items(ended)[0]
             if len(scene.cloud.asked) == len(item.steps):
                 assert ended.state in (State.CONFIRMED, State.UNKNOWN), (where, item)
             else:
-                assert ended.state in (State.CONTRADICTED, State.UNKNOWN), (where, item)
-            scene.actions.look_after(["a"])
+                assert ended.state in (State.CONTRADICTED, State.UNKNOWN, State.REFUSED), (where, item)
             assert check_chain("a", rig.app().audit.chain("a")).broken == []
             outcomes[str(ended.state)] = outcomes.get(str(ended.state), 0) + 1
         return f"{name}: {len(cuts)} cuts at {writes} writes in two forms ended {outcomes}, nothing sent twice"
@@ -161,10 +161,7 @@ def test_a_password_is_shown_once_and_stands_nowhere(scene: Scene) -> None:
         shown += once.values()
     given = "Given-by-the-caller-4711"
     _, token = scene.plan("reset-password", scene.person(), given=True)
-    plan = scene.actions.submit(token, ANN, "")
-    with pytest.raises(Invalid):
-        scene.actions.perform(plan.id, ANN)
-    _, once = scene.actions.perform(plan.id, ANN, given)
+    _, once = scene.submitted(token, password=given)
     assert once == {}  # whoever gave it knows it
     assert len(shown) == 2
     scene.actions.flush("a")
@@ -354,7 +351,7 @@ def test_what_is_not_known_for_hours_is_said_once(scene: Scene) -> None:
         assert wait is not None
     assert scene.actions.get(plan.id).state is State.UNKNOWN
     assert scene.work(plan.id).state is State.CONFIRMED
-    scene.actions.look_after(["a"])
+    scene.actions.look_after()
     said = [entry.what for entry in scene.rig.app().audit.chain("a")]
     assert said.count("action-unknown") == said.count("action-confirmed") == 1
 
@@ -527,7 +524,7 @@ def test_the_trail_says_who_did_what_and_with_which_requests(scene: Scene) -> No
     scene.actions.submit(token, ANN, "left the company")
     scene.actions.approve(plan.id, BEN, plan.digest, "ok")
     scene.actions.perform(plan.id, ANN)
-    scene.actions.look_after(["a"])
+    scene.actions.look_after()
     entries = list(scene.rig.app().audit.chain("a"))
     said = [(entry.what, entry.by_name) for entry in entries]
     assert said == [
@@ -552,7 +549,7 @@ def test_two_who_tell_the_trail_at_once_tell_it_once(scene: Scene) -> None:
     assert list(scene.rig.app().audit.chain("a")) == []
     scene.restart()
     scene.rig.clock.move(61)  # whoever began it is dead
-    scene.actions.look_after(["a"])
+    scene.actions.look_after()
     assert [entry.what for entry in scene.rig.app().audit.chain("a")].count("action-confirmed") == 1
     assert plan.state is State.PLANNED
 
@@ -580,7 +577,7 @@ def test_only_unsubmitted_plans_are_forgotten(scene: Scene) -> None:
     kept = scene.do("disable-sign-in", scene.person())
     plan, _ = scene.plan("revoke-sessions", scene.person())
     scene.rig.clock.move(2 * 86_400)
-    scene.actions.look_after(["a"])
+    scene.actions.look_after()
     assert [one.id for one in scene.actions.newest("a", "", 10)] == [kept.id]
     with pytest.raises(NotFound):
         scene.actions.get(plan.id)

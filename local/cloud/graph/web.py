@@ -140,6 +140,8 @@ class GraphWeb:
             )
         if kind == "400":
             return _send(Graph.refuse(400, "Request_UnsupportedQuery", "Injected fault."))
+        if kind == "echo-body":
+            return _send(Graph.refuse(400, "BadRequest", f"Not understood: {(await request.read()).decode()}"))
         if kind == "echo":
             return _send(Graph.refuse(400, "BadRequest", f"The request could not be served: {dict(request.headers)}"))
         if kind == "404":
