@@ -1,6 +1,7 @@
 """What a person signs in with: passwords, authentication methods, temporary access passes."""
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import Field
 
@@ -59,8 +60,17 @@ _KINDS = {
     "temporaryAccessPass": "temporary_access_pass_methods",
 }  # fmt: skip
 """Kinds of methods, and where msgraph-sdk has them."""
-_LAST = ("microsoftAuthenticator", "phone")
-"""One of these is the default as a rule. Microsoft Graph does not delete the default while there are others."""
+_LIKELY = ("phone", "microsoftAuthenticator")
+"""The default is one of these as a rule, the later the likelier. Microsoft Graph does not delete it while there are others."""
+_DEFAULTS = {
+    "sms": "phone", "voiceMobile": "phone", "voiceAlternateMobile": "phone", "voiceOffice": "phone",
+    "push": "microsoftAuthenticator", "oath": "softwareOath",
+}  # fmt: skip
+"""What the registration report calls a default method."""
+_REGISTERED = (
+    "id,isSystemPreferredAuthenticationMethodEnabled,systemPreferredAuthenticationMethods,"
+    "userPreferredMethodForSecondaryAuthentication"
+)
 
 
 def kind_of(method: dict[str, Any]) -> str:
@@ -76,8 +86,9 @@ def kind_of(method: dict[str, Any]) -> str:
 async def require_mfa_registration(on: Subject, _given: Any) -> list[Step]:
     """All methods but the password go, each with a result of its own; at the next sign-in the person registers anew."""
     methods = await on.look.all(f"/users/{on.id}/authentication/methods", METHODS.name)
+    last = [*_LIKELY, await _default(on)]
     found = [(kind_of(one), str(one.get("id"))) for one in methods if kind_of(one) in _KINDS]
-    found.sort(key=lambda one: (one[0] in _LAST and -_LAST.index(one[0]) + len(_LAST), one))
+    found.sort(key=lambda one: (max((place for place, kind in enumerate(last) if kind == one[0]), default=-1), one))
     on.noted("methods", [f"{kind} {method}" for kind, method in found])
     if not found:
         raise Cannot("no-methods", "There is no method but the password.", "Nothing needs to be done.")
@@ -90,6 +101,22 @@ async def require_mfa_registration(on: Subject, _given: Any) -> list[Step]:
         proof = reads(f"/users/{on.id}/authentication/methods", lacks("value", id=method), seconds=120)
         steps.append(step(f"Remove the method {kind}", request, proof))
     return steps
+
+
+async def _default(on: Subject) -> str:
+    """The kind of the default method, as the registration report knows it; empty where it may not be read, or does not say."""
+    name = quote(str(on.peek("userPrincipalName")).replace("'", "''"), safe="@'")
+    path = f"/reports/authenticationMethods/userRegistrationDetails?$filter=userPrincipalName eq '{name}'&$select={_REGISTERED}"
+    try:
+        rows = await on.look.all(path, "AuditLog.Read.All")
+    except Cannot:
+        return ""
+    found: dict[str, Any] = next((one for one in rows if one.get("id") == on.id), {})
+    system = found.get("systemPreferredAuthenticationMethods") or []
+    chosen = found.get("userPreferredMethodForSecondaryAuthentication")
+    if found.get("isSystemPreferredAuthenticationMethodEnabled") and system:
+        chosen = system[0]
+    return _DEFAULTS.get(str(chosen), "")
 
 
 class Pass(Model):

@@ -73,7 +73,7 @@ class Action:
     parameters: type[Model] = NoParameters
     same_again: bool = True
     """Done twice it is as if it was done once."""
-    undo: Callable[[Item], Call | None] | None = None
+    undo: Callable[[Item], Call | list[Call]] | None = None
     reverse: str = ""
     """The action that takes it back, as the catalogue names it."""
     cloud_only: bool = True

@@ -63,8 +63,8 @@ async def _calls(on: Subject, name: str) -> list[Call]:
         return [_device(on, one) for one in found if one.get("@odata.type") in _DEVICES]
     if name == "remove-licences":
         states = on.peek("licenseAssignmentStates") or []
-        held = dict.fromkeys(str(one["skuId"]).lower() for one in states if not one.get("assignedByGroup"))
-        return [Call(action="remove-licence", target=on.id, parameters={"skuId": sku}) for sku in held]
+        held = list(dict.fromkeys(str(one["skuId"]).lower() for one in states if not one.get("assignedByGroup")))
+        return [Call(action="remove-licences", target=on.id, parameters={"skuIds": held})] if held else []
     if name == "remove-from-groups":
         return [_group(on, one) for one in sorted(await memberships(on), key=lambda one: str(one.get("displayName")))]
     raise Cannot(

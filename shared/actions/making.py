@@ -124,9 +124,9 @@ class Making(Desk):
             action = ACTIONS.get(item.call.action)
             if item.state is not State.CONFIRMED or action is None or not any(step.sent_at for step in item.steps):
                 continue
-            call = action.undo(item) if action.undo else None
-            if call:
-                calls.append(call)
+            if action.undo:
+                back = action.undo(item)
+                calls += back if isinstance(back, list) else [back]
             else:
                 lost.append(f"{item.number} ({item.title})")
         if not calls:

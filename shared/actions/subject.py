@@ -47,6 +47,10 @@ class Look:
                 break
             found += page.get("value") or []
             following = page.get("@odata.nextLink")
+        if following:
+            raise Cannot(
+                "too-long", f"The list {path.partition('?')[0]} is longer than a plan looks at.", "Do it in the portal."
+            )
         return found
 
 

@@ -114,11 +114,11 @@ def test_an_action_that_is_cut_off_at_every_write_is_sent_once(name: str, say: S
 
 
 @pytest.mark.parametrize("lag", [0, 20, 200])
-@pytest.mark.parametrize("name", ["disable-sign-in", "add-to-group", "assign-licence", "delete-person"])
+@pytest.mark.parametrize("name", ["disable-sign-in", "add-to-group", "assign-licences", "delete-person"])
 def test_a_late_replica_contradicts_nothing(scene: Scene, name: str, lag: int) -> None:
     target, parameters = TRIED[name](scene)
     scene.cloud.lag = lag
-    if name == "assign-licence":
+    if name == "assign-licences":
         scene.rig.graph.directory._counted = None
     plan = scene.do(name, target, **parameters)
     assert plan.state is State.CONFIRMED, scene.items(plan)
@@ -416,7 +416,9 @@ def test_group_licence_and_other_obstacles_are_named(scene: Scene) -> None:
         plan, _ = scene.plan("add-to-group", scene.person(), groupId=group)
         assert (plan.state, scene.reason(plan)) == (State.REFUSED, code)
     plan, _ = scene.plan(
-        "assign-licence", scene.person(usageLocation=None), skuId="c7df2760-2c81-4ef7-b578-5b5392b571df"
+        "assign-licences",
+        scene.person(usageLocation=None),
+        licences=[{"skuId": "c7df2760-2c81-4ef7-b578-5b5392b571df"}],
     )
     assert scene.reason(plan) == "usage-location-missing"
 
@@ -458,7 +460,7 @@ def test_a_leaver_loses_everything_in_order_waits_where_it_must_and_comes_back(s
     assert names[:3] == ["disable-sign-in", "revoke-sessions", "reset-password"]
     assert names.count("remove-from-group") == 2
     assert names.count("wait") >= 3  # a dynamic group, a synced one, the mailbox, devices of Active Directory
-    assert names[-1] == "remove-licence"
+    assert names[-1] == "remove-licences"
     scene.submitted(token)
     ended = scene.work(plan.id)
     for _ in range(20):

@@ -165,7 +165,8 @@ def test_other_plans_of_a_licence_are_proved_and_come_back(scene: Scene) -> None
     """That somebody holds the product says nothing of its plans."""
     person = _direct(scene, licences.TEAMS)
     scene.cloud.lag = 100
-    plan, token = scene.plan("assign-licence", person, skuId=licences.E5, disabledPlans=[licences.EXCHANGE.upper()])
+    wanted = [{"skuId": licences.E5, "disabledPlans": [licences.EXCHANGE.upper()]}]
+    plan, token = scene.plan("assign-licences", person, licences=wanted)
     scene.submitted(token)
     assert scene.actions.get(plan.id).state is State.SENT  # nothing shows it yet
     assert scene.work(plan.id).state is State.CONFIRMED

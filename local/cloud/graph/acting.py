@@ -45,6 +45,7 @@ _METHODS = {
 }  # fmt: skip
 _GROUP_WRITES = frozenset(("GroupMember.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All"))
 _DEVICE_FILTER = re.compile(r"^azureADDeviceId eq '([^']+)'$")
+_NAME_FILTER = re.compile(r"^userPrincipalName eq '((?:[^']|'')*)'$")
 _USER_FILTER = re.compile(r"^userId eq '([^']+)'$")
 _ID = r"([^/]+)"
 
@@ -58,6 +59,14 @@ class Acting:
         self.directory = directory
         self.now: Callable[[], float] = time.time
         self.lag, self.flapping, self.refuse_passwords = 0.0, False, 0
+        self.weak: set[str] = set()
+        """People whose next password is found too weak."""
+        self.ignores_filters = False
+        """Intune answers with all devices, whatever was asked for."""
+        self.pass_minutes = (10, 43200)
+        """What the tenant's policy allows a pass to last."""
+        self.needs: dict[str, str] = {}
+        """Products that can't be held without another one, by SKU id."""
         self.roles: dict[str, set[str]] = {}
         self.methods: dict[str, list[dict[str, Any]]] = {}
         self.risks: dict[str, str] = {}
@@ -135,6 +144,7 @@ class Acting:
             ("GET", "/deviceManagement/managedDevices", self._managed), ("GET", f"/deviceManagement/managedDevices/{_ID}", self._managed_one),
             ("POST", f"/deviceManagement/managedDevices/{_ID}/(syncDevice|retire)", self._managed_action),
             ("GET", "/auditLogs/signIns", self._sign_ins),
+            ("GET", "/reports/authenticationMethods/userRegistrationDetails", self._registered),
         ]  # fmt: skip
 
     # People
@@ -176,8 +186,9 @@ class Acting:
             raise _bad("Another object with the same value for property userPrincipalName already exists.")
         profile = body.pop("passwordProfile", None)
         if profile and profile.get("password"):
-            if self.refuse_passwords > 0:
-                self.refuse_passwords -= 1
+            if self.refuse_passwords > 0 or object_id in self.weak:
+                self.refuse_passwords = max(0, self.refuse_passwords - 1)
+                self.weak.discard(object_id)
                 raise _bad(
                     "The specified password does not comply with password complexity requirements. Please provide a different password."
                 )
@@ -325,6 +336,11 @@ class Acting:
                 {"skuId": added["skuId"], "assignedByGroup": None, "disabledPlans": added.get("disabledPlans", []), "error": "None",
                  "state": "Active", "lastUpdatedDateTime": self._stamp()}
             )  # fmt: skip
+        left = {one["skuId"] for one in states}
+        if lonely := [sku for sku, base in self.needs.items() if sku in left and base not in left]:
+            raise _bad(
+                f"License assignment failed because service plan {lonely[0]} depends on the service plan(s) {self.needs[lonely[0]]}"
+            )
         self.directory.change(
             "users", index, {"licenseAssignmentStates": states, "assignedLicenses": licences.held(states)}
         )
@@ -386,11 +402,30 @@ class Acting:
         self.methods[object_id] = [one for one in held if one is not found]
         return _nothing()
 
+    def _registered(self, request: GraphRequest) -> GraphReply:
+        self._need(request, frozenset(("AuditLog.Read.All",)))
+        match = _NAME_FILTER.match(request.query.get("$filter", ""))
+        people = (self.directory.get("users", i) for i in range(self.directory.size("users")))
+        found = [one for one in people if one and match and one["userPrincipalName"] == match[1].replace("''", "'")]
+        words = {"phone": "sms", "softwareOath": "oath"}
+        default = [self.default_method.get(one["id"], "microsoftAuthenticator") for one in found]
+        return _reply(
+            200, {"value": [
+                {"id": one["id"], "isSystemPreferredAuthenticationMethodEnabled": False,
+                 "systemPreferredAuthenticationMethods": [],
+                 "userPreferredMethodForSecondaryAuthentication": words.get(kind, "push")}
+                for one, kind in zip(found, default, strict=True)
+            ]},
+        )  # fmt: skip
+
     def _pass(self, request: GraphRequest, object_id: str) -> GraphReply:
         self._need(request, frozenset(("UserAuthMethod-TAP.ReadWrite.All", "UserAuthenticationMethod.ReadWrite.All")))
         self._user(object_id)
         self._guard_admin(request, object_id)
         body = orjson.loads(request.body)
+        least, most = self.pass_minutes
+        if not least <= body.get("lifetimeInMinutes", 60) <= most:
+            raise _bad(f"Invalid LifetimeInMinutes specified. The valid range between {least} and {most}.")
         kept = [one for one in self.methods_of(object_id) if "temporaryAccessPass" not in one["@odata.type"]]
         made = _method("temporaryAccessPass", str(uuid.uuid4()), lifetimeInMinutes=body.get("lifetimeInMinutes"),
                        isUsableOnce=body.get("isUsableOnce"), temporaryAccessPass=f"tap-{uuid.uuid4().hex[:12]}")  # fmt: skip
@@ -496,7 +531,7 @@ class Acting:
 
     def _managed(self, request: GraphRequest) -> GraphReply:
         self._need(request, _INTUNE_READ)
-        match = _DEVICE_FILTER.match(request.query.get("$filter", ""))
+        match = None if self.ignores_filters else _DEVICE_FILTER.match(request.query.get("$filter", ""))
         rows = [one for one in self._managed_rows().values() if match is None or one["azureADDeviceId"] == match[1]]
         return _reply(
             200,
