@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Callable
 
+from pydantic.alias_generators import to_camel
+
 from functions.models import DeleteConnectorQuery, PageQuery
 from shared.api import Call, Reply, Routes
 from shared.api.pools import STORAGE, VAULT
@@ -47,9 +49,9 @@ def _waits_for(kind: ConfigKind) -> Callable[[Call], str]:
     """Changes of credentials go to the vault, and so does a connector's secret."""
 
     def waits_for(call: Call) -> str:
-        secret = (
-            call.body.get("clientSecret") if isinstance(call.body, dict) else getattr(call.body, "client_secret", None)
-        )
+        names = ("client_secret", "action_client_secret")
+        body = call.body
+        secret = any(body.get(to_camel(one)) if isinstance(body, dict) else getattr(body, one, None) for one in names)
         return VAULT if kind.key == "credential" or secret else STORAGE
 
     return waits_for

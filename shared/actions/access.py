@@ -42,6 +42,11 @@ async def reset_password(on: Subject, given: NewPassword) -> list[Step]:
 
     if given.with_mfa and not given.force_change:
         raise Cannot("contradiction", "withMfa goes with forceChange only.", "Set forceChange, or leave withMfa out.")
+    if "#ext#" in str(on.peek("userPrincipalName")).lower():
+        raise Cannot(
+            "no-password-here", "The person signs in with an account of another organisation, whose password is not this tenant's.",
+            "Disable the sign-in and revoke the sessions.",
+        )  # fmt: skip
     profile = PasswordProfile(
         password=PASSWORD,
         force_change_password_next_sign_in=given.force_change,

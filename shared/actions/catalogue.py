@@ -3,7 +3,7 @@ gives the requests that would do it, each with the way to prove it. Nothing is s
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.connectors.base import Permission
@@ -52,8 +52,29 @@ CLOUD_DEVICE_ADMINISTRATOR = Role("7698a772-787b-4ac8-901f-60d6b08affd2", "Cloud
 INTUNE_ADMINISTRATOR = Role("3a2c62db-5318-420d-8d74-23affee5d9d5", "Intune Administrator")
 
 Steps = Callable[["Subject", Any], Awaitable[list[Step]]]
-Calls = Callable[["Subject", Any, ActionPolicy], Awaitable[list[Call]]]
+Calls = Callable[["Subject", Any, "Composing"], Awaitable[list[Call]]]
 Answer = Callable[["Subject"], Awaitable[list[dict[str, Any]]]]
+
+
+@dataclass(frozen=True)
+class Composing:
+    """What a composed plan is made from, besides its target."""
+
+    policy: ActionPolicy
+    reversed: Callable[[str, str], "Reversal"]
+    """What takes an earlier plan on the target back: by its id, or, where that is empty, the newest one of an action. Raises Cannot
+    where there is none.
+    """
+    warnings: list[Reason] = field(default_factory=list)
+    """What to know about the plan as a whole."""
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """What takes a plan back, last first."""
+
+    calls: list[Call]
+    warnings: list[Reason]
 
 
 @dataclass(frozen=True)
@@ -87,6 +108,8 @@ class Action:
     licence: str = ""
     deleted: bool = False
     """Its target is somebody who was deleted."""
+    maybe_deleted: bool = False
+    """Its target may be somebody who was deleted."""
     shown_once: bool = False
     """Its outcome is of use to whoever is shown what it made, and to nobody else."""
     note: str = ""

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.actions.book import ACTIONS, Action
-from shared.actions.catalogue import Cannot
+from shared.actions.catalogue import Cannot, Composing, Reversal
 from shared.actions.credential import Acting
 from shared.actions.desk import Desk, asked_of
 from shared.actions.planner import checked, signed_in
@@ -25,6 +25,8 @@ from shared.validation import field_errors
 
 SUBMIT_WITHIN = timedelta(minutes=15)
 _LOOK_SECONDS = 5.0
+_RECENT = 100
+"""Plans of a target among which an earlier one is looked for."""
 
 
 class Making(Desk):
@@ -47,7 +49,7 @@ class Making(Desk):
         form = "composed" if action.compose else "bulk" if len(calls) > 1 else "single"
         warnings: list[Reason] = []
         if action.compose:
-            calls = self.in_time(self._expanded(acting, action, calls[0], who))
+            calls = _at_their_turn(self.in_time(self._expanded(acting, action, calls[0], who, warnings)))
         plan, token = self._new(acting, action.name, action.title, form, who, warnings)
         return self._made(acting, plan, calls, who), token
 
@@ -79,15 +81,23 @@ class Making(Desk):
         async with signed_in(self._graph, acting, lambda: _LOOK_SECONDS) as tenant:
             return await self._planner.item(tenant, 1, call, who.id)
 
-    async def _expanded(self, acting: Acting, action: Action, call: Call, who: Principal) -> list[Call]:
+    async def _expanded(
+        self, acting: Acting, action: Action, call: Call, who: Principal, warnings: list[Reason]
+    ) -> list[Call]:
         """The actions that a composed one is made of."""
         assert action.compose
+
+        def reverse(plan_id: str, name: str) -> Reversal:
+            return self._reversed(self._earlier(acting.source.id, call.target, plan_id, name))
+
+        made_from = Composing(acting.settings.action_policy, reverse, warnings)
         async with signed_in(self._graph, acting, lambda: _LOOK_SECONDS) as tenant:
             try:
                 if action.takes_access and call.target == who.id:
                     raise Cannot("self", "You would lock yourself out.", "Ask a colleague to do it.")
-                subject = await self._planner.subject(Look(tenant.client), action.target, call.target)
-                calls = await action.compose(subject, checked(action, call.parameters), acting.settings.action_policy)
+                look = Look(tenant.client)
+                subject = await self._planner.subject(look, action.target, call.target, or_deleted=action.maybe_deleted)
+                calls = await action.compose(subject, checked(action, call.parameters), made_from)
             except Cannot as stands:
                 raise Conflict(stands.reason.message, code=stands.reason.code, remedy=stands.reason.remedy) from stands
         if not calls:
@@ -118,9 +128,39 @@ class Making(Desk):
         """A plan for the reverse of what an earlier one did, last first."""
         before = self._held(plan_id).plan
         acting = self.credentials.acting(before.source_id)
+        taken = self._reversed(before)
+        if not taken.calls:
+            raise Conflict(
+                "Nothing of this plan can be taken back.",
+                code="not-reversible",
+                remedy="Read its items: each says whether it can.",
+            )
+        calls = _at_their_turn(taken.calls)
+        title = f"Undo: {before.title}"
+        plan, token = self._new(
+            acting, before.action, title, "single" if len(calls) == 1 else "undo", who, taken.warnings
+        )
+        plan = plan.model_copy(update={"undo_of": before.id})
+        return self._made(acting, plan, calls, who), token
+
+    def _earlier(self, source: str, target: str, plan_id: str, action: str) -> StoredPlan:
+        """The plan with the id, or the newest of the action, of which something was done to the target. Raises Cannot."""
+        plans = [self._held(plan_id).plan] if plan_id else self._plans.newest(source, "", _RECENT, target)
+        for plan in plans:
+            if plan.source_id == source and plan.action == action and plan.form == "composed":
+                items = self._plans.items(plan.id)
+                if any(one.call.target == target and one.state is State.CONFIRMED for one in items):
+                    return plan
+        raise Cannot(
+            "no-such-plan", f"There is no plan of the action {action} on this person that anything was done of.",
+            "Name the plan by its id, or plan the single actions.",
+        )  # fmt: skip
+
+    def _reversed(self, before: StoredPlan) -> Reversal:
+        """What takes back what was done of a plan, last first."""
         calls: list[Call] = []
         lost: list[str] = []
-        for item in reversed(self._plans.items(plan_id)):
+        for item in reversed(self._plans.items(before.id)):
             action = ACTIONS.get(item.call.action)
             if item.state is not State.CONFIRMED or action is None or not any(step.sent_at for step in item.steps):
                 continue
@@ -129,21 +169,23 @@ class Making(Desk):
                 calls += back if isinstance(back, list) else [back]
             else:
                 lost.append(f"{item.number} ({item.title})")
-        if not calls:
-            raise Conflict(
-                "Nothing of this plan can be taken back.",
-                code="not-reversible",
-                remedy="Read its items: each says whether it can.",
-            )
-        warnings = []
-        if lost:
-            warnings.append(
-                Reason(code="not-reversible", message=f"This can't be taken back: item {', '.join(lost)}.", remedy="Make it good by hand.")
-            )  # fmt: skip
-        title = f"Undo: {before.title}"
-        plan, token = self._new(acting, before.action, title, "single" if len(calls) == 1 else "undo", who, warnings)
-        plan = plan.model_copy(update={"undo_of": before.id})
-        return self._made(acting, plan, calls, who), token
+        if not lost:
+            return Reversal(calls, [])
+        said = f"This can't be taken back: item {', '.join(lost)}."
+        return Reversal(calls, [Reason(code="not-reversible", message=said, remedy="Make it good by hand.")])
+
+
+def _at_their_turn(calls: Sequence[Call]) -> list[Call]:
+    """Whoever has to be restored is not there before: what is done to them then is planned then."""
+    restored: set[str] = set()
+    found = []
+    for call in calls:
+        found.append(
+            call.model_copy(update={"at_its_turn": True}) if call.target in restored and not call.waits_for else call
+        )
+        if call.action == "restore-person":
+            restored.add(call.target)
+    return found
 
 
 def _check(action: Action, parameters: dict[str, Any]) -> None:

@@ -63,8 +63,10 @@ class Planner:
     def __init__(self, outside: Callable[[str, str], str], clock: Clock) -> None:
         self._outside, self._clock = outside, clock
 
-    async def item(self, tenant: Tenant, number: int, call: Call, author: str) -> Item:
-        """One action on one target, planned or with the reasons why not. Raises SourceProblem where Graph can't be asked."""
+    async def item(self, tenant: Tenant, number: int, call: Call, author: str, *, now: bool = False) -> Item:
+        """One action on one target, planned or with the reasons why not. `now`: its turn has come. Raises SourceProblem where Graph
+        can't be asked.
+        """
         if call.waits_for:
             waits = Reason(code="waits", message=call.waits_for, remedy="Say so once it is done.")
             return self._finished(
@@ -72,6 +74,9 @@ class Planner:
             )
         action = ACTIONS[call.action]
         item = Item(number=number, call=call, title=action.title, reversible=action.undo is not None)
+        if call.at_its_turn and not now:
+            item.state, item.warnings = State.PLANNED, [_AT_ITS_TURN]
+            return self._finished(item)
         subject: Subject | None = None
         try:
             given = checked(action, call.parameters)
@@ -94,7 +99,9 @@ class Planner:
         item.digest = item.made()
         return item
 
-    async def subject(self, look: Look, kind: TargetKind, target: str, *, deleted: bool = False) -> Subject:
+    async def subject(
+        self, look: Look, kind: TargetKind, target: str, *, deleted: bool = False, or_deleted: bool = False
+    ) -> Subject:
         """The target as it is now. Raises Cannot where it is not there."""
         now = self._clock.now()
         if kind == "source":
@@ -105,6 +112,8 @@ class Planner:
             facts = await look.get(f"/devices/{target}?$select={DEVICE}", READS["device"])
         else:
             facts = await look.get(f"/users/{target}?$select={PERSON}", READS["person"])
+        if facts is None and or_deleted:
+            return await self.subject(look, kind, target, deleted=True)
         if facts is None:
             where = "among the deleted people" if deleted else "in the tenant"
             raise Cannot("target-gone", f"There is no such {kind} {where}.", "Check the object id.")
@@ -200,6 +209,10 @@ def _not_shown(roles: tuple[Role, ...], claims: Claims) -> Reason | None:
     )  # fmt: skip
 
 
+_AT_ITS_TURN = Reason(
+    code="at-its-turn", message="This is planned when its turn comes: the person has to be restored first.",
+    remedy="Nothing needs to be done; it stops for a person where it can't be done then.",
+)  # fmt: skip
 _ONCE_SYNCED = Reason(
     code="once-synced", message="The account was synchronized from Active Directory once: Microsoft Graph may refuse some attributes.",
     remedy="Nothing needs to be done; a refusal changes nothing.",

@@ -154,6 +154,9 @@ class Turn:
             item.reasons = [_CALLER_GONE]
             await self._settled(item, refused=True)
             return
+        if item.call.at_its_turn and not item.steps:
+            await self._plan_now(item)
+            return
         first = not any(step.sent_at for step in item.steps)
         if first and not await self._as_planned(item):
             return
@@ -167,7 +170,7 @@ class Turn:
 
     async def _as_planned(self, item: Item) -> bool:
         """Whether the target is still as it was when the plan was made."""
-        fresh = await self._means.planner.item(self._tenant, item.number, item.call, self._held.plan.by_id)
+        fresh = await self._looked_at(item)
         if fresh.digest == item.digest and fresh.state is State.PLANNED:
             return True
         why = fresh.reasons[0].message if fresh.reasons else _differing(item, fresh)
@@ -179,6 +182,17 @@ class Turn:
         item.reasons = [_changed_reason(why), *fresh.reasons]
         await self._settled(item, refused=True)
         return False
+
+    async def _looked_at(self, item: Item) -> Item:
+        return await self._means.planner.item(self._tenant, item.number, item.call, self._held.plan.by_id, now=True)
+
+    async def _plan_now(self, item: Item) -> None:
+        """An item whose target was not there when the plan was made. Where there is nothing to do the plan goes on."""
+        fresh = await self._looked_at(item)
+        fresh.acknowledged = any(one.code == "already-so" for one in fresh.reasons)
+        self._items[item.number - 1] = fresh
+        said = [] if fresh.state is State.PLANNED else [self._entry(f"action-{fresh.state}", fresh)]
+        await self._commit([fresh], said=said)
 
     async def _send(self, item: Item, step: Step, *, first: bool) -> None:
         now = self._clock.now()

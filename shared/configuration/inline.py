@@ -1,9 +1,13 @@
-"""A connector as the form of one has it: tenant, client and secret on the connector itself. Its source and its credential are
-found, or proposed to be made with it. A known tenant stays one source, and a known application one credential.
+"""A connector as the form of one has it: tenant, and the applications that read and act with their secrets, on the connector
+itself. Its source and its credentials are found, or proposed to be made with it. A known tenant stays one source, and a known
+application one credential.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+from pydantic.alias_generators import to_snake
 
 from shared.configuration.saving import secret_of
 from shared.connectors.registry import Registry
@@ -17,7 +21,6 @@ from shared.domain.configuration import (
     OrganizationIn,
     SourceGroupIn,
     SourceIn,
-    reading_credential,
 )
 from shared.domain.document import Document
 from shared.domain.folding import unique_form
@@ -50,6 +53,51 @@ class Resolved:
     drafts: list[Draft] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Use:
+    """What an application is for, by the names of the fields that say so."""
+
+    client: str
+    secret: str
+    credential: str
+    verb: str
+
+    def of(self, given: ConnectorIn) -> "_Application":
+        return _Application(
+            self,
+            getattr(given, to_snake(self.client)),
+            getattr(given, to_snake(self.secret)),
+            getattr(given, to_snake(self.credential)),
+        )
+
+
+_READING = _Use("clientId", "clientSecret", "credentialId", "reads")
+_ACTING = _Use("actionClientId", "actionClientSecret", "actionCredentialId", "acts")
+
+
+@dataclass(frozen=True)
+class _Application:
+    """What a connector says of an application: any of the three, or nothing."""
+
+    use: _Use
+    client_id: str | None
+    client_secret: SecretStr | None
+    credential_id: str | None
+
+    @property
+    def inline(self) -> bool:
+        return bool(self.client_id or self.client_secret)
+
+    def changed(self, before: Document | None) -> bool:
+        return self.credential_id != (before.body.get(self.use.credential) if before else None)
+
+    def fits(self, credential: Document) -> bool:
+        """Whether it is of the application, and of a type that a secret goes with."""
+        if credential.body.get("clientId") != self.client_id:
+            return False
+        return self.client_secret is None or credential.body.get("type") == "client-secret"
+
+
 @dataclass
 class _Place:
     """Where the connector reads: a source that is there, or what a new one needs."""
@@ -72,29 +120,39 @@ class Inline:
         where a new connector brings another secret than a known application's, Unavailable. Nothing is written here.
         """
         source_id = given.source_id or (before.source_id if before else None)
-        asked = (given.tenant_id, given.cloud, given.source_group_id, given.client_id, given.client_secret)
+        reading, acting = _READING.of(given), _ACTING.of(given)
+        asked = (given.tenant_id, given.cloud, given.source_group_id, reading.inline, acting.inline)
         if source_id and not any(asked):
-            return Resolved(self._connector(given, source_id, given.credential_id))
+            return Resolved(self._connector(given, source_id, given.credential_id, given.action_credential_id))
         place = self._known(given, source_id) if source_id else self._found(given)
         if place is None:  # a source that is not there: said where references are checked
-            return Resolved(self._connector(given, str(source_id), given.credential_id))
-        credential, drafts = self._credential(given, before, place)
+            return Resolved(self._connector(given, str(source_id), given.credential_id, given.action_credential_id))
+        credential, drafts = self._credential(reading, before, place)
+        actor = given.action_credential_id
+        if acting.inline:
+            actor, more = self._credential(acting, before, place, drafts)
+            if actor == credential and not given.reading_credential_acts:
+                raise _one_for_both()
+            drafts = [*drafts, *more]
         if place.source:
-            own = None if credential == place.source.body.get("credentialId") else credential
-            return Resolved(self._connector(given, place.id, own), drafts)
+            source = place.source.body
+            own = None if credential == source.get("credentialId") else credential
+            if acting.inline and actor == source.get("actionCredentialId"):
+                actor = None
+            return Resolved(self._connector(given, place.id, own, actor), drafts)
         assert given.tenant_id
-        source = SourceIn(
+        made = SourceIn(
             name=self._free("source", place.group, given.tenant_id), source_group_id=place.group, tenant_id=given.tenant_id,
             cloud=given.cloud or CloudName.GLOBAL, credential_id=credential,
         )  # fmt: skip
         return Resolved(
-            self._connector(given, place.id, None), [*place.drafts, *drafts, Draft("source", place.id, source)]
+            self._connector(given, place.id, None, actor), [*place.drafts, *drafts, Draft("source", place.id, made)]
         )
 
-    def _connector(self, given: ConnectorIn, source: str, credential: str | None) -> Connector:
+    def _connector(self, given: ConnectorIn, source: str, credential: str | None, actor: str | None) -> Connector:
         kept = {name: getattr(given, name) for name in ConnectorSettings.model_fields}
         return self._registry.connector_stored.model_validate(
-            {**kept, "source_id": source, "credential_id": credential}
+            {**kept, "source_id": source, "credential_id": credential, "action_credential_id": actor}
         )
 
     def _known(self, given: ConnectorIn, source_id: str) -> _Place | None:
@@ -159,67 +217,91 @@ class Inline:
         made = Draft("sourceGroup", new_id(), SourceGroupIn(name=_NEW, organization_id=organization))
         return _Place(new_id(), organization, group=made.id, drafts=[*drafts, made])
 
-    def _credential(self, given: ConnectorIn, before: Document | None, place: _Place) -> tuple[str, list[Draft]]:
-        """The id of the credential that the connector reads with, and the credential where it is new or gets another secret."""
-        source = place.source.body if place.source else {}
-        named = given.credential_id or str(source.get("credentialId") or "")
+    def _credential(
+        self, given: _Application, before: Document | None, place: _Place, made_with: Sequence[Draft] = ()
+    ) -> tuple[str, list[Draft]]:
+        """The id of the credential that the connector uses so, and the credential where it is new or gets another secret.
+        `made_with`: what is to be saved already.
+        """
+        use, source = given.use, place.source.body if place.source else {}
+        named = given.credential_id or str(source.get(use.credential) or "")
         present = self._store.get("credential", named) if named else None
         if given.client_id is None:
-            if not named:
-                missing = FieldError("clientId", "missing", "is needed, for this tenant is new")
-                raise Invalid("A new tenant needs a credential.", fields=(missing,))
-            if given.client_secret and present and present.body.get("type") != "client-secret":
-                wrong = FieldError(
-                    "clientSecret",
-                    "other-type",
-                    f"the credential {present.name!r} has none: its type is {present.body.get('type')}",
-                )
-                raise Invalid("The credential has no client secret.", fields=(wrong,))
-            return named, self._secret(given, before, present)
+            return named, self._unnamed(given, before, present, named)
         if self._contradicts(given, before, present, source):
-            wrong = FieldError("clientId", "other", f"is not that of the credential {named}")
-            raise Invalid("clientId and credentialId name two applications.", fields=(wrong,))
-        explicit = bool(given.credential_id) and _changed(given, before)
+            wrong = FieldError(use.client, "other", f"is not that of the credential {named}")
+            raise Invalid(f"{use.client} and {use.credential} name two applications.", fields=(wrong,))
+        explicit = bool(given.credential_id) and given.changed(before)
         if explicit and present is None:  # said where references are checked
             return named, []
-        for candidate in [present] if explicit else self._candidates(present, source, place.organization):
-            if candidate and (explicit or _fits(candidate, given)):
+        for candidate in [present] if explicit else self._candidates(given, present, source, place.organization):
+            if candidate and (explicit or given.fits(candidate)):
                 return candidate.id, self._secret(given, before, candidate)
+        return self._new(given, given.client_id, place, made_with)
+
+    def _unnamed(
+        self, given: _Application, before: Document | None, present: Document | None, named: str
+    ) -> list[Draft]:
+        """The credential that is used without a word about its application, with its secret where that is given."""
+        use = given.use
+        if not named:
+            why = "is needed, for this tenant is new" if use is _READING else f"is needed with {use.secret}"
+            raise Invalid(
+                f"Whatever {use.verb} needs an application.", fields=(FieldError(use.client, "missing", why),)
+            )
+        if given.client_secret and present and present.body.get("type") != "client-secret":
+            why = f"the credential {present.name!r} has none: its type is {present.body.get('type')}"
+            raise Invalid("The credential has no client secret.", fields=(FieldError(use.secret, "other-type", why),))
+        return self._secret(given, before, present)
+
+    def _new(
+        self, given: _Application, client_id: str, place: _Place, made_with: Sequence[Draft]
+    ) -> tuple[str, list[Draft]]:
+        """A credential for an application that has none; the one that is to be made anyway, where that is of the application."""
+        for draft in made_with:
+            if isinstance(draft.model, CredentialIn) and draft.model.client_id == client_id:
+                if given.client_secret not in (None, draft.model.client_secret):
+                    wrong = FieldError(
+                        given.use.secret, "differs", "is not the secret that the same application reads with"
+                    )
+                    raise Invalid("One application has two secrets here.", fields=(wrong,))
+                return draft.id, []
         if given.client_secret is None:
-            missing = FieldError("clientSecret", "missing", "is needed: there is no credential of this application yet")
-            raise Invalid("A new application needs its secret.", fields=(missing,))
-        organization = place.organization or None
+            why = "is needed: there is no credential of this application yet"
+            raise Invalid("A new application needs its secret.", fields=(FieldError(given.use.secret, "missing", why),))
         credential = CredentialIn(
-            name=self._free("credential", place.organization, given.client_id), organization_id=organization,
-            client_id=given.client_id, client_secret=given.client_secret,
+            name=self._free("credential", place.organization, client_id), organization_id=place.organization or None,
+            client_id=client_id, client_secret=given.client_secret,
         )  # fmt: skip
         made = Draft("credential", new_id(), credential)
         return made.id, [made]
 
     def _contradicts(
-        self, given: ConnectorIn, before: Document | None, present: Document | None, source: dict[str, object]
+        self, given: _Application, before: Document | None, present: Document | None, source: dict[str, object]
     ) -> bool:
-        """Whether clientId and credentialId were both given, and are of two applications. In a change the one that differs from
-        what is stored counts.
+        """Whether the ids of an application and of a credential were both given, and are of two applications. In a change the one
+        that differs from what is stored counts.
         """
-        if not given.credential_id or not _changed(given, before) or present is None:
+        if not given.credential_id or not given.changed(before) or present is None:
             return False
         if present.body.get("clientId") == given.client_id:
             return False
-        was = self._store.get("credential", reading_credential(before.body, source)) if before else None
+        name = given.use.credential
+        named = (before.body.get(name) or source.get(name)) if before else None
+        was = self._store.get("credential", str(named)) if named else None
         return was is None or was.body.get("clientId") != given.client_id
 
     def _candidates(
-        self, present: Document | None, source: dict[str, object], organization: str
+        self, given: _Application, present: Document | None, source: dict[str, object], organization: str
     ) -> Iterator[Document | None]:
         """Credentials that the connector may use, those that it and its source have first."""
         yield present
-        yield self._store.get("credential", str(source.get("credentialId") or ""))
+        yield self._store.get("credential", str(source.get(given.use.credential) or ""))
         for one in self._store.all("credential"):
             if one.body.get("organizationId") in (None, organization):
                 yield one
 
-    def _secret(self, given: ConnectorIn, before: Document | None, credential: Document | None) -> list[Draft]:
+    def _secret(self, given: _Application, before: Document | None, credential: Document | None) -> list[Draft]:
         """The credential with its new secret; nothing where it stays. A new connector does not replace a secret that others
         read with: it may only repeat it.
         """
@@ -233,9 +315,9 @@ class Inline:
             raise Conflict(
                 f"The credential {credential.name!r} ({credential.id}) is of the same application and has another secret.",
                 code="secret-differs",
-                remedy="Leave clientSecret out to use the stored one. To replace it, for everybody who uses that credential, change "
-                "the credential first (PATCH /api/v1/credentials/{id}).",
-                fields=(FieldError("clientSecret", "differs", "is not the one that is stored for this application"),),
+                remedy=f"Leave {given.use.secret} out to use the stored one. To replace it, for everybody who uses that credential, "
+                "change the credential first (PATCH /api/v1/credentials/{id}).",
+                fields=(FieldError(given.use.secret, "differs", "is not the one that is stored for this application"),),
             )
         stored_credential = read_as("credential", credential, CredentialIn)
         changed = stored_credential.model_copy(update={"client_secret": given.client_secret, "secret_expires_on": None})
@@ -260,28 +342,29 @@ class Inline:
         return next(one for one in names if unique_form(one) not in taken)
 
 
-def _changed(given: ConnectorIn, before: Document | None) -> bool:
-    return given.credential_id != (before.body.get("credentialId") if before else None)
+def _one_for_both() -> Invalid:
+    wrong = FieldError(_ACTING.client, "reads", "is the application that reads, and may not act too")
+    return Invalid(
+        "One application would read and act.",
+        remedy="Register a second application for people actions, or allow it with readingCredentialActs.",
+        fields=(wrong,),
+    )
 
 
-def _fits(credential: Document, given: ConnectorIn) -> bool:
-    """Whether it is of the application, and of a type that a secret goes with."""
-    if credential.body.get("clientId") != given.client_id:
-        return False
-    return given.client_secret is None or credential.body.get("type") == "client-secret"
-
-
-def others_who_read(store: ConfigStore, credential: str, connector: Document) -> list[str]:
+def others_who_use(store: ConfigStore, credential: str, connector: Document) -> list[str]:
     """What else signs in with a credential: `name (id)` of connectors, also through their sources."""
     found: dict[str, str] = {}
     for kind, name, user in store.users_of(f"credential.{credential}"):
         if kind == "connector":
             found[user] = name
-        else:
-            for source_user, user_name, user_id in store.users_of(f"source.{user}"):
-                if source_user == "connector":
-                    document = store.get("connector", user_id)
-                    if document and not document.body.get("credentialId"):
-                        found[user_id] = user_name
+            continue
+        source = store.get("source", user)
+        fields = [
+            one for one in (_READING.credential, _ACTING.credential) if source and source.body.get(one) == credential
+        ]
+        for source_user, user_name, user_id in store.users_of(f"source.{user}"):
+            document = store.get("connector", user_id) if source_user == "connector" else None
+            if document and any(not document.body.get(one) for one in fields):
+                found[user_id] = user_name
     found.pop(connector.id, None)
     return [f"{name!r} ({user})" for user, name in found.items()]

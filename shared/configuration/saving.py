@@ -1,6 +1,6 @@
 """Saving of checked objects: their secrets first, under names that rows announce, then everything in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -53,12 +53,15 @@ class WrittenSecret:
     intention: Intention
 
 
+type WrittenSecrets = tuple[WrittenSecret, ...]
+
+
 class Overtaken(Exception):
-    """Somebody else changed an object meanwhile. `written`: the secret that is in the vault for the change; `by_name`: a new
+    """Somebody else changed an object meanwhile. `written`: the secrets that are in the vault for the change; `by_name`: a new
     object of the same name is there, or being made.
     """
 
-    def __init__(self, written: WrittenSecret | None, *, by_name: bool = False) -> None:
+    def __init__(self, written: WrittenSecrets, *, by_name: bool = False) -> None:
         super().__init__("changed meanwhile")
         self.written, self.by_name = written, by_name
 
@@ -90,52 +93,63 @@ class Saver:
         epoch: Epoch | None,
         who: Actor,
         at: datetime,
-        written: WrittenSecret | None,
-    ) -> tuple[list[Proposal], WrittenSecret | None]:
-        """The proposals with what is kept beside them, as they were saved, and the secret that was written into the vault for
-        one of them, now or at an earlier attempt. Raises Overtaken, Conflict, Unavailable; nothing was saved then.
+        written: WrittenSecrets,
+    ) -> tuple[list[Proposal], WrittenSecrets]:
+        """The proposals with what is kept beside them, as they were saved, and the secrets that were written into the vault for
+        them, now or at an earlier attempt. Raises Overtaken, Conflict, Unavailable; nothing was saved then.
         """
-        secret: WrittenSecret | None = None
+        secrets: list[WrittenSecret] = []
         try:
             saved, changes = [], []
             for proposal in proposals:
-                kept, note, secret = self._prepared(proposal, who, at, written, secret)
-                intention = secret.intention if secret and secret.of == kept.document.ref else None
+                kept, note, secret = self._prepared(proposal, who, at, written)
+                if secret:
+                    secrets.append(secret)
                 saved.append(kept)
-                changes.append(Change(kept.document, kept.before, Along(note, intention, kept.retired)))
+                changes.append(
+                    Change(kept.document, kept.before, Along(note, secret.intention if secret else None, kept.retired))
+                )
             try:
                 self._write(proposals, changes, epoch, at)
             except RowChanged as error:
-                raise Overtaken(secret) from error
+                raise Overtaken(tuple(secrets)) from error
         except Overtaken:
             raise
         except NameTaken as error:
             if len(proposals) > 1 and error.document.ref != proposals[-1].document.ref:
-                raise Overtaken(secret, by_name=True) from error
-            self._keeper.abandon(secret.intention if secret else None)
+                raise Overtaken(tuple(secrets), by_name=True) from error
+            self.abandon(secrets)
             raise self._taken(error.document) from error
         except TargetGone as error:
-            self._keeper.abandon(secret.intention if secret else None)
+            self.abandon(secrets)
             raise Conflict(f"{error.ref} was deleted meanwhile.", code="reference-gone") from error
         except BaseException:
-            self._keeper.abandon(secret.intention if secret else None)
+            self.abandon(secrets)
             raise
-        return saved, secret
+        return saved, tuple(secrets)
+
+    def abandon(self, written: Iterable[WrittenSecret]) -> None:
+        """The change that the secrets were written for failed."""
+        for one in written:
+            self._keeper.abandon(one.intention)
 
     def _prepared(
-        self, one: Proposal, who: Actor, at: datetime, written: WrittenSecret | None, secret: WrittenSecret | None
+        self, one: Proposal, who: Actor, at: datetime, written: WrittenSecrets
     ) -> tuple[Proposal, Note, WrittenSecret | None]:
-        """The proposal with what is kept beside it, and what its history will say."""
+        """The proposal with what is kept beside it, what its history will say, and the secret that is in the vault for it."""
         document, model, before = one.document, one.model, one.before
         changes = list(differences(before.body if before else {}, document.body))
         system = self._mapping_keeper.system(document, model, before)
+        secret: WrittenSecret | None = None
         if isinstance(model, CredentialIn):
-            secret = written if written and written.of == document.ref else self._secret(document, model, before, at)
+            there = next((one for one in written if one.of == document.ref), None)
+            secret = there or self._secret(document, model, before, at)
             pin = secret.pin.model_dump(mode="json", by_alias=True) if secret else _kept(document, before)
             system = {PIN: pin} if pin else {}
             changes += _secret_changes(before, model, new=bool(secret))
-        if isinstance(model, ConnectorIn) and model.client_secret and before:
-            changes.append(secret_changed("clientSecret", before=True, after=True))
+        if isinstance(model, ConnectorIn) and before:
+            given = {"clientSecret": model.client_secret, "actionClientSecret": model.action_client_secret}
+            changes += [secret_changed(name, before=True, after=True) for name, value in given.items() if value]
         if isinstance(model, MappingIn):
             self._mappings.write(document, model.targets, who, at)
         note = Note(who, at, "changed" if before else "created", changes)

@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from shared.clock import Clock, iso
 from shared.configuration.differences import differences
 from shared.configuration.fixed import Fixed
-from shared.configuration.inline import Inline, others_who_read
+from shared.configuration.inline import Inline, others_who_use
 from shared.configuration.keeper import Keeper
 from shared.configuration.kinds import ConfigKind, config_kinds
 from shared.configuration.mapping_keeper import MappingKeeper
 from shared.configuration.mappings import Mappings
-from shared.configuration.saving import PIN, Overtaken, Proposal, Saver, WrittenSecret, busy, secret_of
+from shared.configuration.saving import PIN, Overtaken, Proposal, Saver, WrittenSecrets, busy, secret_of
 from shared.configuration.shown import Shown
 from shared.connectors.mappings import default_id, version_of
 from shared.connectors.registry import Registry
@@ -109,9 +109,9 @@ class Configuration:
             proposals = self._propose(kind, object_id, model, None)
             epoch = self._checked(proposals)
             try:
-                saved, _ = self._saver.save(proposals, epoch, who, self._clock.now(), None)
+                saved, _ = self._saver.save(proposals, epoch, who, self._clock.now(), ())
             except Overtaken as overtaken:
-                self.keeper.abandon(overtaken.written.intention if overtaken.written else None)
+                self._saver.abandon(overtaken.written)
                 if len(proposals) > 1 and attempt < _TRIES - 1:
                     continue  # somebody else made, at the same time, what was to be made with it
                 raise busy() if overtaken.by_name else _changed(kind) from overtaken
@@ -152,7 +152,7 @@ class Configuration:
         revisions: frozenset[int] | None,
         who: Actor,
     ) -> Model:
-        written: WrittenSecret | None = None
+        written: WrittenSecrets = ()
         for attempt in range(_MOST_OVERTAKEN):
             try:
                 before = self.document(kind, object_id)
@@ -169,22 +169,21 @@ class Configuration:
                 written = self._still_needed(overtaken.written, proposals)
                 if revisions is None and attempt < _MOST_OVERTAKEN - 1:
                     continue  # whatever is there was to be overwritten
-                self.keeper.abandon(written.intention if written else None)
+                self._saver.abandon(written)
                 raise busy() if overtaken.by_name else _changed(kind) from overtaken
             except Exception:
-                self.keeper.abandon(written.intention if written else None)
+                self._saver.abandon(written)
                 raise
             return self._shown.one(kind, saved[-1].document, self._follow(saved), self._shared_secret(saved))
         raise AssertionError
 
-    def _still_needed(self, written: WrittenSecret | None, proposals: Sequence[Proposal]) -> WrittenSecret | None:
+    def _still_needed(self, written: WrittenSecrets, proposals: Sequence[Proposal]) -> WrittenSecrets:
         """A secret that was written for a credential that is there goes with the next attempt; one for a new credential does not,
         for the next attempt may find that credential made.
         """
-        if written and any(one.document.ref == written.of and one.before is None for one in proposals):
-            self.keeper.abandon(written.intention)
-            return None
-        return written
+        made = {one.document.ref for one in proposals if one.before is None}
+        self._saver.abandon(one for one in written if one.of in made)
+        return tuple(one for one in written if one.of not in made)
 
     def _propose(self, kind: ConfigKind, object_id: str, model: Model, before: Document | None) -> list[Proposal]:
         """The object as it would be, last, after what has to be saved with it."""
@@ -209,11 +208,11 @@ class Configuration:
         return self._saver.within_walls(proposals)
 
     def _shared_secret(self, saved: Sequence[Proposal]) -> list[Reason]:
-        """Who else reads with a secret that a connector's change replaced."""
+        """Who else signs in with a secret that a connector's change replaced."""
         *others, connector = saved
         names = [
             name for one in others if one.kind.key == "credential" and one.before
-            for name in others_who_read(self._store, one.document.id, connector.document)
+            for name in others_who_use(self._store, one.document.id, connector.document)
         ]  # fmt: skip
         if not names:
             return []
@@ -221,8 +220,8 @@ class Configuration:
         return [
             Reason(
                 code="secret-shared",
-                message=f"Others read with the secret that was replaced: {', '.join(names[:_SHOWN])}{more}.",
-                remedy="They use the new one from now on. Give this connector a credential of its own (credentialId) where "
+                message=f"Others sign in with the secret that was replaced: {', '.join(names[:_SHOWN])}{more}.",
+                remedy="They use the new one from now on. Give this connector a credential of its own where "
                 "that is not meant.",
             )
         ]

@@ -11,7 +11,14 @@ from shared.connectors.domains import differing, warning
 from shared.connectors.mappings import default_id
 from shared.connectors.registry import Registry
 from shared.domain.base import Model
-from shared.domain.configuration import CLOUD_SERVER_ID, Effective, SourceIn, Unreadable, reading_credential
+from shared.domain.configuration import (
+    CLOUD_SERVER_ID,
+    Effective,
+    SourceIn,
+    Unreadable,
+    acting_credential,
+    reading_credential,
+)
 from shared.domain.document import Document
 from shared.domain.pending import Pending
 from shared.domain.reason import Reason
@@ -118,10 +125,13 @@ class Shown:
             source = others.get("source", document.source_id)
             state, tenant = effective(document, source), source.body if source else {}
             reading = others.get("credential", reading_credential(document.body, tenant))
+            acting = others.get("credential", acting_credential(document.body, tenant))
             body |= {
                 "tenantId": tenant.get("tenantId"), "cloud": tenant.get("cloud"),
                 "clientId": reading.body.get("clientId") if reading else None,
                 "hasSecret": bool(reading and reading.system.get("pin")),
+                "actionClientId": acting.body.get("clientId") if acting else None,
+                "hasActionSecret": bool(acting and acting.system.get("pin")),
                 "jobs": self._timetable.describe(document, on=state.state == "on"), "deleting": document.deleting,
                 "effective": state, "warnings": [*_acting_as_reader(document, others), *self._other_domains(document, others)],
             }  # fmt: skip
@@ -165,8 +175,8 @@ def _shared_application(credential: Document, others: Others) -> list[Reason]:
 
 def _acting_as_reader(connector: Document, others: Others) -> list[Reason]:
     """The action credential is meant to be another identity than the one that reads every day."""
-    acting = others.get("credential", connector.body.get("actionCredentialId"))
-    source = others.get("source", connector.source_id) if acting else None
+    source = others.get("source", connector.source_id)
+    acting = others.get("credential", acting_credential(connector.body, source.body if source else {}))
     reading = others.get("credential", reading_credential(connector.body, source.body)) if source else None
     client = acting.body.get("clientId") if acting else None
     if not (acting and reading and client and reading.body.get("clientId") == client):

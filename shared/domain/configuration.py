@@ -195,6 +195,11 @@ class ConnectorIn(ConnectorSettings):
     client_secret: Annotated[SecretStr, Field(min_length=1, max_length=2000)] | None = None
     """Client secret. Write-only. A new connector stores it with the credential that it makes. In a change of a connector it
     replaces the secret of the credential that the connector reads with, for everybody who uses that credential."""
+    action_client_id: Guid | None = None
+    """Action details: Application (client) ID of the second app registration, which people actions are done with. The source's
+    action credential is used where it is of this application, else another one becomes the connector's own."""
+    action_client_secret: Annotated[SecretStr, Field(min_length=1, max_length=2000)] | None = None
+    """Action details: its client secret. Write-only, and kept like clientSecret."""
 
 
 class ConnectorServerIn(Model):
@@ -343,6 +348,10 @@ class ConnectorOut(Connector, Stored):
     """Application (client) ID that it reads with."""
     has_secret: bool = False
     """Whether Key Vault holds a secret or certificate for that application."""
+    action_client_id: str | None = None
+    """Application (client) ID that people actions are done with: this connector's, or its source's."""
+    has_action_secret: bool = False
+    """Whether Key Vault holds a secret or certificate for that application."""
     jobs: list[JobState] = []
     """The jobs that its options switch on, each with its own runs."""
     deleting: bool = False
@@ -363,3 +372,8 @@ class ConnectorServerOut(ConnectorServerIn, Stored):
 
     built_in: bool = False
     """The function app's own server: can't be renamed or deleted."""
+
+
+def acting_credential(connector: Mapping[str, Any], source: Mapping[str, Any]) -> str:
+    """The action credential that a stored connector names, else its source's; empty without one. Both as they are stored."""
+    return str(connector.get("actionCredentialId") or source.get("actionCredentialId") or "")

@@ -81,6 +81,8 @@ class Call(Model):
     """Not begun earlier, UTC. The plan is made again then, and compared."""
     waits_for: str = ""
     """Something that is not Microsoft Graph's to do: a person says when it is done."""
+    at_its_turn: bool = False
+    """Planned when its turn comes: what it is done to is only there then, such as somebody who has to be restored first."""
 
 
 class Request(Model):

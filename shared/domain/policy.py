@@ -61,6 +61,7 @@ DEFAULT_RULES = [
     ApprovalRule(name="Administrators and service accounts", flags=["administrator", "service-account"]),
     ApprovalRule(name="Many at a time", over_per_hour=20, over_per_day=100),
 ]
+RETURN = ["restore-person", "enable-device", "assign-licences", "add-to-group", "enable-sign-in"]
 LEAVER = [
     "disable-sign-in", "revoke-sessions", "reset-password", "disable-devices", "require-mfa-registration", "remove-from-groups",
     "wait: Convert the mailbox to a shared one before its licence goes", "remove-licences",
@@ -79,6 +80,11 @@ class ActionPolicy(Model):
     ] = LEAVER
     """The steps of a leaver's plan, in order: disable-sign-in, revoke-sessions, reset-password, disable-devices,
     require-mfa-registration, remove-from-groups, remove-licences, delete-person, or `wait: ` and what a person does."""
+    returning: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1, max_length=200)]], Field(min_length=1, max_length=50)
+    ] = RETURN
+    """What a return gives back of what the leaver's plan took, in order: restore-person, enable-device, assign-licences,
+    add-to-group, enable-sign-in, or `wait: ` and what a person does. What is not named is not given back."""
 
     def needed(self, asked: Asked) -> list[ApprovalNeeded]:
         """The consents that a plan needs, each role of each rule."""

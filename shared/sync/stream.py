@@ -210,11 +210,14 @@ class OneStream:
     def _other_domains(self) -> list[Problem]:
         """Whether other connectors of the tenant choose people otherwise."""
         services, source_id = self._work.services, self._tenant.connector.source_id
-        own = services.config.get("connector", self._run.connector_id)
-        if not self._stream.address or own is None:
+        if not self._stream.address:
             return []
-        users = [user for kind, _, user in services.config.users_of(f"source.{source_id}") if kind == "connector"]
-        others = [found for user in users if user != own.id and (found := services.config.get("connector", user))]
+        users = {user for kind, _, user in services.config.users_of(f"source.{source_id}") if kind == "connector"}
+        users.discard(self._run.connector_id)
+        own = services.config.get("connector", self._run.connector_id) if users else None
+        if own is None:
+            return []
+        others = [found for user in sorted(users) if (found := services.config.get("connector", user))]
         said = warning(differing(services.registry, own, self._tenant.source, others))
         if said is None:
             return []

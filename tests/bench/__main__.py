@@ -194,16 +194,17 @@ def quiet(report: Report, at: Servers, users: int) -> None:
 def walls(report: Report, users: int) -> None:
     chain = math.ceil(users / 999) * 0.15
     with servers(users, sink=SINK) as at:
-        reference(at)  # the pages are compressed now: that is Graph's work, and would be on top of its latency
+        busy = reference(at)["cpuSeconds"]  # the pages are compressed by now, which is Graph's work and none of ours
         at.graph_admin(latency=0.15)
         at.tables_admin(clear=True, latency=0.01)
         wall = rollcall(at)["wallSeconds"]
-        text = f"{wall:.1f} s / {chain:.1f} s = {wall / chain:.2f}"
+        # On a slow processor the reference's work, not the latency, is what nothing can be faster than.
+        floor = max(chain, busy)
         report.add(
-            f"wall of {users:,} at 150 ms Graph and 10 ms tables, against the chain",
-            text,
+            f"wall of {users:,} at 150 ms Graph and 10 ms tables, against {'the chain' if floor == chain else 'bare work'}",
+            f"{wall:.1f} s / {floor:.1f} s = {wall / floor:.2f}",
             "at most 1.25",
-            good=wall <= 1.25 * chain,
+            good=wall <= 1.25 * floor,
         )
         at.tables_admin(clear=True, latency=0.01)
         at.graph_admin(throttle_every=10)

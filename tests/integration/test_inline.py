@@ -23,6 +23,7 @@ TENANT_ID = rigs.TENANT
 CLIENT, OTHER_CLIENT = "c11e0000-0000-4000-8000-000000000001", "c11e0000-0000-4000-8000-000000000002"
 SECRET = "the-first-s3cret"
 FORM = {"tenantId": TENANT_ID, "clientId": CLIENT, "clientSecret": SECRET}
+ACT = {"actionClientId": OTHER_CLIENT, "actionClientSecret": "the-acting-s3cret"}
 
 
 class Form:
@@ -188,18 +189,22 @@ def test_the_vault_down_saves_nothing(form: Form) -> None:
 
 
 @pytest.mark.parametrize("applied", [True, False])
-@pytest.mark.parametrize("cut", range(1, 6))
-def test_cut_off_anywhere_it_is_all_there_or_nothing_is(form: Form, cut: int, *, applied: bool) -> None:
+@pytest.mark.parametrize(
+    ("cut", "acts"), [*((cut, False) for cut in range(1, 6)), *((cut, True) for cut in range(1, 8))]
+)
+def test_cut_off_anywhere_it_is_all_there_or_nothing_is(form: Form, cut: int, *, acts: bool, applied: bool) -> None:
+    given = FORM | (ACT if acts else {})
+    nothing = form.counts()
+    everything = dict.fromkeys(nothing, 1) | {"credential": 2 if acts else 1}
     form.rig.cut.arm(cut, applied=applied)
     with contextlib.suppress(RollcallError):
-        form.post(once="c1", **FORM)
+        form.post(once="c1", **given)
     form.rig.cut.heal()
-    counts = set(form.counts().values())
-    assert counts in ({0}, {1}), form.counts()
+    assert form.counts() in (nothing, everything)
     form.rig.clock.move(7200)
-    made = form.post(once="c1", **FORM)
+    made = form.post(once="c1", **given)
     assert made.id == "c1"
-    assert set(form.counts().values()) == {1}
+    assert form.counts() == everything
     form.rig.clock.move(7200)
     form.rig.app().tick.run()
     form.nothing_is_left_over()
@@ -361,3 +366,92 @@ def test_over_http_the_form_is_posted_run_and_rotated(own_stack: Stack) -> None:
         *(stack.api("GET", path)[1] for path in (address, "history?limit=100", "credentials")),
     ):
         assert stack.secret not in str(answer) and "mistyped-s3cret" not in str(answer)
+
+
+def test_a_form_with_action_details_makes_both_credentials_in_one_go(form: Form) -> None:
+    made = form.post(**FORM, **ACT)
+    assert (made.client_id, made.action_client_id, made.has_action_secret) == (CLIENT, OTHER_CLIENT, True)
+    assert form.counts() == {"organization": 1, "sourceGroup": 1, "source": 1, "credential": 2, "connector": 1}
+    assert made.action_credential_id
+    assert form.secrets()[made.action_credential_id] == "the-acting-s3cret"
+    assert sorted(form.secrets().values()) == sorted([SECRET, "the-acting-s3cret"])
+    form.nothing_is_left_over()
+    shown = form.app().configuration.get(form.kinds["connector"], made.id).model_dump_json()
+    assert "s3cret" not in shown
+    second = form.post("Licences", tenantId=TENANT_ID, **ACT)
+    assert second.action_credential_id == made.action_credential_id, "a known application is not made twice"
+    assert form.counts()["credential"] == 2
+
+
+def test_action_details_are_added_rotated_and_taken_back_later(form: Form) -> None:
+    made = form.post(**FORM)
+    assert (made.action_client_id, made.action_credential_id, made.has_action_secret) == (None, None, False)
+    acts = form.patch(made.id, **ACT)
+    assert acts.action_client_id == OTHER_CLIENT
+    assert form.secrets()[acts.action_credential_id] == "the-acting-s3cret"
+    rotated = form.patch(made.id, actionClientSecret="rotated-s3cret")
+    assert rotated.action_credential_id == acts.action_credential_id
+    assert form.secrets()[acts.action_credential_id] == "rotated-s3cret"
+    assert SECRET in form.secrets().values(), "the reading one stays"
+    history = form.app().configuration.history(form.kinds["connector"], made.id, after=None, limit=1)[0]
+    assert any(change.field == "actionClientSecret" and change.after == "set" for change in history[0].changes)
+    assert "s3cret" not in str(history)
+    both = form.patch(made.id, clientSecret="read-2-s3cret", actionClientSecret="act-2-s3cret")
+    assert sorted(form.secrets().values()) == ["act-2-s3cret", "read-2-s3cret"]
+    assert not [one for one in both.warnings if one.code == "secret-shared"]
+    form.nothing_is_left_over()
+    off = form.patch(made.id, actionCredentialId=None)
+    assert (off.action_client_id, off.action_credential_id) == (None, None)
+
+
+def test_the_sources_action_credential_stays_the_sources(form: Form) -> None:
+    made = form.post(**FORM, **ACT)
+    form.app().configuration.patch(
+        form.kinds["source"], made.source_id, {"actionCredentialId": made.action_credential_id}, None, TESTER
+    )
+    again = form.patch(made.id, **ACT)
+    assert (again.action_credential_id, again.action_client_id) == (None, OTHER_CLIENT)
+    second = form.post("Licences", tenantId=TENANT_ID)
+    assert second.action_client_id == OTHER_CLIENT
+    rotated = form.patch(second.id, actionClientSecret="rotated-s3cret")
+    shared = next(one for one in rotated.warnings if one.code == "secret-shared")
+    assert "'People'" in shared.message
+    assert "rotated-s3cret" in form.secrets().values()
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "code"),
+    [
+        ({"actionClientId": OTHER_CLIENT}, "actionClientSecret", "missing"),
+        ({"actionClientSecret": "x-s3cret"}, "actionClientId", "missing"),
+        ({"actionClientId": CLIENT, "actionClientSecret": SECRET}, "actionClientId", "reads"),
+        ({"actionClientId": CLIENT, "actionClientSecret": "other"}, "actionClientSecret", "differs"),
+        ({"actionClientId": "not an id"}, "actionClientId", "invalid"),
+    ],
+)
+def test_action_details_that_do_not_do_are_refused_by_field_and_nothing_is_saved(
+    form: Form, given: dict[str, str], field: str, code: str
+) -> None:
+    if code == "invalid":
+        with pytest.raises(ValueError, match=field):
+            form.post(**FORM, **given)
+    else:
+        error = refused(lambda: form.post(**FORM, **given))
+        assert [(one.field, one.code) for one in error.fields] == [(field, code)]
+    assert set(form.counts().values()) == {0}
+    form.nothing_is_left_over()
+
+
+def test_one_application_for_both_where_the_owner_allows_it(form: Form) -> None:
+    made = form.post(**FORM, actionClientId=CLIENT, readingCredentialActs=True)
+    assert (made.client_id, made.action_client_id) == (CLIENT, CLIENT)
+    assert form.counts()["credential"] == 1
+    assert [one.code for one in made.warnings] == ["acts-as-reader"]
+
+
+def test_of_two_secrets_for_a_form_none_stays_where_it_is_not_saved(form: Form) -> None:
+    form.post(**FORM)
+    error = refused(lambda: form.post("People", **FORM, **ACT))
+    assert error.code == "name-taken"
+    assert form.counts()["credential"] == 1
+    form.nothing_is_left_over()

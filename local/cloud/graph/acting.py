@@ -184,6 +184,8 @@ class Acting:
             )
         if (name := body.get("userPrincipalName")) and self._holder(name, object_id):
             raise _bad("Another object with the same value for property userPrincipalName already exists.")
+        if "passwordProfile" in body and "#EXT#" in made["userPrincipalName"]:
+            raise _bad("Property passwordProfile can't be set for an invited user.")
         profile = body.pop("passwordProfile", None)
         if profile and profile.get("password"):
             if self.refuse_passwords > 0 or object_id in self.weak:
