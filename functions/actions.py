@@ -276,6 +276,16 @@ def _add(kind: Literal["person", "device"]) -> None:
         source, targets = _targets(kind, call.body)
         return _planned(*app().actions.plan(source, action, targets, call.body.parameters, call.principal))
 
+    @routes.get(
+        f"{many}/{{id}}/queries/{{name}}", f"Ask Microsoft Graph about a {noun} now",
+        name=f"ask_{kind}_query", role=Role.ACT, returns=Answers, waits_for=GRAPH,
+    )  # fmt: skip
+    def ask(call: Call) -> Reply:
+        """With the action credential. That it was asked is audited; the answer is stored nowhere."""
+        source, object_id = _target(call.path["id"])
+        found = query_named(call.path["name"], kind)
+        return Reply(Answers(query=found.name, rows=app().actions.ask(source, found, object_id, call.principal)))
+
 
 def _targets(kind: str, asked: BulkIn) -> tuple[str, list[str]]:
     """Source and object ids. Raises Invalid."""
@@ -327,17 +337,6 @@ def plan_source_action(call: Call) -> Reply:
     """Such as inviting a guest."""
     action = action_named(call.path["name"], "source")
     return _planned(*app().actions.plan(call.path["id"], action, [""], call.body.parameters, call.principal))
-
-
-@routes.get(
-    "people/{id}/queries/{name}", "Ask Microsoft Graph about a person now",
-    name="ask_person_query", role=Role.ACT, returns=Answers, waits_for=GRAPH,
-)  # fmt: skip
-def ask_person_query(call: Call) -> Reply:
-    """With the action credential. That it was asked is audited; the answer is stored nowhere."""
-    source, object_id = _target(call.path["id"])
-    found = query_named(call.path["name"], "person")
-    return Reply(Answers(query=found.name, rows=app().actions.ask(source, found, object_id, call.principal)))
 
 
 @routes.get(

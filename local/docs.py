@@ -1,8 +1,10 @@
-"""Pages of docs/ that are made from the code: one a connector kind, and one about mappings."""
+"""Pages of docs/ that are made from the code: one a connector kind, one about mappings, and the catalogue of people actions."""
 
 from pathlib import Path
 
 from local.bootstrap import ROOT
+from shared.actions.book import ACTIONS, QUERIES
+from shared.actions.catalogue import NOT_OFFERED, Action
 from shared.connectors import REGISTRY
 from shared.connectors.base import Kind, Stream
 from shared.sync.described import calls, targets, transforms
@@ -32,7 +34,7 @@ OLD_NAMES = {
 def pages() -> dict[Path, str]:
     """Path and text of each."""
     found = {FOLDER / "connectors" / f"{kind.name}.md": _kind(kind) for kind in REGISTRY.kinds.values()}
-    return found | {FOLDER / "mappings.md": _mappings()}
+    return found | {FOLDER / "mappings.md": _mappings(), FOLDER / "action-catalogue.md": _catalogue()}
 
 
 def write() -> None:
@@ -53,6 +55,70 @@ def _mappings() -> str:
         if one.used_for
     )
     return MAPPINGS.read_text().format(transforms=rows, roles=roles)
+
+
+OFTEN_GRANTED = ("User.ReadWrite.All", "User.ManageIdentities.All", "Directory.ReadWrite.All")
+"""What guides of other products ask for. They name Directory.AccessAsUser.All too, which no token of an application can have."""
+
+
+def lacking(action: Action) -> list[str]:
+    """The permissions that an action needs besides those that are often granted."""
+    needed = action.permissions(action.parameters.model_construct())
+    return [one.name for one in needed if not one.granted(frozenset(OFTEN_GRANTED))]
+
+
+def _catalogue() -> str:
+    actions = "\n".join(_action(ACTIONS[name]) for name in ACTIONS)
+    queries = "\n".join(
+        f"| `{name}` | {one.title} | `{one.permission.name}` | "
+        f"{'works' if one.permission.granted(frozenset(OFTEN_GRANTED)) else f'needs `{one.permission.name}`'} |"
+        for name, one in QUERIES.items()
+    )
+    not_offered = "\n".join(f"| {one.title} | {one.because} |" for one in NOT_OFFERED)
+    return f"""# The catalogue of people actions
+
+Made from the code by `python3 -m local docs`. `docs/actions.md` shows how an action is planned, agreed to and carried out.
+
+The last column says what works where the app registration has `{"`, `".join(OFTEN_GRANTED)}` and `Directory.AccessAsUser.All`, as guides
+of other products ask for. The last of them does nothing for an application. The least permissions are safer.
+
+## Actions
+
+| action | on | what it does | least application permissions | role in Microsoft Entra | taken back by | with those four |
+|---|---|---|---|---|---|---|
+{actions}
+
+## Queries
+
+| query | what it shows | least application permission | with those four |
+|---|---|---|---|
+{queries}
+
+## What Microsoft Graph has not for an application
+
+| often looked for | why it is not here |
+|---|---|
+{not_offered}
+"""
+
+
+def _action(action: Action) -> str:
+    needed = [one.name for one in action.permissions(action.parameters.model_construct())]
+    least = "those of its steps" if action.compose else ", ".join(f"`{one}`" for one in needed)
+    missing = lacking(action)
+    old = (
+        "as its steps do"
+        if action.compose
+        else f"needs {', '.join(f'`{one}`' for one in missing)}"
+        if missing
+        else "works"
+    )
+    roles = ", ".join(role.title for role in action.roles) or (
+        "on administrators a higher one" if action.sensitive else "none"
+    )
+    back = f"`{action.reverse}`" if action.undo or action.compose else "nothing"
+    said = f"{action.title}: {action.description} {action.note}".strip()
+    return f"| `{action.name}` | {action.target} | {_plain(said)} | {least} | {roles} | {back} | {old} |"
 
 
 def _kind(kind: Kind) -> str:

@@ -11,6 +11,8 @@ from shared.connectors.base import Permission
 DIRECTORY = Permission("Directory.Read.All", ("Directory.ReadWrite.All",))
 METHODS = Permission("UserAuthenticationMethod.Read.All", ("UserAuthenticationMethod.ReadWrite.All",))
 USERS = Permission("User.Read.All", ("User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"))
+DEVICES = Permission("Device.Read.All", ("Device.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"))
+INTUNE = Permission("DeviceManagementManagedDevices.Read.All", ("DeviceManagementManagedDevices.ReadWrite.All",))
 SIGN_INS = Permission("AuditLog.Read.All")
 LICENCES = Permission(
     "LicenseAssignment.Read.All",
@@ -62,14 +64,39 @@ async def licences(on: Subject) -> list[dict[str, Any]]:
 @query("devices", "Devices", "person", USERS)
 async def devices(on: Subject) -> list[dict[str, Any]]:
     """Devices that the person owns or has registered."""
+    return await _linked(on, "/users", ("ownedDevices", "registeredDevices"), USERS.name)
+
+
+async def _linked(on: Subject, path: str, links: tuple[str, ...], permission: str) -> list[dict[str, Any]]:
+    """Each object once, with the links that lead to it."""
     found: dict[str, dict[str, Any]] = {}
-    for link in ("ownedDevices", "registeredDevices"):
-        for one in await on.look.all(f"/users/{on.id}/{link}", USERS.name):
+    for link in links:
+        for one in await on.look.all(f"{path}/{on.id}/{link}", permission):
             row = found.setdefault(
                 str(one.get("id")), {"id": one.get("id"), "displayName": one.get("displayName"), "links": []}
             )
             row["links"].append(link)
     return list(found.values())
+
+
+@query("owners", "Owners and users", "device", DEVICES)
+async def owners(on: Subject) -> list[dict[str, Any]]:
+    """Who owns the device, and who has registered it."""
+    return await _linked(on, "/devices", ("registeredOwners", "registeredUsers"), DEVICES.name)
+
+
+@query("management", "Management by Intune", "device", INTUNE, licence="Microsoft Intune")
+async def management(on: Subject) -> list[dict[str, Any]]:
+    """Compliance, encryption, last contact and pending actions, as Intune has them now."""
+    wanted = (
+        "id,deviceName,complianceState,isEncrypted,lastSyncDateTime,enrolledDateTime,managementAgent,serialNumber,userPrincipalName,"
+        "deviceActionResults,azureADDeviceId"
+    )
+    found = await on.look.all(
+        f"/deviceManagement/managedDevices?$filter=azureADDeviceId eq '{on.peek('deviceId')}'&$select={wanted}",
+        INTUNE.name,
+    )
+    return [one for one in found if one.pop("azureADDeviceId", None) == on.peek("deviceId")]  # a filter may be ignored
 
 
 @query("recent-sign-ins", "Recent sign-ins", "person", SIGN_INS, licence="Microsoft Entra ID P1 or P2")

@@ -59,6 +59,17 @@ class Pages:
 
 
 @dataclass(frozen=True)
+class Joined(Pages):
+    """A list of another service about the same objects, which has no object ids: `on`, a property of its entries, says the same as
+    `of` of the record that the values add to. Of several entries about one object the one with the latest `newest` counts.
+    """
+
+    on: str = ""
+    of: str = ""
+    newest: str = ""
+
+
+@dataclass(frozen=True)
 class PartsOf:
     """What the objects of a list consist of, such as the licences of people: `parts` makes rows of an object, none or several,
     whose ids begin with the object's id and a point. Read as a whole each time. An object that lacks the properties says
@@ -169,6 +180,8 @@ class Stream:
     """The stream of this kind whose records these rows add to. They lie apart, are no records of their own, and go when
     the leader's record is gone.
     """
+    drops_absent: bool = False
+    """Of a stream with a leader: what a list that was read to its end did not bring goes, for there is nothing else to know of it."""
     sparse: bool = False
     """An object without any value gets no row: a complete read shows that there is none."""
     unread_note: str = ""
@@ -181,6 +194,8 @@ class Stream:
     many at a time are facts."""
     domains: str = ""
     """The option with domains of the connector's own; where it names any, the source's do not matter."""
+    joined_by: tuple[str, ...] = ()
+    """Graph properties that other streams find its records by."""
     not_in_delta: tuple[str, ...] = ()
     """Attributes whose change alone no delta reports: as fresh as the last full read."""
 

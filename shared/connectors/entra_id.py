@@ -14,6 +14,7 @@ from shared.connectors.base import (
     Denial,
     DirectoryList,
     Job,
+    Joined,
     Kind,
     Pages,
     Permission,
@@ -43,11 +44,16 @@ class EntraIdOptions(Model):
     collect_sign_ins: bool = True
     """Read when people last signed in, in runs of its own; needs AuditLog.Read.All and Entra ID P1 or P2. Without them
     the rest is collected and the value says why it is missing."""
+    collect_managed_devices: bool = False
+    """Read what Intune knows of devices: compliance, serial number, encryption, last contact. Needs Intune and
+    DeviceManagementManagedDevices.Read.All; a device that Intune does not manage has none of it."""
 
     @model_validator(mode="after")
     def _something(self) -> "EntraIdOptions":
         if not (self.collect_users or self.collect_devices):
             raise ValueError("at least one of collectUsers and collectDevices must be on")
+        if self.collect_managed_devices and not self.collect_devices:
+            raise ValueError("collectManagedDevices adds to devices: collectDevices must be on too")
         return self
 
 
@@ -271,6 +277,27 @@ DEVICES: tuple[Attribute, ...] = (
     ),
 )
 
+MANAGED: tuple[Attribute, ...] = (
+    _plain("intuneName", "Intune: device name", "deviceName"),
+    _plain("intuneCompliance", "Intune: compliance", "complianceState", note="compliant, noncompliant, inGracePeriod, conflict, error, unknown or configManager."),
+    _plain("intuneGraceEndsAt", "Intune: end of the grace period", "complianceGracePeriodExpirationDateTime", Type.TIME),
+    _plain("intuneEnrolledAt", "Intune: enrolled", "enrolledDateTime", Type.TIME),
+    _plain("intuneLastSyncAt", "Intune: last contact", "lastSyncDateTime", Type.TIME),
+    _plain("intuneOwnership", "Intune: company or personal", "managedDeviceOwnerType"),
+    _plain("intuneManagedBy", "Intune: management agent", "managementAgent"),
+    _plain("intuneSystemVersion", "Intune: operating system version", "osVersion"),
+    _plain("intuneEncrypted", "Intune: encrypted", "isEncrypted", Type.FLAG),
+    _plain("intuneSupervised", "Intune: supervised", "isSupervised", Type.FLAG),
+    _plain("intuneJailBroken", "Intune: rooted or jail-broken", "jailBroken", note="As Intune writes it: True, False or Unknown."),
+    _plain("intuneSerialNumber", "Intune: serial number", "serialNumber"),
+    _plain("intuneImei", "Intune: IMEI", "imei"),
+    _plain("intuneWiFiAddress", "Intune: Wi-Fi address", "wiFiMacAddress"),
+    _plain("intuneStorageBytes", "Intune: storage", "totalStorageSpaceInBytes", Type.NUMBER),
+    _plain("intuneFreeStorageBytes", "Intune: free storage", "freeStorageSpaceInBytes", Type.NUMBER),
+    _plain("intunePrimaryUserId", "Intune: primary user", "userId", note="Object id of the person whom Intune counts the device for."),
+    _plain("intuneThreat", "Intune: threat state of a partner", "partnerReportedThreatState"),
+)  # fmt: skip
+
 USER_SPECIAL = (
     Special("employeeLeaveDateTime", Permission("User-LifeCycleInfo.Read.All", ("User-LifeCycleInfo.ReadWrite.All",))),
     Special("passwordProfile", refused="Microsoft Graph never returns passwords."),
@@ -333,6 +360,7 @@ DEVICE_STREAM = Stream(
     created="registrationDateTime",
     last_seen="approximateLastSignInDateTime",
     not_in_delta=("ownerIds",),
+    joined_by=("deviceId",),
     special=(Special("deletedDateTime", refused="a list holds no device that is deleted."),),
 )
 
@@ -361,6 +389,24 @@ SIGN_INS = Stream(
     not_in_delta=("lastLogonAt", "lastLogonKind", "lastSuccessfulSignInAt", "lastNonInteractiveSignInAt"),
 )
 
+MANAGED_DEVICES = Stream(
+    name="managed-devices",
+    record_type=DEVICE,
+    leader="devices",
+    reader=Joined("/deviceManagement/managedDevices", on="azureADDeviceId", of="deviceId", newest="lastSyncDateTime"),
+    attributes=MANAGED,
+    permissions=(
+        Permission("DeviceManagementManagedDevices.Read.All", ("DeviceManagementManagedDevices.ReadWrite.All",)),
+    ),
+    switch="collect_managed_devices",
+    proof=Proof.WHOLE,
+    denial=Denial.MARKS,
+    licence="Microsoft Intune",
+    drops_absent=True,
+    sparse=True,
+    unread_note="What Intune knows has not been read yet, or the connector does not ask for it.",
+)
+
 SIGN_IN_PACING = Pacing("sign-in-activity", 10, 60.0)
 """10 requests a minute for each tenant and app: https://learn.microsoft.com/graph/throttling-limits"""
 
@@ -369,7 +415,7 @@ ENTRA_ID = Kind(
     title="Microsoft Entra ID",
     options=EntraIdOptions,
     jobs=(
-        Job("directory", "People and devices", (USERS, DEVICE_STREAM), names_subscriptions=True),
+        Job("directory", "People and devices", (USERS, DEVICE_STREAM, MANAGED_DEVICES), names_subscriptions=True),
         Job("sign-ins", "When people last signed in", (SIGN_INS,), pacing=SIGN_IN_PACING),
     ),
     group_permission=GROUP_READ,

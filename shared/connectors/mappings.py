@@ -46,7 +46,8 @@ def roles(stream: Stream) -> dict[str, Role]:
         before = found.get(attribute.name, (attribute, [], False))
         found[attribute.name] = attribute, [*before[1], purpose], before[2] or fixed
 
-    scope = {stream.address: "domains", stream.created: "thresholds", stream.last_seen: "thresholds"}
+    scope: dict[str | None, str] = dict.fromkeys(stream.joined_by, "what is known elsewhere")
+    scope |= {stream.address: "domains", stream.created: "thresholds", stream.last_seen: "thresholds"}
     related = {one.attribute: one.name for one in stream.record_type.relations}
     card = {column for _, column in stream.record_type.card} if not stream.leader else set()
     for attribute in stream.attributes:

@@ -101,6 +101,8 @@ GONE_CODES = frozenset(("Request_ResourceNotFound", "ResourceNotFound", "itemNot
 """What Graph says of an object that is not there. Other 404s come from what stands before it."""
 _EXPIRED = {"Directory_ExpiredPageToken"}
 _RESYNC = {"syncStateNotFound", "SyncStateNotFound", "resyncRequired", "Directory_ResyncRequired"}
+_NO_INTUNE = "not applicable to target tenant"
+"""Intune's words, with a 400 or 403, where the tenant has no active licence of it."""
 _NO_PREMIUM = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
 
 
@@ -114,6 +116,13 @@ def refusal(error: GraphError, permission: str) -> Exception:
     if error.status == 403 and _NO_PREMIUM in codes:
         return Denied(
             "Microsoft Graph gives this only to tenants with Entra ID P1 or P2.",
+            code="graph-licence-missing",
+            remedy="Nothing is wrong with the connector: the values are marked as missing for the reason licence.",
+            reason="licence",
+        )
+    if error.status in (400, 403) and _NO_INTUNE in error.message.lower():
+        return Denied(
+            "The tenant has no active licence of Microsoft Intune.",
             code="graph-licence-missing",
             remedy="Nothing is wrong with the connector: the values are marked as missing for the reason licence.",
             reason="licence",

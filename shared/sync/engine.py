@@ -134,12 +134,15 @@ class StreamReader:
         reading.checkpoint.many_stale = len(kept) >= most
 
     async def _drop_leaderless(self, leader: Store) -> None:
-        """Rows that the list did not bring and whose leader's record is gone. Nothing is lost: that one has a tombstone."""
+        """Rows that the list did not bring and whose leader's record is gone. Nothing is lost: that one has a tombstone. All that it
+        did not bring, where the stream says so.
+        """
         reading = self._reading
+        all_of_them = reading.stream.drops_absent and self.complete
         unseen, at_once = reading.seen.records.unseen(), reading.control.limits.at_once
         while chunk := list(itertools.islice(unseen, at_once)):
-            known = await leader.find(chunk, stubs=True)
-            gone = [key for key in chunk if known[key].row is None and known[key].stub is None]
+            known = {} if all_of_them else await leader.find(chunk, stubs=True)
+            gone = [key for key in chunk if all_of_them or (known[key].row is None and known[key].stub is None)]
             await reading.store.write([Write(key, Act.REMOVE, {}, b"", 0, "") for key in gone])
             await reading.control.beat(reading.progress)
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from shared.connectors.base import DirectoryList, Pages, PartsOf, Proof, Report, Stream
+from shared.connectors.base import DirectoryList, Joined, Pages, PartsOf, Proof, Report, Stream
 from shared.graph.client import GraphClient
 from shared.graph.listing import DirectoryReader, Listing, PageReader
 from shared.graph.parts import PartsReader
@@ -21,6 +21,11 @@ def listing_of(stream: Stream) -> Listing:
                 reader.path, select, permission, reader.expand, reader.follow, reader.page_size,
                 reader.delta_links, deleted=reader.deleted_items,
             )  # fmt: skip
+        case Joined():
+            asked = tuple(dict.fromkeys((*select, reader.on, reader.newest)))
+            return Listing(
+                reader.path, asked, permission, page_size=reader.page_size, licence_tries=reader.licence_tries
+            )
         case Pages():
             return Listing(
                 reader.path, select, permission, page_size=reader.page_size, licence_tries=reader.licence_tries

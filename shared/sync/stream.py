@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.clock import iso, parse_iso
-from shared.connectors.base import Denial, DirectoryList, Job, Kind, Stream
+from shared.connectors.base import Denial, DirectoryList, Job, Joined, Kind, Stream
 from shared.connectors.catalogue import EXTENSION
 from shared.connectors.domains import differing, warning
 from shared.domain.checkpoint import Checkpoint, Phase, StreamState, packed, unpacked
@@ -20,6 +20,7 @@ from shared.domain.write import Authorship, Home, Intent
 from shared.errors import SourceProblem
 from shared.graph.answers import Denied
 from shared.graph.client import GraphClient
+from shared.graph.joined import JoinedReader
 from shared.graph.listing import no_such_property, without_property
 from shared.graph.reports import ReportListing, ReportNotRead, ReportReader, ReportUnchanged, conceals_names
 from shared.mapping.compiled import fingerprint, mark, selected
@@ -28,7 +29,7 @@ from shared.sync.contracts import Session, Source, Store
 from shared.sync.domains import domain_problems
 from shared.sync.engine import StreamReader
 from shared.sync.groups import NOBODY, Excluded, Pause, excluded_people
-from shared.sync.join import SignInNames
+from shared.sync.join import SIGN_IN_NAME, ObjectIds
 from shared.sync.plan import Control, Plan, StartOver
 from shared.sync.reading import Reading
 from shared.sync.receipts import (
@@ -65,8 +66,8 @@ class Tenant:
     roles: frozenset[str]
     mapping: str = ""
     """`{mapping id}.{version}`."""
-    names: dict[str, SignInNames] = field(default_factory=dict)
-    """Who people are by their sign-in names, by stream: read once in a slice."""
+    ids: dict[tuple[str, str], ObjectIds] = field(default_factory=dict)
+    """Object ids by a property, by stream and that property: read once in a slice."""
 
 
 class OneStream:
@@ -291,9 +292,13 @@ class OneStream:
     async def _source_of(self, *, known: bool) -> Source:
         """`known`: nothing but the report itself asks for all of it."""
         stream, graph, listing, state = self._stream, self._tenant.graph, self._listing, self._state
+        if isinstance(stream.reader, Joined):
+            by = stream.reader
+            found = await self._ids_by(by.of)
+            return JoinedReader(graph, listing, by.on, by.newest, found.find, page_size=state.page_size)
         if not isinstance(listing, ReportListing):
             return source_of(stream, listing, graph, state.page_size)
-        names = await self._sign_in_names()
+        names = await self._ids_by(SIGN_IN_NAME)
         told = await conceals_names(graph) if _REPORT_SETTINGS & self._tenant.roles else None
         known = known and (state.joined_with, state.delta_mark, state.unproved) == (
             names.mark,
@@ -302,13 +307,14 @@ class OneStream:
         )
         return ReportReader(graph, listing, names.find, newest=state.refreshed_on, known=known, concealed=told)
 
-    async def _sign_in_names(self) -> SignInNames:
-        people = self._tenant.kind.people_of(self._stream)
-        assert people
-        found = self._tenant.names
-        if people.name not in found:
-            found[people.name] = await SignInNames.load(self._tenant.session, self._home(people), people)
-        return found[people.name]
+    async def _ids_by(self, name: str) -> ObjectIds:
+        """Of the records that this stream's values add to, or are parts of."""
+        leader = self._tenant.kind.people_of(self._stream)
+        assert leader
+        found, key = self._tenant.ids, (leader.name, name)
+        if key not in found:
+            found[key] = await ObjectIds.load(self._tenant.session, self._home(leader), leader, name)
+        return found[key]
 
     def _note_summary(self) -> None:
         """What a usage report was, and how new."""
@@ -439,7 +445,7 @@ class OneStream:
         if isinstance(self._source, ReportReader):
             noted = self._receipt.reports.get(stream.name)
             state.refreshed_on = noted.refreshed_on if noted else state.refreshed_on
-            state.joined_with = (await self._sign_in_names()).mark
+            state.joined_with = (await self._ids_by(SIGN_IN_NAME)).mark
         checkpoint.progress.incomplete_because = reader.unproved
         finished(state, stream, self._facts, checkpoint, records=reader.stored_records, complete=reader.complete)
         if reader.unproved:

@@ -375,14 +375,14 @@ def test_a_leaver_is_removed_with_a_tombstone_and_only_with_proof(subject: Subje
 
 
 def test_a_run_that_is_cut_off_ends_as_an_undisturbed_one(subject: Subject) -> None:
-    """Each job's first run, cut at every fifth write, at most at seven of them."""
+    """Each job's first run, cut at every fifth write, at most at four of them."""
 
     def check(rig: Rig, connector: str) -> None:
         for job in subject.kind.jobs:
             rig.cut.arm(0, applied=False)
             rig.run(connector, job=job.name)
             writes, wanted = rig.cut.writes, _content(rig)
-            for at in range(2, writes + 1, max(5, writes // 7 | 1)):
+            for at in range(2, writes + 1, max(5, writes // 4 | 1)):
                 rig.stored.restore({"Config": rig.snapshot()["Config"]}, drop=True)
                 rig.cut.arm(at, applied=at % 2 == 0)
                 assert rig.run(connector, job=job.name).state == "succeeded"

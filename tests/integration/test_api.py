@@ -342,13 +342,15 @@ def test_no_route_and_no_run_queries_without_an_exact_partition_and_row_range(ow
     planned = own_stack.api("POST", f"people/{person}/actions/disable-sign-in/plan", {})[1]["plan"]["id"]
     known |= {"plans/{id}": planned, "plans/{id}/items": planned, "people/{id}/queries/{name}": person}
     known |= {f"{plural}/{{id}}/actions": known[f"{plural}/{{id}}"] for plural in ("people", "devices")}
+    known["devices/{id}/queries/{name}"] = known["devices/{id}"]
     query["plans"] = f"?source={ids['source']}"
     for path, operations in own_stack.api("GET", "openapi.json")[1]["paths"].items():
         if "get" in operations:
             short = path.removeprefix("/api/v1/")
             kind = short.split("/")[0].rstrip("s").replace("source-group", "sourceGroup")
             address = short.replace("{id}", known.get(short) or ids.get(kind, "0")).replace("{kind}", ENTRA_ID.name)
-            address = address.replace("{name}", "groups" if "/queries/" in address else "licences-of-people")
+            asked = {"people": "groups", "devices": "owners"}.get(short.split("/")[0], "licences-of-people")
+            address = address.replace("{name}", asked)
             status, answer = own_stack.api("GET", address + query.get(short, ""))
             assert status == 200 or short.endswith("certificate") or short.startswith("holds/"), (address, answer)
     for order in ("name", "id"):

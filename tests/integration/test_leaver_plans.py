@@ -274,7 +274,7 @@ def _left_in_spite_of_cuts(scene: Scene) -> str:
 @pytest.mark.quick
 def test_a_leavers_plan_that_is_cut_off_at_any_write_sends_nothing_twice(say: Say) -> None:
     """A sample; all writes: `make prove`."""
-    say(_cut_everywhere(23))
+    say(_cut_everywhere(61))
 
 
 @pytest.mark.prove

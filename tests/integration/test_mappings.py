@@ -15,6 +15,8 @@ from shared.errors import Conflict, Forbidden, Invalid
 from tests.rig import TESTER, Rig
 
 TENANT = (24, 4, 8)
+ADDED = f"targets.{len(default_targets(ENTRA_ID))}"
+"""Where the first target of an owner is."""
 
 
 def targets(*more: dict[str, Any], without: tuple[str, ...] = ()) -> list[Target]:
@@ -183,24 +185,24 @@ def test_a_rename_keeps_lists_search_and_scope(rig: Rig) -> None:
     [
         (targets(without=("displayName",)), "targets", "role-lost"),
         (targets(without=("mail",)), "targets", "role-lost"),
-        (targets({"target": "mail2", "source": ["mial"]}), "targets.80.source.0", "unknown"),
-        (targets({"target": "x", "source": ["aboutMe"]}), "targets.80.source.0", "unknown"),
-        (targets({"target": "x", "source": ["passwordProfile"]}), "targets.80.source.0", "unknown"),
-        (targets({"target": "x", "source": ["employeeOrgData.nothing"]}), "targets.80.source.0", "unknown"),
-        (targets({"target": "x", "source": ["city", "state"]}), "targets.80.transforms", "needed"),
-        (targets({"target": "x", "source": ["accountEnabled"]}), "targets.80.type", "type-clash"),
-        (targets({"target": "x", "source": ["proxyAddresses"]}), "targets.80.type", "type-clash"),
-        (targets({"target": "city", "source": ["state"]}), "targets.80.target", "taken"),
-        (targets({"target": "City", "source": ["state"]}), "targets.80.target", "no-name"),
-        (targets({"target": "changedAt", "source": ["state"]}), "targets.80.target", "reserved"),
-        (targets({"target": "x", "source": ["city"], "transforms": [{"name": "exec"}]}), "targets.80.transforms.0.name", "unknown"),
+        (targets({"target": "mail2", "source": ["mial"]}), f"{ADDED}.source.0", "unknown"),
+        (targets({"target": "x", "source": ["aboutMe"]}), f"{ADDED}.source.0", "unknown"),
+        (targets({"target": "x", "source": ["passwordProfile"]}), f"{ADDED}.source.0", "unknown"),
+        (targets({"target": "x", "source": ["employeeOrgData.nothing"]}), f"{ADDED}.source.0", "unknown"),
+        (targets({"target": "x", "source": ["city", "state"]}), f"{ADDED}.transforms", "needed"),
+        (targets({"target": "x", "source": ["accountEnabled"]}), f"{ADDED}.type", "type-clash"),
+        (targets({"target": "x", "source": ["proxyAddresses"]}), f"{ADDED}.type", "type-clash"),
+        (targets({"target": "city", "source": ["state"]}), f"{ADDED}.target", "taken"),
+        (targets({"target": "City", "source": ["state"]}), f"{ADDED}.target", "no-name"),
+        (targets({"target": "changedAt", "source": ["state"]}), f"{ADDED}.target", "reserved"),
+        (targets({"target": "x", "source": ["city"], "transforms": [{"name": "exec"}]}), f"{ADDED}.transforms.0.name", "unknown"),
         (
             targets({"target": "x", "source": ["city"], "transforms": [{"name": "capture", "parameters": {"pattern": "(a"}}]}),
-            "targets.80.transforms.0.parameters.pattern",
+            f"{ADDED}.transforms.0.parameters.pattern",
             "value-error",
         ),
-        (targets({"stream": "groups", "target": "x", "source": ["city"]}), "targets.80.stream", "unknown"),
-        (targets({"target": "x", "source": ["mobilePhone", "faxNumber"], "transforms": [{"name": "phones"}]}), "targets.80.transforms.0.name", "number"),
+        (targets({"stream": "groups", "target": "x", "source": ["city"]}), f"{ADDED}.stream", "unknown"),
+        (targets({"target": "x", "source": ["mobilePhone", "faxNumber"], "transforms": [{"name": "phones"}]}), f"{ADDED}.transforms.0.name", "number"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_saved_says_where_and_why(rig: Rig, made: list[Target], field: str, code: str) -> None:
@@ -376,7 +378,7 @@ def test_a_value_is_unknown_while_rows_of_two_mappings_lie_side_by_side(rig: Rig
 def test_what_could_give_no_value_is_refused(rig: Rig, one: dict[str, Any], field: str, code: str) -> None:
     with pytest.raises(Invalid) as refused:
         save(rig, targets(one))
-    assert (f"targets.80.{field}", code) in {(error.field, error.code) for error in refused.value.fields}, (
+    assert (f"{ADDED}.{field}", code) in {(error.field, error.code) for error in refused.value.fields}, (
         refused.value.fields
     )
 

@@ -63,6 +63,9 @@ class Acting:
         """People whose next password is found too weak."""
         self.ignores_filters = False
         """Intune answers with all devices, whatever was asked for."""
+        self.intune, self.managed_page = True, 1000
+        self.managed_too: list[dict[str, Any]] = []
+        """Entries of Intune besides one for each managed device."""
         self.pass_minutes = (10, 43200)
         """What the tenant's policy allows a pass to last."""
         self.needs: dict[str, str] = {}
@@ -527,22 +530,30 @@ class Acting:
                 managed = self.directory.maker.object_id("managed", index)
                 rows[managed] = {
                     "id": managed, "deviceName": made["displayName"], "azureADDeviceId": made["deviceId"],
+                    "complianceState": "compliant" if made["isCompliant"] else "noncompliant", "osVersion": made["operatingSystemVersion"],
+                    "enrolledDateTime": made["registrationDateTime"], "lastSyncDateTime": made["approximateLastSignInDateTime"],
+                    "managedDeviceOwnerType": (made["deviceOwnership"] or "unknown").lower(), "managementAgent": "mdm",
+                    "isEncrypted": index % 3 > 0, "isSupervised": False, "jailBroken": "Unknown", "serialNumber": f"SN{index:08}",
+                    "imei": "", "totalStorageSpaceInBytes": 256 * 2**30, "freeStorageSpaceInBytes": (index % 200) * 2**30,
+                    "userId": (self.directory.maker.owners_of(index) or [""])[0], "partnerReportedThreatState": "unknown",
                     "deviceActionResults": self.actions.get(managed, []),
                 }  # fmt: skip
-        return rows
+        return rows | {one["id"]: one for one in self.managed_too}
 
     def _managed(self, request: GraphRequest) -> GraphReply:
         self._need(request, _INTUNE_READ)
+        if not self.intune:
+            raise GraphRefusal(400, "BadRequest", "Request not applicable to target tenant.")
         match = None if self.ignores_filters else _DEVICE_FILTER.match(request.query.get("$filter", ""))
         rows = [one for one in self._managed_rows().values() if match is None or one["azureADDeviceId"] == match[1]]
-        return _reply(
-            200,
-            {
-                "value": [
-                    {name: one.get(name) for name in request.query.get("$select", "id").split(",")} for one in rows
-                ]
-            },
-        )
+        begin = int(request.query.get("$skiptoken", "0"))
+        names = request.query.get("$select", "id")
+        page = [{name: one.get(name) for name in names.split(",")} for one in rows[begin : begin + self.managed_page]]
+        body: dict[str, Any] = {"value": page}
+        if len(rows) > begin + self.managed_page:
+            base = f"{request.base}/deviceManagement/managedDevices"
+            body["@odata.nextLink"] = f"{base}?$select={names}&$skiptoken={begin + self.managed_page}"
+        return _reply(200, body)
 
     def _managed_one(self, request: GraphRequest, managed: str) -> GraphReply:
         self._need(request, _INTUNE_READ)
