@@ -85,8 +85,15 @@ SUBJECTS = [
         ENTRA_ID,
         truth={"users": "users", "devices": "devices"},
         change={"displayName": "Somebody Else"},
-        roles=["User.Read.All", "Device.Read.All", "AuditLog.Read.All", "Organization.Read.All"],
+        roles=[
+            "User.Read.All",
+            "Device.Read.All",
+            "AuditLog.Read.All",
+            "Organization.Read.All",
+            "DeviceManagementManagedDevices.Read.All",
+        ],
         bad_options={"userThresholdDays": -1, "nothingOfThatName": 1},
+        options={"collectManagedDevices": True},
     ),
     Subject(
         MICROSOFT_365,
