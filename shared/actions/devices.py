@@ -96,6 +96,19 @@ async def sync_device(on: Subject, _given: Any) -> list[Step]:
 
 
 @action(
+    "lock-device", "Lock", "device", risk=Risk.DISRUPTIVE, permissions=(INTUNE,), same_again=False, cloud_only=False,
+    licence="Microsoft Intune", note="Phones and tablets; Windows has no such lock.",
+)  # fmt: skip
+async def lock_device(on: Subject, _given: Any) -> list[Step]:
+    """The screen locks the next time that the device is on; whoever has its code unlocks it."""
+    managed = await _managed(on)
+    builder = graph().device_management.managed_devices.by_managed_device_id(managed)
+    return [
+        step("Lock the device", built(builder.remote_lock.to_post_request_information()), _asked(managed, "remoteLock"))
+    ]
+
+
+@action(
     "retire-device", "Retire", "device", risk=Risk.SEVERE, permissions=(INTUNE,), same_again=False, cloud_only=False,
     licence="Microsoft Intune", note="The device has to be enrolled again afterwards. Encryption may be suspended by it.",
 )  # fmt: skip

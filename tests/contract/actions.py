@@ -96,6 +96,7 @@ TRIED: dict[str, Callable[[Scene], Tried]] = {
     "enable-device": lambda scene: (scene.device(accountEnabled=False), {}),
     "delete-device": lambda scene: (scene.device(accountEnabled=False), {}),
     "sync-device": lambda scene: (scene.device(isManaged=True), {}),
+    "lock-device": lambda scene: (scene.device(isManaged=True), {}),
     "retire-device": lambda scene: (scene.device(isManaged=True), {}),
 }
 ALREADY: dict[str, Callable[[Scene], Tried]] = {

@@ -23,6 +23,7 @@ NEEDS = {
     "reveal-report-names": ["ReportSettings.ReadWrite.All"],
     "delete-device": ["Device.ReadWrite.All"],
     "sync-device": ["DeviceManagementManagedDevices.PrivilegedOperations.All"],
+    "lock-device": ["DeviceManagementManagedDevices.PrivilegedOperations.All"],
     "retire-device": ["DeviceManagementManagedDevices.PrivilegedOperations.All"],
 }
 """Everything else works."""

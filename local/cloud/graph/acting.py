@@ -145,7 +145,7 @@ class Acting:
             ("POST", "/invitations", self._invite), ("PATCH", "/admin/reportSettings", self._report_settings),
             ("PATCH", f"/devices/{_ID}", self._patch_device), ("DELETE", f"/devices/{_ID}", self._delete_device),
             ("GET", "/deviceManagement/managedDevices", self._managed), ("GET", f"/deviceManagement/managedDevices/{_ID}", self._managed_one),
-            ("POST", f"/deviceManagement/managedDevices/{_ID}/(syncDevice|retire)", self._managed_action),
+            ("POST", f"/deviceManagement/managedDevices/{_ID}/(syncDevice|remoteLock|retire)", self._managed_action),
             ("GET", "/auditLogs/signIns", self._sign_ins),
             ("GET", "/reports/authenticationMethods/userRegistrationDetails", self._registered),
         ]  # fmt: skip

@@ -26,7 +26,7 @@ _WANTED = re.compile(
     r"|/users/\{[^}]+\}/authentication/(methods|\w+Methods(/\{[^}]+\})?)"
     r"|/groups/\{[^}]+\}/members/(\$ref|\{[^}]+\}/\$ref)|/directory/deletedItems/\{[^}]+\}/restore"
     r"|/directoryRoles|/directoryRoles/\{[^}]+\}/members|/roleManagement/directory/roleAssignments|/invitations"
-    r"|/deviceManagement/managedDevices(/\{[^}]+\}(/(syncDevice|retire))?)?"
+    r"|/deviceManagement/managedDevices(/\{[^}]+\}(/(syncDevice|remoteLock|retire))?)?"
     r"|/identityProtection/riskyUsers/(\{[^}]+\}|confirmCompromised|dismiss)"
     r"|/devices/\{[^}]+\}/registered(Owners|Users)"
     r"|/groups/\{[^}]+\}/(members|transitiveMembers)(/(microsoft\.)?graph\.user)?"
