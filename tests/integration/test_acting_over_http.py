@@ -1,6 +1,7 @@
 """People actions over HTTP, on Microsoft's worker: planned, submitted, shown once, listed, and refused where they have to be."""
 
 import json
+import time
 import uuid
 from typing import Any
 
@@ -86,8 +87,7 @@ def test_many_go_through_a_queue_of_their_own(stack: Stack, acting: dict[str, st
 
 
 def _until(stack: Stack, plan: str, state: str) -> dict[str, Any]:
-    import time
-
+    """The plan once it is so: another process works on it, and can only be looked at."""
     for _ in range(400):
         _, found = stack.api("GET", f"plans/{plan}")
         if found["state"] == state:
