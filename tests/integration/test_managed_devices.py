@@ -39,7 +39,7 @@ def _number(stored: Any) -> int:
 def _in_intune(rig: Rig) -> dict[str, dict[str, Any]]:
     """By the object id of the device."""
     by_device = {one["deviceId"]: one["id"] for one in rig.objects("devices")}
-    entries = rig.graph.acting._managed_rows().values()
+    entries = rig.graph.acting.managed_rows().values()
     return {by_device[one["azureADDeviceId"]]: one for one in entries if one["azureADDeviceId"] in by_device}
 
 

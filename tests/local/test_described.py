@@ -10,6 +10,7 @@ from aiohttp import web
 
 from local.cloud import tokens
 from local.cloud.faults import Faults
+from local.cloud.graph.acting import Acting
 from local.cloud.graph.directory import Directory
 from local.cloud.graph.facts import Facts, facts
 from local.cloud.graph.people import KINDS
@@ -17,7 +18,7 @@ from local.cloud.graph.replies import GraphRequest
 from local.cloud.graph.server import Graph
 from local.cloud.graph.web import GraphWeb
 from shared.connectors import REGISTRY
-from shared.connectors.base import PartsOf, Report
+from shared.connectors.base import Joined, PartsOf, Report
 from shared.graph.reports import OTHER, property_of
 from shared.mapping.compiled import selected
 
@@ -137,6 +138,9 @@ def test_the_simulated_tenant_has_every_property_that_is_read() -> None:
         if isinstance(reader, Report):
             row = next(directory.reports.rows(reader.address.rpartition("/")[2], "D30"))
             have = {property_of(column) for column in row} | {OTHER, "personId"}
+        elif isinstance(reader, Joined):
+            wanted |= {reader.on, reader.newest}
+            have = set(next(iter(Acting(directory).managed_rows().values())))
         elif isinstance(reader, PartsOf):
             wanted, have = set(reader.select), set(KINDS[collection].make(directory.maker, 1))
         elif (short := directory.short(collection)) is not None:

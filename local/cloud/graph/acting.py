@@ -522,7 +522,7 @@ class Acting:
         ]
         return _reply(200, {"value": [{"@odata.type": "#microsoft.graph.device", **one} for one in found if one]})
 
-    def _managed_rows(self) -> dict[str, dict[str, Any]]:
+    def managed_rows(self) -> dict[str, dict[str, Any]]:
         rows = {}
         for index in range(self.directory.size("devices")):
             made = self.directory.get("devices", index)
@@ -534,6 +534,7 @@ class Acting:
                     "enrolledDateTime": made["registrationDateTime"], "lastSyncDateTime": made["approximateLastSignInDateTime"],
                     "managedDeviceOwnerType": (made["deviceOwnership"] or "unknown").lower(), "managementAgent": "mdm",
                     "isEncrypted": index % 3 > 0, "isSupervised": False, "jailBroken": "Unknown", "serialNumber": f"SN{index:08}",
+                    "complianceGracePeriodExpirationDateTime": made["complianceExpirationDateTime"], "wiFiMacAddress": f"02{index:010X}",
                     "imei": "", "totalStorageSpaceInBytes": 256 * 2**30, "freeStorageSpaceInBytes": (index % 200) * 2**30,
                     "userId": (self.directory.maker.owners_of(index) or [""])[0], "partnerReportedThreatState": "unknown",
                     "deviceActionResults": self.actions.get(managed, []),
@@ -545,7 +546,7 @@ class Acting:
         if not self.intune:
             raise GraphRefusal(400, "BadRequest", "Request not applicable to target tenant.")
         match = None if self.ignores_filters else _DEVICE_FILTER.match(request.query.get("$filter", ""))
-        rows = [one for one in self._managed_rows().values() if match is None or one["azureADDeviceId"] == match[1]]
+        rows = [one for one in self.managed_rows().values() if match is None or one["azureADDeviceId"] == match[1]]
         begin = int(request.query.get("$skiptoken", "0"))
         names = request.query.get("$select", "id")
         page = [{name: one.get(name) for name in names.split(",")} for one in rows[begin : begin + self.managed_page]]
@@ -557,14 +558,14 @@ class Acting:
 
     def _managed_one(self, request: GraphRequest, managed: str) -> GraphReply:
         self._need(request, _INTUNE_READ)
-        row = self._managed_rows().get(managed)
+        row = self.managed_rows().get(managed)
         if row is None:
             raise not_found(managed)
         return _reply(200, row)
 
     def _managed_action(self, request: GraphRequest, managed: str, name: str) -> GraphReply:
         self._need(request, frozenset(("DeviceManagementManagedDevices.PrivilegedOperations.All",)))
-        if managed not in self._managed_rows():
+        if managed not in self.managed_rows():
             raise not_found(managed)
         self.actions.setdefault(managed, []).append(
             {"actionName": name, "actionState": "pending", "startDateTime": self._stamp()}
