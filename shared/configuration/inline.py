@@ -227,7 +227,7 @@ class Inline:
         named = given.credential_id or str(source.get(use.credential) or "")
         present = self._store.get("credential", named) if named else None
         if given.client_id is None:
-            return named, self._unnamed(given, before, present, named)
+            return named, self._unnamed(given, before, present, named, made_with)
         if self._contradicts(given, before, present, source):
             wrong = FieldError(use.client, "other", f"is not that of the credential {named}")
             raise Invalid(f"{use.client} and {use.credential} name two applications.", fields=(wrong,))
@@ -236,11 +236,16 @@ class Inline:
             return named, []
         for candidate in [present] if explicit else self._candidates(given, present, source, place.organization):
             if candidate and (explicit or given.fits(candidate)):
-                return candidate.id, self._secret(given, before, candidate)
+                return candidate.id, self._secret(given, before, candidate, made_with)
         return self._new(given, given.client_id, place, made_with)
 
     def _unnamed(
-        self, given: _Application, before: Document | None, present: Document | None, named: str
+        self,
+        given: _Application,
+        before: Document | None,
+        present: Document | None,
+        named: str,
+        made_with: Sequence[Draft],
     ) -> list[Draft]:
         """The credential that is used without a word about its application, with its secret where that is given."""
         use = given.use
@@ -252,7 +257,7 @@ class Inline:
         if given.client_secret and present and present.body.get("type") != "client-secret":
             why = f"the credential {present.name!r} has none: its type is {present.body.get('type')}"
             raise Invalid("The credential has no client secret.", fields=(FieldError(use.secret, "other-type", why),))
-        return self._secret(given, before, present)
+        return self._secret(given, before, present, made_with)
 
     def _new(
         self, given: _Application, client_id: str, place: _Place, made_with: Sequence[Draft]
@@ -260,11 +265,7 @@ class Inline:
         """A credential for an application that has none; the one that is to be made anyway, where that is of the application."""
         for draft in made_with:
             if isinstance(draft.model, CredentialIn) and draft.model.client_id == client_id:
-                if given.client_secret not in (None, draft.model.client_secret):
-                    wrong = FieldError(
-                        given.use.secret, "differs", "is not the secret that the same application reads with"
-                    )
-                    raise Invalid("One application has two secrets here.", fields=(wrong,))
+                _check_same(given, draft.model)
                 return draft.id, []
         if given.client_secret is None:
             why = "is needed: there is no credential of this application yet"
@@ -301,12 +302,18 @@ class Inline:
             if one.body.get("organizationId") in (None, organization):
                 yield one
 
-    def _secret(self, given: _Application, before: Document | None, credential: Document | None) -> list[Draft]:
+    def _secret(
+        self, given: _Application, before: Document | None, credential: Document | None, made_with: Sequence[Draft] = ()
+    ) -> list[Draft]:
         """The credential with its new secret; nothing where it stays. A new connector does not replace a secret that others
         read with: it may only repeat it.
         """
         if given.client_secret is None or credential is None:
             return []
+        for draft in made_with:
+            if draft.id == credential.id and isinstance(draft.model, CredentialIn):
+                _check_same(given, draft.model)
+                return []
         secret = given.client_secret.get_secret_value()
         known_secret(secret)
         if before is None and (stored := self._stored(credential)) is not None:
@@ -340,6 +347,13 @@ class Inline:
         taken = {unique_form(one.name) for one in self._store.all(kind) if one.scope == scope}
         names = [name, *(f"{name} ({n})" for n in range(2, len(taken) + 2))]
         return next(one for one in names if unique_form(one) not in taken)
+
+
+def _check_same(given: _Application, reading: CredentialIn) -> None:
+    """Raises Invalid where one application would get two secrets."""
+    if given.client_secret not in (None, reading.client_secret):
+        wrong = FieldError(given.use.secret, "differs", "is not the secret that the same application reads with")
+        raise Invalid("One application has two secrets here.", fields=(wrong,))
 
 
 def _one_for_both() -> Invalid:

@@ -447,6 +447,12 @@ def test_one_application_for_both_where_the_owner_allows_it(form: Form) -> None:
     assert (made.client_id, made.action_client_id) == (CLIENT, CLIENT)
     assert form.counts()["credential"] == 1
     assert [one.code for one in made.warnings] == ["acts-as-reader"]
+    form.patch(made.id, clientSecret="both-s3cret", actionClientSecret="both-s3cret")
+    assert list(form.secrets().values()) == ["both-s3cret"]
+    error = refused(lambda: form.patch(made.id, clientSecret="one-s3cret", actionClientSecret="two-s3cret"))
+    assert [(one.field, one.code) for one in error.fields] == [("actionClientSecret", "differs")]
+    assert list(form.secrets().values()) == ["both-s3cret"]
+    form.nothing_is_left_over()
 
 
 def test_of_two_secrets_for_a_form_none_stays_where_it_is_not_saved(form: Form) -> None:

@@ -89,6 +89,10 @@ def test_of_several_entries_the_one_that_was_in_contact_last_counts_and_stranger
     assert rig.run(connector).state == "succeeded"
     stored = _stored(rig)
     assert stored[object_id]["IntuneSerialNumber"] == "NEWEST"
+    for _ in range(2):
+        before = rig.snapshot()["Records"]
+        assert rig.run(connector, full=True).state == "succeeded"
+        assert rig.snapshot()["Records"] == before, "whichever page it is on"
     assert stored.keys() == {one for one in _in_intune(rig) if one in {d["id"] for d in rig.objects("devices")}}
 
 
